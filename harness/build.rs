@@ -1,0 +1,21 @@
+//! Tells the linker where libtorch is, and the program which commit it was built from.
+
+use std::process::Command;
+
+fn main() {
+    // torch-sys tells its dependents where it found libtorch; without the feature it is absent.
+    if let Ok(folder) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
+    let mark = if changed.is_some_and(|text| !text.is_empty()) { "-changed" } else { "" };
+    println!("cargo:rustc-env=UDVLA_COMMIT={commit}{mark}");
+    println!("cargo:rerun-if-changed=.git/HEAD");
+    println!("cargo:rerun-if-changed=.git/index");
+}

@@ -1,0 +1,256 @@
+//! The command line as it is typed. What it means is decided in [`crate::plan`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::pool::Video;
+
+/// Evaluate the UD-VLA robot policy on simulated manipulation benchmarks
+///
+/// Results go to a run directory: `episodes.jsonl` is the truth, tables and plots are made from
+/// it. Exit codes: 0 complete, 1 internal error, 2 wrong usage or set-up, 3 interrupted,
+/// 4 some episodes could not be run, 5 gave up, 130 stopped at once. After 3, 4, 5 and 130
+/// `udvla-eval resume DIR` goes on.
+#[derive(Debug, Parser)]
+#[command(name = "udvla-eval", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print only errors and the final tables
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print plain lines instead of bars
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run LIBERO suites and report success rates
+    Libero(Box<LiberoArguments>),
+    /// Continue an interrupted run where it stopped
+    Resume(ResumeArguments),
+    /// Write tables and plots from a run directory again
+    Report {
+        /// The run directory
+        directory: PathBuf,
+    },
+    /// List benchmarks, suites, tasks and protocols
+    List {
+        /// Show the tasks of this benchmark
+        benchmark: Option<Benchmark>,
+    },
+    /// Test the simulator, its assets and the renderer on this machine
+    Doctor(DoctorArguments),
+    /// Make a simulator's Python environment from the lock file
+    Setup {
+        /// The benchmark
+        benchmark: Benchmark,
+        /// Python 3.10, 3.11 or 3.12 to make it with [first one found]
+        #[arg(long, value_name = "PATH")]
+        python: Option<PathBuf>,
+        /// Make nothing; print the environment's Python, or fail when it is not there
+        #[arg(long)]
+        print: bool,
+    },
+    /// Write a small checkpoint with synthetic weights, for trying and testing
+    MakeCheckpoint {
+        /// Size of the model
+        #[arg(long, value_enum, default_value_t = Preset::Nano)]
+        preset: Preset,
+        /// Seed of the weights
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Folder to write; must not exist or be empty
+        directory: PathBuf,
+    },
+}
+
+/// A benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Benchmark {
+    /// LIBERO: four suites of ten tasks
+    Libero,
+}
+
+/// Sizes of synthetic checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// A two-layer model that decodes in about a second on a processor
+    Nano,
+}
+
+/// A LIBERO suite on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// Same objects, different places
+    Spatial,
+    /// Different objects
+    Object,
+    /// Different goals
+    Goal,
+    /// Long tasks (LIBERO-10)
+    Long,
+    /// All four
+    All,
+}
+
+/// How the fixtures' poses, which the stored initial states do not hold, are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResetMode {
+    /// The same for every episode: order and sharding cannot change a result
+    Pinned,
+    /// As the official loop draws them for the k-th reset of one process
+    Reference,
+    /// As `reference`, with the official loop's hard resets, bit for bit
+    Exact,
+}
+
+/// Arguments of `libero`.
+#[derive(Debug, Clone, Args)]
+pub struct LiberoArguments {
+    /// Suite to run; repeat for several
+    #[arg(long, value_enum, default_value = "all", value_name = "SUITE")]
+    pub suite: Vec<Suite>,
+    /// Task index (0 to 9) within each suite; repeat for several [all]
+    #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(u16).range(0..=9))]
+    pub task: Vec<u16>,
+    /// Episodes per task, from the first stored initial state on [50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub trials: Option<u16>,
+    /// How fixture poses are drawn; part of the protocol
+    #[arg(long, value_enum, default_value_t = ResetMode::Pinned)]
+    pub reset_mode: ResetMode,
+    /// The simulator's side
+    #[command(flatten)]
+    pub simulator: LiberoSimulator,
+    /// What all benchmarks share
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// How LIBERO's simulator is found.
+#[derive(Debug, Clone, Args)]
+pub struct LiberoSimulator {
+    /// LIBERO's meshes and textures, or `stand-ins` for the built-in shapes
+    /// [the package's own, its download, else stand-ins]
+    #[arg(long, env = "UDVLA_LIBERO_ASSETS", value_name = "DIR")]
+    pub assets: Option<String>,
+    /// OpenGL back end: auto, egl or osmesa
+    #[arg(long, default_value = "auto", value_parser = ["auto", "egl", "osmesa"])]
+    pub renderer: String,
+    /// Python of the simulator's environment [what `udvla-eval setup` made]
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<PathBuf>,
+    /// Worker executable to use instead of the embedded Python one (tests)
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    pub simulator: Option<PathBuf>,
+    /// Option for that worker, NAME=VALUE (tests)
+    #[arg(long, value_name = "NAME=VALUE", hide = true, value_parser = name_and_value)]
+    pub sim_option: Vec<(String, String)>,
+}
+
+/// Arguments of every benchmark.
+#[derive(Debug, Clone, Args)]
+pub struct RunArguments {
+    /// Policy to run
+    #[arg(long, value_enum, default_value_t = PolicyName::Udvla)]
+    pub policy: PolicyName,
+    /// Directory with the policy's weights and tokenizers (see docs/checkpoint.md)
+    #[arg(long, env = "UDVLA_CHECKPOINT", value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+    /// Where the policy runs: auto, cpu, cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Number format of the weights: f32, bf16, f16 [bf16 on CUDA, f32 on a processor]
+    #[arg(long, value_name = "DTYPE")]
+    pub dtype: Option<String>,
+    /// Denoising steps per action chunk [the checkpoint's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub denoise_steps: Option<u16>,
+    /// Attention mask: released, hybrid, released-bidirectional, causal [the checkpoint's]
+    #[arg(long, value_name = "MASK")]
+    pub attention: Option<String>,
+    /// Run directory; one that exists is continued if it is the same run [runs/NAME-DATE-ID]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Simulators that run at once [twice --max-batch, at most the cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub workers: Option<u16>,
+    /// Observations in one forward pass, at most
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub max_batch: u16,
+    /// Longest wait for a batch to fill, in milliseconds [half the last batch's time]
+    #[arg(long, value_name = "MS")]
+    pub batch_wait: Option<u64>,
+    /// Seed of the policy's sampling noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Tries again for an episode whose simulator fails
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub retries: u16,
+    /// Longest time for one simulator call, in seconds
+    #[arg(long, default_value_t = 120.0, value_name = "S", value_parser = positive_seconds)]
+    pub step_timeout: f64,
+    /// Longest time for a simulator to start, in seconds
+    #[arg(long, default_value_t = 600.0, value_name = "S", value_parser = positive_seconds)]
+    pub start_timeout: f64,
+    /// Episodes to record as video
+    #[arg(long, value_enum, default_value_t = Video::None)]
+    pub video: Video,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyName {
+    /// The UD-VLA model, from `--checkpoint`
+    Udvla,
+    /// The simulator's scripted solution: proves the installation
+    Expert,
+    /// Uniform noise
+    Random,
+    /// Does nothing; must score 0
+    Idle,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArguments {
+    /// The run directory
+    pub directory: PathBuf,
+    /// Simulators that run at once [as before]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub workers: Option<u16>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// The benchmark
+    #[arg(default_value = "libero", value_enum)]
+    pub benchmark: Benchmark,
+    /// Save the first observation of each suite as PNG files in this folder
+    #[arg(long, value_name = "DIR")]
+    pub frames: Option<PathBuf>,
+    /// The simulator's side
+    #[command(flatten)]
+    pub simulator: LiberoSimulator,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((pair.0.into(), pair.1.into()))
+}
+
+fn positive_seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
+    // Past a day nobody waits, and the clock's arithmetic stays exact.
+    let fine = seconds > 0.0 && seconds <= 86_400.0;
+    fine.then_some(seconds).ok_or_else(|| "expected more than 0 and at most 86400".into())
+}

@@ -1,0 +1,142 @@
+//! `doctor`: does this machine run the benchmark?
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::observation::SimSpec;
+use udvla_sims::process::{SimError, Worker, WorkerCommand};
+use udvla_sims::protocol::Protocol;
+use udvla_sims::wire::{self, OpenConfig, Reply, Request};
+
+use crate::cli::DoctorArguments;
+use crate::exit::{Exit, Refused};
+use crate::plan::{self, Simulator};
+
+const START: Duration = Duration::from_secs(600);
+const STEP: Duration = Duration::from_secs(300);
+
+/// Starts the simulator as a run would, plays three steps of each suite, and says what it saw.
+///
+/// # Errors
+/// [`Refused`] when nothing of the benchmark can be run.
+pub fn run(arguments: &DoctorArguments) -> Result<Exit> {
+    let protocol = Protocol::libero();
+    let simulator = plan::libero_simulator(&arguments.simulator)?;
+    let scratch = std::env::temp_dir().join(format!("udvla-doctor-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let outcome = examine(&protocol, &simulator, &scratch, arguments.frames.as_deref());
+    if outcome.is_ok() {
+        let _ = std::fs::remove_dir_all(&scratch);
+    }
+    outcome
+}
+
+fn examine(
+    protocol: &Protocol,
+    simulator: &Simulator,
+    scratch: &Path,
+    frames: Option<&Path>,
+) -> Result<Exit> {
+    let log = scratch.join("worker.log");
+    let command = WorkerCommand { log: log.clone(), ..simulator.command.clone() };
+    let config = OpenConfig {
+        protocol: protocol.clone(),
+        images: true,
+        video: false,
+        scratch: scratch.to_string_lossy().into_owned(),
+        options: simulator.options.clone(),
+    };
+    let begun = Instant::now();
+    let (mut worker, ready) = Worker::open(&command, config, START).map_err(|error| {
+        Refused::new(format!("the simulator does not start: {error}"))
+            .hint(format!("its log is `{}`", log.display()))
+    })?;
+    let Reply::Ready { spec, setting, .. } = ready else { unreachable!("open returns Ready") };
+    println!("✓ worker   ready in {:.1} s", begun.elapsed().as_secs_f64());
+    for (name, value) in &setting {
+        println!("           {name}: {value}");
+    }
+    let mut failed = 0;
+    for suite in &protocol.suites {
+        match play(&mut worker, &spec, &suite.name, frames) {
+            Ok(text) => println!("✓ {:<8} {text}", suite.name),
+            Err(error) => {
+                failed += 1;
+                println!("✗ {:<8} {error:#}", suite.name);
+                if error.downcast_ref::<SimError>().is_some_and(|error| !error.is_setup()) {
+                    break;
+                }
+            }
+        }
+    }
+    worker.close(Duration::from_secs(5));
+    if failed == 0 {
+        return Ok(Exit::Complete);
+    }
+    let missing = setting.get("assets").is_some_and(|assets| assets == "stand-ins");
+    let hint = if missing {
+        "the built-in stand-ins do not cover every suite; pass `--assets DIR` with LIBERO's own meshes and textures".to_owned()
+    } else {
+        format!("the worker's log is `{}`", log.display())
+    };
+    Err(Refused::new(format!("{failed} of {} suites do not run here", protocol.suites.len()))
+        .hint(hint)
+        .into())
+}
+
+/// Three control steps of a suite's first episode.
+fn play(worker: &mut Worker, spec: &SimSpec, suite: &str, frames: Option<&Path>) -> Result<String> {
+    let begun = Instant::now();
+    let key = EpisodeKey { suite: suite.into(), task: 0, trial: 0 };
+    let reset = Request::Reset { key: key.clone(), video: None };
+    let (reply, body) = worker.ask(&reset, &[], STEP)?;
+    let loaded = begun.elapsed().as_secs_f64();
+    let Reply::Observed { images, instruction, .. } = reply else {
+        anyhow::bail!("the episode ended before it began")
+    };
+    if let Some(folder) = frames {
+        save(folder, &key, spec, &images, &body)?;
+    }
+    let begun = Instant::now();
+    let width = u16::try_from(spec.action.len()).context("the width of an action")?;
+    let idle = wire::to_bytes(&vec![0.0; spec.action.len() * 3]);
+    worker.ask(&Request::Play { width }, &idle, STEP)?;
+    let sizes: Vec<String> = images.iter().map(|(h, w)| format!("{h}x{w}")).collect();
+    Ok(format!(
+        "`{instruction}`: loaded in {loaded:.1} s, 3 steps and {} pictures ({}) in {:.2} s",
+        images.len(),
+        sizes.join(", "),
+        begun.elapsed().as_secs_f64()
+    ))
+}
+
+/// Writes the first observation's pictures as PNG.
+fn save(
+    folder: &Path,
+    key: &EpisodeKey,
+    spec: &SimSpec,
+    sizes: &[(u32, u32)],
+    body: &[u8],
+) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let names: BTreeMap<usize, &str> =
+        spec.cameras.iter().map(|camera| camera.name.as_str()).enumerate().collect();
+    let mut rest = body;
+    for (index, &(height, width)) in sizes.iter().enumerate() {
+        let (rgb, after) = rest
+            .split_at_checked(height as usize * width as usize * 3)
+            .context("a picture that is cut short")?;
+        rest = after;
+        let name = names.get(&index).copied().unwrap_or("camera");
+        let path = folder.join(format!("{key}-{name}.png"));
+        let mut encoder = png::Encoder::new(File::create(&path)?, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.write_header()?.write_image_data(rgb)?;
+        println!("           wrote {}", path.display());
+    }
+    Ok(())
+}

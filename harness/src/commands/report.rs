@@ -1,0 +1,40 @@
+//! `report`: tables and plots from a run directory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use udvla_results::report;
+
+use crate::exit::{Exit, Refused};
+
+/// Writes them and prints the table.
+///
+/// # Errors
+/// [`Refused`] when the directory cannot be read as a run.
+pub fn run(directory: &Path) -> Result<Exit> {
+    let written = report::write_all(directory).map_err(|error| {
+        let hint = error.hint();
+        let text = format!("cannot report on `{}`", directory.display());
+        let refused = Refused::new(text).because(error);
+        hint.into_iter().fold(refused, Refused::hint)
+    })?;
+    println!("{}", written.terminal);
+    for path in &written.paths {
+        println!("wrote {}", path.display());
+    }
+    for path in videos(directory) {
+        println!("wrote {}", path.display());
+    }
+    Ok(Exit::Complete)
+}
+
+/// The run's videos, in order of their names.
+fn videos(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory.join("videos")).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "mp4"))
+        .collect();
+    paths.sort();
+    paths
+}

@@ -1,0 +1,126 @@
+//! `setup`: a simulator's Python environment from its lock file.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::cli::Benchmark;
+use crate::environment::{self, LIBERO_LOCK};
+use crate::exit::{Exit, Refused};
+
+/// Pythons that LIBERO's packages are locked for, the preferred one first.
+const VERSIONS: [&str; 3] = ["3.11", "3.10", "3.12"];
+
+/// Makes the environment, unless the same one is there already.
+///
+/// # Errors
+/// [`Refused`] when no fitting Python is found or packages cannot be installed.
+pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
+    let (name, lock) = lock_of(benchmark);
+    let folder = environment::folder(name, lock)?;
+    if folder.join("bin/python").exists() {
+        eprintln!("{name}: ready in {}", folder.display());
+        return Ok(Exit::Complete);
+    }
+    let python = match python {
+        Some(path) => fitting(path.as_os_str()).ok_or_else(|| {
+            Refused::new(format!("`{}` is no Python {}", path.display(), VERSIONS.join(", ")))
+                .hint("leave `--python` out to take the first one on PATH")
+        })?,
+        None => find()?,
+    };
+    eprintln!("{name}: making {} with {}", folder.display(), python.display());
+    // Built beside its final name: what stands there is always whole.
+    let part = folder.with_extension(format!("part-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&part);
+    let made = install(&python, &part, lock);
+    if made.is_err() {
+        let _ = fs::remove_dir_all(&part);
+    }
+    made?;
+    match fs::rename(&part, &folder) {
+        // Another process made the same environment in the meantime.
+        Err(_) if folder.join("bin/python").exists() => drop(fs::remove_dir_all(&part)),
+        renamed => renamed.with_context(|| format!("cannot make `{}`", folder.display()))?,
+    }
+    eprintln!("{name}: ready in {}", folder.display());
+    Ok(Exit::Complete)
+}
+
+/// Prints the path of the environment's Python.
+///
+/// # Errors
+/// [`Refused`] when the environment has not been made.
+pub fn print(benchmark: Benchmark) -> Result<Exit> {
+    let (name, lock) = lock_of(benchmark);
+    println!("{}", environment::python(name, lock, None)?.display());
+    Ok(Exit::Complete)
+}
+
+fn lock_of(benchmark: Benchmark) -> (&'static str, &'static str) {
+    match benchmark {
+        Benchmark::Libero => ("libero", LIBERO_LOCK),
+    }
+}
+
+fn install(python: &Path, folder: &Path, lock: &str) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    let venv = [OsStr::new("-m"), OsStr::new("venv"), folder.as_os_str()];
+    call(python, &venv, "on Debian and Ubuntu: apt-get install python3-venv")?;
+    let file = folder.join("requirements.lock");
+    fs::write(&file, lock)?;
+    let words = ["-m", "pip", "install", "--no-deps", "--require-hashes", "--no-input"];
+    let mut arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+    let progress = ["--disable-pip-version-check", "--quiet", "-r"];
+    arguments.extend(progress.iter().map(OsStr::new));
+    arguments.push(file.as_os_str());
+    let hint = "a package index must be reachable; about 450 MB are downloaded";
+    call(&folder.join("bin/python"), &arguments, hint)
+}
+
+fn call(program: &Path, arguments: &[&OsStr], hint: &str) -> Result<()> {
+    let status = Command::new(program)
+        .args(arguments)
+        .env_remove("PYTHONHOME")
+        .env_remove("PYTHONPATH")
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run `{}`", program.display()))?;
+    if status.success() {
+        return Ok(());
+    }
+    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
+    let text = format!("`{} {}` failed ({status})", program.display(), words.join(" "));
+    Err(Refused::new(text).hint(hint).into())
+}
+
+/// The first fitting Python on PATH.
+fn find() -> Result<PathBuf> {
+    let names = VERSIONS.iter().map(|version| format!("python{version}"));
+    names.chain(["python3".to_owned()]).find_map(|name| fitting(OsStr::new(&name))).ok_or_else(
+        || {
+            Refused::new(format!("no Python {} on PATH", VERSIONS.join(", ")))
+                .hint("install one (Debian: apt-get install python3 python3-venv; or uv python install 3.11) or pass `--python PATH`")
+                .into()
+        },
+    )
+}
+
+/// The interpreter's own path, if it runs and has a locked version. Launchers that stand for
+/// an interpreter (version managers' shims) are seen through.
+fn fitting(program: &OsStr) -> Option<PathBuf> {
+    let ask = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
+    let output = Command::new(program)
+        .args(["-I", "-c", ask])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (version, executable) = text.trim().split_once('\n')?;
+    VERSIONS.contains(&version).then(|| PathBuf::from(executable))
+}

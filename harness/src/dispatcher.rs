@@ -1,0 +1,306 @@
+//! Owns the state of a run: the queue, the attempts, the records. One thread, one receiver.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+
+use anyhow::Result;
+use udvla_results::manifest::{BatchCounts, RunStatus};
+use udvla_results::record::{EpisodeRecord, Seconds, Status};
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::process::SimError;
+
+use crate::event::Event;
+use crate::exit::{Exit, Refused};
+use crate::pool::{Order, Shared};
+use crate::progress::Progress;
+use crate::store::Store;
+
+/// How often failures are forgiven.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Times an episode is tried again after its simulator failed.
+    pub retries: u16,
+    /// Failures in a row, over all workers, after which the run gives up.
+    pub failures_in_a_row: usize,
+}
+
+/// What a dispatcher has to do.
+#[derive(Debug)]
+pub struct Duties {
+    /// Episodes without a record, to be played in this order as far as workers' loaded tasks
+    /// allow.
+    pub episodes: Vec<EpisodeKey>,
+    /// Stages per episode of each suite.
+    pub stages: HashMap<String, u16>,
+    /// The run's seed for sampling noise.
+    pub seed: u64,
+    /// How often failures are forgiven.
+    pub patience: Patience,
+}
+
+/// The dispatcher's side of a pool thread.
+#[derive(Debug)]
+pub struct Seat {
+    /// Orders for the thread.
+    pub orders: Sender<Order>,
+    /// Process id of its worker, 0 for none.
+    pub process: Arc<AtomicU32>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The manifest's word for it.
+    pub status: RunStatus,
+    /// The program's.
+    pub exit: Exit,
+    /// What went wrong, for the terminal.
+    pub message: Option<String>,
+    /// Batches of this process.
+    pub batches: BatchCounts,
+}
+
+struct Job {
+    key: EpisodeKey,
+    failures: u16,
+}
+
+#[derive(PartialEq)]
+enum Phase {
+    Running,
+    Draining,
+    Stopping,
+}
+
+/// The state of a run.
+pub struct Dispatcher<'a> {
+    store: &'a mut Store,
+    progress: &'a mut Progress,
+    shared: Arc<Shared>,
+    patience: Patience,
+    seats: Vec<Seat>,
+    queue: VecDeque<Job>,
+    playing: Vec<Option<Job>>,
+    task_of: Vec<Option<(String, u16)>>,
+    phase: Phase,
+    failures_in_a_row: usize,
+    errors: usize,
+    ending: Option<(RunStatus, Exit, Option<String>)>,
+    batches: BatchCounts,
+    stages: HashMap<String, u16>,
+    seed: u64,
+}
+
+impl<'a> Dispatcher<'a> {
+    /// A dispatcher for the pool threads behind `seats`.
+    pub fn new(
+        store: &'a mut Store,
+        progress: &'a mut Progress,
+        shared: Arc<Shared>,
+        seats: Vec<Seat>,
+        duties: Duties,
+    ) -> Self {
+        let Duties { episodes, stages, seed, patience } = duties;
+        let workers = seats.len();
+        Self {
+            store,
+            progress,
+            shared,
+            patience,
+            seats,
+            queue: episodes.into_iter().map(|key| Job { key, failures: 0 }).collect(),
+            playing: (0..workers).map(|_| None).collect(),
+            task_of: vec![None; workers],
+            phase: Phase::Running,
+            failures_in_a_row: 0,
+            errors: 0,
+            ending: None,
+            batches: BatchCounts::default(),
+            stages,
+            seed,
+        }
+    }
+
+    /// Runs until the queue is empty and every worker idle, or the run is stopped.
+    ///
+    /// # Errors
+    /// [`Refused`] when a worker lacks something that the user has to provide; anything else
+    /// when the disk refuses.
+    pub fn run(mut self, events: &Receiver<Event>) -> Result<Outcome> {
+        for worker in 0..self.seats.len() {
+            self.hand_out(worker);
+        }
+        while self.playing.iter().any(Option::is_some) {
+            let event = events.recv().expect("pool threads with an episode always report");
+            if let Err(error) = self.take(event) {
+                self.stop_now();
+                return Err(error);
+            }
+        }
+        let complete = self.queue.is_empty() && self.ending.is_none();
+        let (status, exit, message) = self.ending.take().unwrap_or(match self.errors {
+            0 => (RunStatus::Complete, Exit::Complete, None),
+            _ => (RunStatus::CompleteWithErrors, Exit::WithErrors, None),
+        });
+        debug_assert!(complete || status != RunStatus::Complete);
+        Ok(Outcome { status, exit, message, batches: self.batches })
+    }
+
+    fn take(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Finished { worker, record, actions, width } => {
+                let job = self.playing[worker].take().expect("only given episodes finish");
+                self.failures_in_a_row = 0;
+                let record = EpisodeRecord { attempts: job.failures + 1, ..*record };
+                let record = self.store.append(record, &actions, width)?;
+                self.progress.finished(&record);
+                self.hand_out(worker);
+            }
+            Event::Failed { worker, key, error } => self.failed(worker, &key, error)?,
+            Event::Abandoned { worker } => {
+                self.playing[worker] = None;
+                self.task_of[worker] = None;
+            }
+            Event::Batch { rows, seconds } => {
+                self.batches.batches += 1;
+                self.batches.rows += rows as u64;
+                self.batches.seconds += seconds;
+                self.progress.batch(rows, seconds);
+            }
+            Event::PolicyFailed { message } => {
+                let message = format!("the policy failed: {message}");
+                self.end(RunStatus::GaveUp, Exit::GaveUp, Some(message));
+                self.stop_now();
+            }
+            Event::Interrupt(1) => {
+                let running = self.playing.iter().flatten().count();
+                self.progress.say(&format!(
+                    "stopping after the {running} running episodes; Ctrl-C again to stop now"
+                ));
+                self.end(RunStatus::Interrupted, Exit::Interrupted, None);
+                self.phase = Phase::Draining;
+            }
+            Event::Interrupt(_) => {
+                self.end(RunStatus::Interrupted, Exit::Killed, None);
+                self.ending = Some((RunStatus::Interrupted, Exit::Killed, None));
+                self.stop_now();
+            }
+            Event::Ready { .. } => {}
+            Event::NotReady { error, .. } => {
+                unreachable!("only the first worker is opened without an episode: {error}")
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, worker: usize, key: &EpisodeKey, error: SimError) -> Result<()> {
+        let mut job = self.playing[worker].take().expect("only given episodes fail");
+        self.task_of[worker] = None;
+        if error.is_setup() {
+            self.stop_now();
+            return Err(refusal(&error).into());
+        }
+        job.failures += 1;
+        self.failures_in_a_row += 1;
+        self.progress.failed(key, &error, job.failures <= self.patience.retries);
+        if self.failures_in_a_row >= self.patience.failures_in_a_row {
+            let message = format!(
+                "gave up after {} failures of the simulator in a row; the last: {error}",
+                self.failures_in_a_row
+            );
+            self.end(RunStatus::GaveUp, Exit::GaveUp, Some(message));
+            self.phase = Phase::Draining;
+        }
+        if job.failures <= self.patience.retries {
+            self.queue.push_back(job);
+        } else {
+            self.record_error(&job, &error)?;
+        }
+        self.hand_out(worker);
+        Ok(())
+    }
+
+    fn record_error(&mut self, job: &Job, error: &SimError) -> Result<()> {
+        let record = EpisodeRecord {
+            suite: job.key.suite.clone(),
+            task: job.key.task,
+            trial: job.key.trial,
+            status: Status::Error,
+            error_kind: Some(error.kind().into()),
+            error_message: Some(error.to_string()),
+            stages: self.stages.get(&job.key.suite).copied().unwrap_or(1),
+            stages_completed: 0,
+            steps: 0,
+            calls: 0,
+            attempts: job.failures,
+            seed: self.seed,
+            truncated: false,
+            seconds: Seconds::default(),
+            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            first_observation_sha256: None,
+            final_state_sha256: None,
+            actions: None,
+            video: None,
+        };
+        let record = self.store.append(record, &[], 0)?;
+        self.errors += 1;
+        self.progress.finished(&record);
+        Ok(())
+    }
+
+    /// Gives a worker its next episode: one of the task that it has loaded, else one of a task
+    /// that no worker has loaded, else the next. Episodes that failed before wait for the end.
+    fn hand_out(&mut self, worker: usize) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let task = |job: &Job| (job.key.suite.clone(), job.key.task);
+        let fresh = |job: &&Job| job.failures == 0;
+        let position = |wanted: &dyn Fn(&Job) -> bool| {
+            self.queue.iter().position(|job| fresh(&job) && wanted(job))
+        };
+        let own = self.task_of[worker].clone();
+        let index = position(&|job| Some(task(job)) == own)
+            .or_else(|| position(&|job| !self.task_of.contains(&Some(task(job)))))
+            .unwrap_or(0);
+        let Some(job) = self.queue.remove(index) else { return };
+        self.task_of[worker] = Some(task(&job));
+        let order = Order::Play(job.key.clone());
+        self.seats[worker].orders.send(order).expect("pool threads outlive the dispatcher");
+        self.progress.started(worker, &job.key);
+        self.playing[worker] = Some(job);
+    }
+
+    fn end(&mut self, status: RunStatus, exit: Exit, message: Option<String>) {
+        self.ending.get_or_insert((status, exit, message));
+    }
+
+    /// Drops what is running: workers are killed, nothing is recorded for their episodes.
+    fn stop_now(&mut self) {
+        self.phase = Phase::Stopping;
+        self.shared.stop.store(true, Ordering::SeqCst);
+        for seat in &self.seats {
+            let process = seat.process.load(Ordering::SeqCst);
+            if let Ok(group) = libc::pid_t::try_from(process)
+                && group > 0
+            {
+                // SAFETY: the number was stored by the pool thread that owns the worker and is
+                // set to 0 before that thread lets go of it.
+                unsafe { libc::kill(-group, libc::SIGKILL) };
+            }
+        }
+    }
+}
+
+/// A worker's complaint about the machine as a refusal.
+pub fn refusal(error: &SimError) -> Refused {
+    match error {
+        SimError::Raised { message, .. } => Refused::new(message.clone()),
+        SimError::Start { source, .. } => {
+            Refused::new(error.to_string()).because(source.to_string())
+        }
+        other => Refused::new(other.to_string()),
+    }
+}

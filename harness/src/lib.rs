@@ -1,0 +1,29 @@
+//! The harness: from a command line to a run directory with tables and plots.
+//!
+//! ```text
+//!  udvla-eval (one process)                          N × udvla-sim-worker (own environments)
+//!  main = dispatcher  ◄── Event ── signals
+//!     │ ▲
+//!     ▼ │  Order per pool thread
+//!  pool thread 0…N-1  ══ wire: reset, play a chunk ══►  Rust ── pyo3 ── adapter ── simulator
+//!     │ ▲
+//!     ▼ │  Question, Answer
+//!  policy thread: batcher ── Policy (libtorch)
+//! ```
+//! Each thread owns what it works on and has one receiver; the dispatcher alone touches the
+//! run directory.
+
+pub mod batcher;
+pub mod cli;
+pub mod commands;
+pub mod dispatcher;
+pub mod environment;
+pub mod event;
+pub mod exit;
+pub mod identity;
+pub mod plan;
+pub mod pool;
+pub mod progress;
+pub mod signals;
+pub mod store;
+pub mod subject;

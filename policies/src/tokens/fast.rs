@@ -1,0 +1,277 @@
+//! The FAST action tokenizer: a chunk of actions as byte pairs of its cosine coefficients.
+//!
+//! Each column of a chunk is transformed along time (orthonormal DCT-II), scaled and rounded;
+//! every coefficient becomes one character and the text is byte-pair encoded. Decoding runs
+//! the same way back, and keeps what the released decoder makes of broken sequences.
+//!
+//! Source: Pertsch et al. 2025 (FAST); `UniversalActionProcessor` of the UD-VLA release.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rustdct::DctPlanner;
+use serde::Deserialize;
+
+use super::bytes::alphabet;
+use super::error::{TokenError, read_json};
+use super::merge::{Splitter, merge_pairs};
+
+/// Rank and product of each pair of ids that merges.
+type Merges = HashMap<(u32, u32), (u32, u32)>;
+
+/// Turns action ids into numbers and back.
+#[derive(Debug)]
+pub struct FastTokenizer {
+    /// What each id decodes to: bytes, by themselves not always UTF-8.
+    bytes: HashMap<i64, Vec<u8>>,
+    /// The id of each byte's character, if the vocabulary has it.
+    byte_ids: [Option<u32>; 256],
+    merges: Merges,
+    splitter: Splitter,
+    /// Coefficient units per action unit.
+    scale: f64,
+    /// The coefficient that the character U+0000 stands for.
+    min_token: i64,
+}
+
+impl FastTokenizer {
+    /// Reads the vocabulary from `tokenizer_json` and the scale from `processor_config_json`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not the JSON of a byte-level byte-pair tokenizer, has a
+    /// feature that no FAST tokenizer uses (added tokens, a normaliser, a prefix space), names
+    /// one id twice or merges what is not in its vocabulary; a scale that is not positive.
+    pub fn open(tokenizer_json: &Path, processor_config_json: &Path) -> Result<Self, TokenError> {
+        let tokenizer: TokenizerFile = read_json(tokenizer_json)?;
+        let config: ProcessorConfig = read_json(processor_config_json)?;
+        let wrong = |what: String| TokenError::content(tokenizer_json, what);
+        if let Some(what) = tokenizer.unsupported() {
+            return Err(wrong(what.into()));
+        }
+        if !(config.scale.is_finite() && config.scale > 0.0) {
+            let what = format!("has the scale {}", config.scale);
+            return Err(TokenError::content(processor_config_json, what));
+        }
+        let Model { vocab, merges, .. } = tokenizer.model;
+        Ok(Self {
+            bytes: token_bytes(&vocab).map_err(wrong)?,
+            byte_ids: alphabet().map(|character| vocab.get(&character.to_string()).copied()),
+            merges: merge_table(&vocab, &merges).map_err(wrong)?,
+            splitter: Splitter::gpt2(),
+            scale: config.scale,
+            min_token: config.min_token,
+        })
+    }
+
+    /// The chunk that `ids` stand for: `horizon` rows of `width` numbers, row by row.
+    ///
+    /// Kept as released, since published figures contain it:
+    /// - an id that is not in the vocabulary stands for nothing;
+    /// - bytes that are not UTF-8 become U+FFFD, a coefficient above 65 000 ([`Self::invalid`]
+    ///   counts them), and nothing is clipped;
+    /// - too many coefficients are cut off, missing ones are 0;
+    /// - a negative id makes the whole chunk 0.
+    ///
+    /// The ids are those of the FAST vocabulary, not the language model's.
+    pub fn decode(&self, ids: &[i64], horizon: usize, width: usize) -> Vec<f64> {
+        let mut coefficients = vec![0.0; horizon * width];
+        if ids.iter().all(|&id| id >= 0) {
+            for (slot, character) in coefficients.iter_mut().zip(self.text(ids).chars()) {
+                *slot = (i64::from(u32::from(character)) + self.min_token) as f64 / self.scale;
+            }
+        }
+        transform(&mut coefficients, width, inverse_cosine);
+        coefficients
+    }
+
+    /// The ids of a chunk of `horizon` rows of `width` numbers, row by row.
+    ///
+    /// Coefficients below the smallest that has a character are raised to it; characters that
+    /// the vocabulary has no ids for are left out.
+    ///
+    /// # Panics
+    /// If `actions` does not hold `horizon * width` numbers.
+    pub fn encode(&self, actions: &[f64], horizon: usize, width: usize) -> Vec<i64> {
+        assert_eq!(actions.len(), horizon * width, "numbers in a chunk of {horizon} x {width}");
+        let mut coefficients = actions.to_vec();
+        transform(&mut coefficients, width, cosine);
+        let text: String = coefficients.iter().map(|c| self.character(c * self.scale)).collect();
+        self.splitter.pieces(&text).flat_map(|piece| self.encode_piece(piece)).collect()
+    }
+
+    /// How many ids there are: one more than the largest.
+    pub fn vocabulary(&self) -> usize {
+        self.bytes.keys().max().map_or(0, |&id| id as usize + 1)
+    }
+
+    /// How many characters of `ids` are not valid UTF-8; each makes one gigantic coefficient.
+    pub fn invalid(&self, ids: &[i64]) -> usize {
+        self.text(ids).chars().filter(|&c| c == char::REPLACEMENT_CHARACTER).count()
+    }
+
+    /// The text of `ids`, with U+FFFD where their bytes are not UTF-8.
+    fn text(&self, ids: &[i64]) -> String {
+        let bytes: Vec<u8> =
+            ids.iter().filter_map(|id| self.bytes.get(id)).flatten().copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The character of a scaled coefficient, rounded half to even.
+    fn character(&self, coefficient: f64) -> char {
+        let code = coefficient.round_ties_even() as i64 - self.min_token;
+        let code = u32::try_from(code.max(0)).unwrap_or(u32::MAX);
+        char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+    }
+
+    /// The ids of one piece of text.
+    fn encode_piece(&self, piece: &str) -> impl Iterator<Item = i64> + use<> {
+        let mut symbols: Vec<u32> =
+            piece.bytes().filter_map(|byte| self.byte_ids[usize::from(byte)]).collect();
+        merge_pairs(&mut symbols, |left, right| self.merges.get(&(left, right)).copied());
+        symbols.into_iter().map(i64::from)
+    }
+}
+
+/// What of `tokenizer.json` is read.
+#[derive(Deserialize)]
+struct TokenizerFile {
+    #[serde(default)]
+    added_tokens: Vec<serde_json::Value>,
+    normalizer: Option<serde_json::Value>,
+    pre_tokenizer: Stage,
+    decoder: Stage,
+    model: Model,
+}
+
+/// The step before or behind the model.
+#[derive(Deserialize)]
+struct Stage {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    add_prefix_space: bool,
+    #[serde(default = "yes")]
+    use_regex: bool,
+}
+
+/// The byte-pair model itself.
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    vocab: HashMap<String, u32>,
+    /// Each `"left right"` or `["left", "right"]`, depending on the writer's version.
+    merges: Vec<serde_json::Value>,
+}
+
+/// What of `processor_config.json` is read.
+#[derive(Deserialize)]
+struct ProcessorConfig {
+    scale: f64,
+    min_token: i64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl TokenizerFile {
+    /// What this file asks for that [`FastTokenizer`] cannot do.
+    fn unsupported(&self) -> Option<&'static str> {
+        if self.model.kind.as_deref().unwrap_or("BPE") != "BPE" {
+            Some("has a model that is not BPE")
+        } else if self.pre_tokenizer.kind != "ByteLevel" || self.decoder.kind != "ByteLevel" {
+            Some("is not byte-level")
+        } else if self.pre_tokenizer.add_prefix_space || !self.pre_tokenizer.use_regex {
+            Some("has a pre-tokenizer with a prefix space or without a pattern")
+        } else if !self.added_tokens.is_empty() || self.normalizer.is_some() {
+            Some("has added tokens or a normaliser")
+        } else {
+            None
+        }
+    }
+}
+
+/// What each id decodes to.
+///
+/// A token is written in the byte alphabet; one with any other character, such as U+0000,
+/// stands for its own UTF-8 bytes.
+fn token_bytes(vocab: &HashMap<String, u32>) -> Result<HashMap<i64, Vec<u8>>, String> {
+    let byte_of: HashMap<char, u8> = alphabet().into_iter().zip(0..=u8::MAX).collect();
+    let mut bytes = HashMap::new();
+    for (token, &id) in vocab {
+        let mapped: Option<Vec<u8>> = token.chars().map(|c| byte_of.get(&c).copied()).collect();
+        let own = || token.as_bytes().to_vec();
+        if bytes.insert(i64::from(id), mapped.unwrap_or_else(own)).is_some() {
+            return Err(format!("has two tokens with the id {id}"));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Rank and product of each pair; the last of equal pairs counts.
+fn merge_table(
+    vocab: &HashMap<String, u32>,
+    merges: &[serde_json::Value],
+) -> Result<Merges, String> {
+    let mut table = HashMap::new();
+    for (merge, rank) in merges.iter().zip(0..) {
+        let halves = match merge {
+            serde_json::Value::String(both) => both.split_once(' '),
+            serde_json::Value::Array(both) => match &both[..] {
+                [left, right] => left.as_str().zip(right.as_str()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let (left, right) = halves.ok_or_else(|| format!("has a merge {merge} that is no pair"))?;
+        let id = |token: &str| {
+            vocab
+                .get(token)
+                .copied()
+                .ok_or_else(|| format!("merges `{token}`, not in its vocabulary"))
+        };
+        let pair = (id(left)?, id(right)?);
+        table.insert(pair, (rank, id(&format!("{left}{right}"))?));
+    }
+    Ok(table)
+}
+
+/// Replaces every column of `rows`, rows of `width` numbers, by what `along_time` makes of it.
+fn transform(rows: &mut [f64], width: usize, along_time: fn(&mut [f64])) {
+    if rows.is_empty() {
+        return;
+    }
+    for column in 0..width {
+        let mut series: Vec<f64> = rows.iter().skip(column).step_by(width).copied().collect();
+        along_time(&mut series);
+        for (slot, value) in rows.iter_mut().skip(column).step_by(width).zip(series) {
+            *slot = value;
+        }
+    }
+}
+
+/// Orthonormal DCT-II, as `scipy.fft.dct(norm="ortho")`.
+fn cosine(series: &mut [f64]) {
+    let n = series.len() as f64;
+    DctPlanner::new().plan_dct2(series.len()).process_dct2(series);
+    series.iter_mut().for_each(|c| *c *= (2.0 / n).sqrt());
+    if let [mean, ..] = series {
+        *mean *= 0.5_f64.sqrt();
+    }
+}
+
+/// Orthonormal DCT-III, the inverse of [`cosine`].
+fn inverse_cosine(series: &mut [f64]) {
+    let n = series.len() as f64;
+    series.iter_mut().for_each(|c| *c *= (2.0 / n).sqrt());
+    if let [mean, ..] = series {
+        // The library halves the first coefficient.
+        *mean *= 2.0_f64.sqrt();
+    }
+    DctPlanner::new().plan_dct3(series.len()).process_dct3(series);
+}
+
+#[cfg(test)]
+#[path = "fast_tests.rs"]
+mod tests;

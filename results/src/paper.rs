@@ -1,0 +1,231 @@
+//! The published numbers of `paper.json`, as data.
+
+use serde::Deserialize;
+
+use crate::statistics::{Estimate, average_length, mean, wilson};
+
+/// The method whose row stands beside ours.
+const METHOD: &str = "UD-VLA";
+
+/// The paper's tables.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Paper {
+    /// Version of the file's format.
+    pub schema: u16,
+    /// Title, venue and number of the paper.
+    pub paper: String,
+    /// Its tables of results.
+    pub tables: Vec<PaperTable>,
+}
+
+/// One table of the paper.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PaperTable {
+    /// Which table, for example `Table 3`.
+    pub source: String,
+    /// The benchmark it is about, as in a protocol.
+    pub benchmark: String,
+    /// Names of the protocols that follow the paper; runs of others get no verdict.
+    pub protocols: Vec<String>,
+    /// How its cells are printed.
+    pub measure: Measure,
+    /// What a row's `n` counts.
+    pub n_of: String,
+    /// Its columns, the average left out.
+    pub columns: Vec<PaperColumn>,
+    /// Its rows, one per method.
+    pub rows: Vec<PaperRow>,
+}
+
+/// How a cell is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// A share of 1, with three decimals.
+    Share,
+    /// A share of 100, with one decimal.
+    Percent,
+}
+
+/// What a column is about.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PaperColumn {
+    /// Its heading.
+    pub name: String,
+    /// The suite.
+    pub suite: String,
+    /// The task, where the column is about one.
+    pub task: Option<u16>,
+    /// The number of stages in a row, where the column is about that.
+    pub in_a_row: Option<u16>,
+}
+
+/// One method's numbers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PaperRow {
+    /// The method.
+    pub method: String,
+    /// A value per column.
+    pub values: Vec<f64>,
+    /// The average as printed: a mean of the values, or the average length.
+    pub average: f64,
+    /// `published`: taken from the paper, not measured here.
+    pub status: String,
+    /// Episodes behind each value; absent where a value is no count of the usual number.
+    pub n: Option<u32>,
+    /// What else is known.
+    pub note: Option<String>,
+}
+
+/// A published number with the interval that its n gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    /// The number as a share of 1, or as an average length.
+    pub estimate: Estimate,
+    /// Episodes behind it.
+    pub n: u32,
+    /// Where it stands.
+    pub source: String,
+}
+
+impl Paper {
+    /// The numbers that come with this build.
+    pub fn bundled() -> Self {
+        serde_json::from_str(include_str!("../paper.json")).expect("the tests read paper.json")
+    }
+
+    /// The table about `benchmark`.
+    pub fn table(&self, benchmark: &str) -> Option<&PaperTable> {
+        self.tables.iter().find(|table| table.benchmark == benchmark)
+    }
+}
+
+impl PaperTable {
+    /// UD-VLA's success rate on `suite`: pooled where the table has a value per task.
+    pub fn suite(&self, suite: &str) -> Option<Published> {
+        let counts = self.counts(|column| column.suite == suite && column.in_a_row.is_none())?;
+        let (successes, n) =
+            counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        Some(self.published(wilson(successes, n)?, n))
+    }
+
+    /// UD-VLA's success rate on one task of `suite`.
+    pub fn task(&self, suite: &str, task: u16) -> Option<Published> {
+        let counts = self.counts(|column| column.suite == suite && column.task == Some(task))?;
+        let &(successes, n) = counts.first()?;
+        Some(self.published(wilson(successes, n)?, n))
+    }
+
+    /// UD-VLA's share of sequences with at least `stages` in a row on `suite`.
+    pub fn in_a_row(&self, suite: &str, stages: u16) -> Option<Published> {
+        let counts =
+            self.counts(|column| column.suite == suite && column.in_a_row == Some(stages))?;
+        let &(successes, n) = counts.first()?;
+        Some(self.published(wilson(successes, n)?, n))
+    }
+
+    /// UD-VLA's average length on `suite`; the shares in a row say how long every sequence was.
+    pub fn average_length(&self, suite: &str, stages: u16) -> Option<Published> {
+        let counts = self.counts(|column| column.suite == suite && column.in_a_row.is_some())?;
+        let n = counts.first()?.1;
+        let lengths: Vec<u16> = (0..n)
+            .map(|sequence| counts.iter().filter(|&&(reached, _)| reached > sequence).count())
+            .map(|length| u16::try_from(length).expect("a table has fewer than 2^16 columns"))
+            .collect();
+        Some(self.published(average_length(&lengths, stages, 0).estimate?, n))
+    }
+
+    /// UD-VLA's mean over the table's suites.
+    pub fn average(&self) -> Option<Published> {
+        let suites: Vec<_> = self.suites().iter().filter_map(|suite| self.suite(suite)).collect();
+        let estimates: Vec<_> = suites.iter().map(|suite| suite.estimate).collect();
+        Some(self.published(mean(&estimates)?, suites.iter().map(|suite| suite.n).sum()))
+    }
+
+    /// The table's suites, in its order.
+    pub fn suites(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.columns.iter().map(|column| &*column.suite).collect();
+        names.dedup();
+        names
+    }
+
+    /// Successes and episodes of UD-VLA in every column that `wanted` picks; `None` when there
+    /// is no such column.
+    fn counts(&self, wanted: impl Fn(&PaperColumn) -> bool) -> Option<Vec<(u32, u32)>> {
+        let row = self.rows.iter().find(|row| row.method == METHOD)?;
+        let n = row.n?;
+        let cells = self.columns.iter().zip(&row.values).filter(|(column, _)| wanted(column));
+        let counts: Option<Vec<_>> =
+            cells.map(|(_, &value)| Some((self.measure.count(value, n)?, n))).collect();
+        counts.filter(|counts| !counts.is_empty())
+    }
+
+    fn published(&self, estimate: Estimate, n: u32) -> Published {
+        Published { estimate, n, source: self.source.clone() }
+    }
+}
+
+impl Measure {
+    /// The count out of `n` that is printed as `value`, rounded or cut off; `None` when no count
+    /// is. The first such count is taken: for the n in use there is one at most.
+    pub fn count(self, value: f64, n: u32) -> Option<u32> {
+        // In units of the last printed decimal, which is 1/1000 for both measures.
+        let printed = match self {
+            Self::Share => (value * 1000.0).round(),
+            Self::Percent => (value * 10.0).round(),
+        };
+        (0..=n).find(|&count| {
+            let exact = f64::from(count) * 1000.0 / f64::from(n);
+            exact.round() == printed || exact.floor() == printed
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libero_suites_are_counts_of_500() {
+        let table = Paper::bundled().table("libero").unwrap().clone();
+        for (suite, share) in
+            [("spatial", 0.962), ("object", 0.988), ("goal", 0.942), ("long", 0.952)]
+        {
+            assert_eq!(table.suite(suite).unwrap().estimate.value, share, "{suite}");
+        }
+        let average = table.average().unwrap();
+        assert_eq!((format!("{:.4}", average.estimate.value), average.n), ("0.9610".into(), 2000));
+    }
+
+    #[test]
+    fn simpler_is_73_of_96() {
+        let table = Paper::bundled().table("simpler").unwrap().clone();
+        let suite = table.suite("widowx").unwrap();
+        assert_eq!((suite.estimate.value, suite.n), (73.0 / 96.0, 96));
+        // 91.6 is 22/24 cut off, not rounded.
+        assert_eq!(table.task("widowx", 3).unwrap().estimate.value, 22.0 / 24.0);
+    }
+
+    #[test]
+    fn calvins_shares_give_its_average_length() {
+        let table = Paper::bundled().table("calvin").unwrap().clone();
+        let length = table.average_length("abcd-d", 5).unwrap();
+        assert!((length.estimate.value - 4.64).abs() < 1e-12);
+        assert_eq!(table.in_a_row("abcd-d", 1).unwrap().estimate.value, 0.992);
+        assert_eq!(table.suite("abcd-d"), None);
+    }
+
+    #[test]
+    fn every_row_has_a_value_per_column_and_counts_where_it_names_n() {
+        for table in Paper::bundled().tables {
+            for row in &table.rows {
+                assert_eq!(row.values.len(), table.columns.len(), "{}", row.method);
+                assert_eq!(row.status, "published");
+                for &value in row.n.iter().flat_map(|_| &row.values) {
+                    let count = table.measure.count(value, row.n.unwrap());
+                    assert!(count.is_some(), "{} {value}", row.method);
+                }
+            }
+        }
+    }
+}

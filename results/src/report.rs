@@ -1,0 +1,100 @@
+//! Writes all tables and plots of a run directory.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use crate::paper::Paper;
+use crate::plots::{PlotError, png, success_by_task};
+use crate::read::{ReadError, RunDirectory};
+use crate::render::{markdown, summary_csv, tasks_csv, terminal};
+use crate::summary::Summary;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The files.
+    pub paths: Vec<PathBuf>,
+    /// The tables for a terminal; ends with a newline.
+    pub terminal: String,
+    /// The numbers behind all of them.
+    pub summary: Summary,
+}
+
+/// Why a run's tables and plots cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The run directory cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A plot cannot be made.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// A table cannot be made.
+    #[error("cannot write a table as csv")]
+    Csv(#[from] csv::Error),
+    /// A file cannot be written.
+    #[error("cannot write `{}`", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ReportError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Read(e) => e.hint(),
+            Self::Plot(_) | Self::Csv(_) | Self::Write { .. } => None,
+        }
+    }
+}
+
+/// Writes `tables/` and `plots/` of the run directory at `dir`.
+///
+/// Every file is replaced as a whole. Their bytes depend on the directory's `run.json` and
+/// `episodes.jsonl` only, and not on the order of the records of different episodes.
+///
+/// # Errors
+/// If the directory cannot be read, or a file cannot be written; see [`ReportError`].
+pub fn write_all(dir: impl AsRef<Path>) -> Result<Written, ReportError> {
+    let dir = dir.as_ref();
+    let run = RunDirectory::read(dir)?;
+    let summary = Summary::new(&run, &Paper::bundled());
+    let svg = success_by_task(&summary)?;
+    let picture = png(&svg)?;
+    let table = |name: &str, text: String| write(&dir.join("tables"), name, text.as_bytes());
+    let plot = |name: &str, bytes: &[u8]| write(&dir.join("plots"), name, bytes);
+    Ok(Written {
+        paths: vec![
+            table("summary.md", markdown(&summary))?,
+            table("summary.csv", summary_csv(&summary)?)?,
+            table("tasks.csv", tasks_csv(&summary)?)?,
+            plot("success-by-task.svg", svg.as_bytes())?,
+            plot("success-by-task.png", &picture)?,
+        ],
+        terminal: terminal(&summary),
+        summary,
+    })
+}
+
+/// Writes a file under another name and then gives it its own, so that nobody sees half of it.
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportError> {
+    let path = folder.join(name);
+    let partial = folder.join(format!(".{name}.{}", process::id()));
+    let written = fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&partial, bytes))
+        .and_then(|()| fs::rename(&partial, &path));
+    match written {
+        Ok(()) => Ok(path),
+        Err(source) => {
+            // The first failure is the one to report; what is left behind may not even exist.
+            let _ = fs::remove_file(&partial);
+            Err(ReportError::Write { path, source })
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Builds runs for the tests, in memory and on disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use udvla_results::manifest::{
+    BatchCounts, EpisodeCounts, Manifest, PlannedTask, RunStatus, SCHEMA,
+};
+use udvla_results::paper::Paper;
+use udvla_results::read::Run;
+use udvla_results::record::{EpisodeRecord, Seconds, Status};
+use udvla_results::summary::Summary;
+use udvla_sims::protocol::{Protocol, Suite};
+
+/// Suite, trials per task, stages, instructions.
+pub type SuiteOf<'a> = (&'a str, u16, u16, Vec<&'a str>);
+
+const SPATIAL: [&str; 10] = [
+    "between the plate and the ramekin",
+    "next to the ramekin",
+    "from table center",
+    "on the cookie box",
+    "in the top drawer of the wooden cabinet",
+    "on the ramekin",
+    "next to the cookie box",
+    "on the stove",
+    "next to the plate",
+    "on the wooden cabinet",
+];
+const OBJECT: [&str; 10] = [
+    "alphabet soup",
+    "cream cheese",
+    "salad dressing",
+    "bbq sauce",
+    "ketchup",
+    "tomato sauce",
+    "butter",
+    "milk",
+    "chocolate pudding",
+    "orange juice",
+];
+const GOAL: [&str; 10] = [
+    "open the middle drawer of the cabinet",
+    "put the bowl on the stove",
+    "put the wine bottle on top of the cabinet",
+    "open the top drawer and put the bowl inside",
+    "put the bowl on top of the cabinet",
+    "push the plate to the front of the stove",
+    "put the cream cheese in the bowl",
+    "turn on the stove",
+    "put the bowl on the plate",
+    "put the wine bottle on the rack",
+];
+const LONG: [&str; 10] = [
+    "put both the alphabet soup and the tomato sauce in the basket",
+    "put both the cream cheese box and the butter in the basket",
+    "turn on the stove and put the moka pot on it",
+    "put the black bowl in the bottom drawer of the cabinet and close it",
+    "put the white mug on the left plate and put the yellow and white mug on the right plate",
+    "pick up the book and place it in the back compartment of the caddy",
+    "put the white mug on the plate and put the chocolate pudding to the right of the plate",
+    "put both the alphabet soup and the cream cheese box in the basket",
+    "put both moka pots on the stove",
+    "put the yellow and white mug in the microwave and close it",
+];
+
+/// A run with a plan and no records.
+pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
+    let protocol = Protocol {
+        name: name.into(),
+        version: 1,
+        benchmark: benchmark.into(),
+        suites: suites.iter().map(suite).collect(),
+        environment: BTreeMap::from([("control_hz".into(), 20.into())]),
+    };
+    let asked = suites.iter().map(|(_, trials, _, tasks)| u32::from(*trials) * tasks.len() as u32);
+    let manifest = Manifest {
+        schema: SCHEMA,
+        run: "test".into(),
+        status: RunStatus::Complete,
+        protocol_fingerprint: protocol.fingerprint(),
+        protocol,
+        subject: map(&[
+            ("policy", "udvla"),
+            ("checkpoint", "sha256:91c0aa17d3f1b6e2"),
+            ("decoding", "jd3p"),
+            ("dtype", "bf16"),
+        ]),
+        setting: map(&[("assets", "package"), ("renderer", "egl")]),
+        software: map(&[("udvla-eval", "0.1.0")]),
+        machine: map(&[("cores", "16")]),
+        command: vec!["udvla-eval".into(), name.into()],
+        directory: "/home/user".into(),
+        plan: suites.iter().flat_map(planned).collect(),
+        episodes: EpisodeCounts { asked: asked.sum(), ok: 0, error: 0 },
+        batches: BatchCounts::default(),
+        started: "2026-11-24T01:00:00Z".into(),
+        ended: None,
+    };
+    Run { manifest, records: BTreeMap::new(), torn_line: None }
+}
+
+/// LIBERO with all four suites of ten tasks and 50 trials.
+pub fn libero() -> Run {
+    let spatial =
+        SPATIAL.map(|at| format!("pick up the black bowl {at} and place it on the plate"));
+    let object = OBJECT.map(|what| format!("pick up the {what} and place it in the basket"));
+    let suites = [
+        ("spatial", 50, 1, spatial.iter().map(String::as_str).collect()),
+        ("object", 50, 1, object.iter().map(String::as_str).collect()),
+        ("goal", 50, 1, GOAL.to_vec()),
+        ("long", 50, 1, LONG.to_vec()),
+    ];
+    run("libero", "libero", &suites)
+}
+
+/// One suite of LIBERO with that many of its tasks.
+pub fn libero_long(tasks: usize) -> Run {
+    run("libero", "libero", &[("long", 50, 1, LONG[..tasks].to_vec())])
+}
+
+/// LIBERO with the paper's counts, spread over the tasks.
+pub fn libero_as_published() -> Run {
+    let mut run = libero();
+    for (suite, successes) in [("spatial", 481), ("object", 494), ("goal", 471), ("long", 476)] {
+        spread(&mut run, suite, successes);
+    }
+    run
+}
+
+/// CALVIN with 500 sequences and the lengths of the paper.
+pub fn calvin_as_published() -> Run {
+    let mut run =
+        run("calvin-abcd-d", "calvin", &[("abcd-d", 500, 5, vec!["five tasks in a row"])]);
+    let mut trial = 0;
+    for (length, count) in [4, 12, 16, 16, 32, 420].into_iter().enumerate() {
+        for _ in 0..count {
+            add(&mut run, record("abcd-d", 0, trial, length as u16, 5));
+            trial += 1;
+        }
+    }
+    run
+}
+
+/// SimplerEnv with the paper's counts.
+pub fn simpler_as_published() -> Run {
+    let tasks = vec![
+        "put the spoon on the towel",
+        "put carrot on plate",
+        "stack the green block on the yellow block",
+        "put eggplant into yellow basket",
+    ];
+    let mut run = run("simpler-widowx", "simpler", &[("widowx", 24, 1, tasks)]);
+    for (task, successes) in (0..).zip([20, 15, 16, 22]) {
+        task_counts(&mut run, "widowx", task, successes);
+    }
+    run
+}
+
+/// Spreads `successes` over the suite's tasks; task 0 gets the first failure.
+pub fn spread(run: &mut Run, suite: &str, successes: u32) {
+    let tasks: Vec<_> = run.manifest.plan.iter().filter(|task| task.suite == suite).collect();
+    let of: u32 = tasks.iter().map(|task| u32::from(task.trials)).sum();
+    let (count, failures) = (tasks.len() as u32, of - successes);
+    let trials = u32::from(tasks[0].trials);
+    for task in 0..count {
+        // Uneven: the tasks share out all failures, the first ones more of them.
+        let share = failures * (count - task) * 2 / (count * (count + 1));
+        let rest = failures
+            - (0..count).map(|t| failures * (count - t) * 2 / (count * (count + 1))).sum::<u32>();
+        let failed = share + u32::from(task < rest);
+        task_counts(run, suite, task as u16, trials - failed);
+    }
+}
+
+/// Gives a task its records: the first `successes` trials succeed.
+pub fn task_counts(run: &mut Run, suite: &str, task: u16, successes: u32) {
+    let planned = run.manifest.plan.iter().find(|p| p.suite == suite && p.task == task).unwrap();
+    for trial in 0..planned.trials {
+        let completed = u16::from(u32::from(trial) < successes);
+        add(run, record(suite, task, trial, completed, 1));
+    }
+}
+
+/// A record of an episode that ran.
+pub fn record(suite: &str, task: u16, trial: u16, completed: u16, stages: u16) -> EpisodeRecord {
+    let truncated = completed < stages;
+    EpisodeRecord {
+        suite: suite.into(),
+        task,
+        trial,
+        status: Status::Ok,
+        error_kind: None,
+        error_message: None,
+        stages,
+        stages_completed: completed,
+        steps: if truncated { 520 } else { 200 + u32::from(trial) + 5 * u32::from(task) },
+        calls: if truncated { 52 } else { 25 },
+        attempts: 1,
+        seed: 7,
+        truncated,
+        seconds: Seconds { wall: 41.2, sim: 22.9, policy: 16.8 },
+        started: "2026-11-24T01:02:03Z".into(),
+        first_observation_sha256: None,
+        final_state_sha256: None,
+        actions: None,
+        video: None,
+    }
+}
+
+/// Turns an episode into one that could not be run.
+pub fn fail(run: &mut Run, suite: &str, task: u16, trial: u16) {
+    add(
+        run,
+        EpisodeRecord {
+            status: Status::Error,
+            error_kind: Some("lost".into()),
+            error_message: Some("the simulator went away".into()),
+            attempts: 2,
+            truncated: false,
+            steps: 0,
+            calls: 0,
+            ..record(suite, task, trial, 0, stages(run, suite))
+        },
+    );
+}
+
+/// Takes an episode's record away.
+pub fn forget(run: &mut Run, suite: &str, task: u16, trial: u16) {
+    run.records.retain(|key, _| (&*key.suite, key.task, key.trial) != (suite, task, trial));
+}
+
+/// The numbers of `run` beside the bundled paper's.
+pub fn summary(run: &Run) -> Summary {
+    Summary::new(run, &Paper::bundled())
+}
+
+/// The records as lines, by key.
+pub fn lines(run: &Run) -> Vec<String> {
+    run.records.values().map(|record| serde_json::to_string(record).unwrap()).collect()
+}
+
+/// Writes the run directory.
+pub fn store(run: &Run, dir: &Path, lines: &[String]) {
+    let manifest = serde_json::to_string_pretty(&run.manifest).unwrap();
+    fs::write(dir.join("run.json"), manifest).unwrap();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(dir.join("episodes.jsonl"), text).unwrap();
+}
+
+fn add(run: &mut Run, record: EpisodeRecord) {
+    run.records.insert(record.key(), record);
+}
+
+fn stages(run: &Run, suite: &str) -> u16 {
+    run.manifest.plan.iter().find(|planned| planned.suite == suite).unwrap().stages
+}
+
+fn suite((name, trials, stages, tasks): &SuiteOf<'_>) -> Suite {
+    Suite {
+        name: (*name).into(),
+        tasks: tasks.iter().map(|&task| task.into()).collect(),
+        trials: *trials,
+        stages: *stages,
+        max_steps: 520,
+        details: BTreeMap::new(),
+    }
+}
+
+fn planned((name, trials, stages, tasks): &SuiteOf<'_>) -> Vec<PlannedTask> {
+    let task = |(task, instruction): (u16, &&str)| PlannedTask {
+        suite: (*name).into(),
+        task,
+        instruction: (*instruction).into(),
+        trials: *trials,
+        stages: *stages,
+    };
+    (0..).zip(tasks).map(task).collect()
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect()
+}

@@ -1,0 +1,7 @@
+//! Tests of the run directory's reader, the tables, the plots and the report.
+
+mod build;
+mod plots;
+mod read;
+mod report;
+mod tables;

@@ -1,0 +1,174 @@
+//! Reading run directories: what is tolerated, what is refused and in which words.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use udvla_results::read::{ReadError, RunDirectory};
+use udvla_results::record::Status;
+
+use crate::build;
+
+/// A stored run of 3 tasks and 50 trials, and its lines.
+fn stored() -> (TempDir, Vec<String>) {
+    let mut run = build::libero_long(3);
+    for task in 0..3 {
+        build::task_counts(&mut run, "long", task, 40);
+    }
+    let (dir, lines) = (TempDir::new().unwrap(), build::lines(&run));
+    build::store(&run, dir.path(), &lines);
+    (dir, lines)
+}
+
+fn edit(dir: &Path, file: &str, change: impl Fn(String) -> String) {
+    let path = dir.join(file);
+    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+}
+
+fn refusal(dir: &Path) -> (ReadError, String) {
+    let error = RunDirectory::read(dir).unwrap_err();
+    let text = error.to_string().replace(&dir.display().to_string(), "DIR");
+    let first = text.chars().next().unwrap();
+    assert!(!first.is_uppercase() && !text.ends_with('.'), "{text}");
+    (error, text)
+}
+
+#[test]
+fn the_last_record_of_an_episode_counts() {
+    let (dir, _) = stored();
+    let again = build::record("long", 1, 7, 0, 1);
+    edit(dir.path(), "episodes.jsonl", |text| {
+        text + &serde_json::to_string(&again).unwrap() + "\n"
+    });
+    let run = RunDirectory::read(dir.path()).unwrap();
+    assert_eq!(run.records.len(), 150);
+    assert_eq!(run.records[&again.key()].stages_completed, 0);
+}
+
+#[test]
+fn a_torn_last_line_is_left_out_and_reported() {
+    let (dir, lines) = stored();
+    let last = lines.last().unwrap();
+    // However much of the line was written, with or without half a character.
+    for cut in [1, 10, last.len() - 1, last.len()] {
+        let mut bytes = (lines[..149].join("\n") + "\n").into_bytes();
+        bytes.extend(&last.as_bytes()[..cut]);
+        if cut == 10 {
+            bytes.push(0xe2);
+        }
+        fs::write(dir.path().join("episodes.jsonl"), bytes).unwrap();
+        let run = RunDirectory::read(dir.path()).unwrap();
+        assert_eq!((run.records.len(), run.torn_line), (149, Some(150)), "cut after {cut}");
+    }
+}
+
+#[test]
+fn a_broken_line_elsewhere_is_named() {
+    let (dir, lines) = stored();
+    for broken in ["{\"suite\":", "", "null", "{}"] {
+        let mut lines = lines.clone();
+        lines[4] = broken.into();
+        fs::write(dir.path().join("episodes.jsonl"), lines.join("\n") + "\n").unwrap();
+        let (error, text) = refusal(dir.path());
+        assert_eq!(text, "line 5 of `DIR/episodes.jsonl` is not a record");
+        assert!(error.source().is_some() && error.hint().is_some());
+    }
+}
+
+#[test]
+fn a_record_that_the_plan_does_not_have_is_refused() {
+    for (suite, task, trial) in [("goal", 0, 0), ("long", 3, 0), ("long", 0, 50)] {
+        let (dir, _) = stored();
+        let foreign = build::record(suite, task, trial, 1, 1);
+        edit(dir.path(), "episodes.jsonl", |text| {
+            text + &serde_json::to_string(&foreign).unwrap() + "\n"
+        });
+        let (error, text) = refusal(dir.path());
+        let key = foreign.key();
+        assert_eq!(text, format!("line 151 of `DIR/episodes.jsonl` is foreign to the plan: {key}"));
+        assert!(error.hint().is_some());
+    }
+}
+
+#[test]
+fn a_record_with_other_stages_is_refused() {
+    for (completed, stages) in [(2, 5), (2, 1)] {
+        let (dir, _) = stored();
+        let other = build::record("long", 0, 0, completed, stages);
+        edit(dir.path(), "episodes.jsonl", |text| {
+            text + &serde_json::to_string(&other).unwrap() + "\n"
+        });
+        let (_, text) = refusal(dir.path());
+        let words = format!("has {completed} of {stages} stages, its task has 1");
+        assert_eq!(text, format!("line 151 of `DIR/episodes.jsonl` {words}"));
+    }
+}
+
+#[test]
+fn a_directory_without_its_files_is_no_run() {
+    let (dir, _) = stored();
+    fs::remove_file(dir.path().join("episodes.jsonl")).unwrap();
+    let (error, text) = refusal(dir.path());
+    assert_eq!(text, "`DIR` is not a run directory: it has no `episodes.jsonl`");
+    assert!(error.hint().is_some());
+    let nowhere = refusal(&dir.path().join("nowhere")).1;
+    assert_eq!(nowhere, "`DIR` is not a run directory: it has no `run.json`");
+    let file = dir.path().join("run.json");
+    assert!(matches!(RunDirectory::read(file), Err(ReadError::Missing { .. })));
+}
+
+#[test]
+fn another_schema_is_refused_before_anything_else_is_read() {
+    let (dir, _) = stored();
+    fs::write(dir.path().join("run.json"), "{\"schema\": 2, \"all\": \"is new\"}").unwrap();
+    assert_eq!(refusal(dir.path()).1, "`DIR/run.json` has schema 2, this build reads schema 1");
+    fs::write(dir.path().join("run.json"), "{}").unwrap();
+    assert_eq!(refusal(dir.path()).1, "`DIR/run.json` has schema none, this build reads schema 1");
+    for text in ["{\"schema\": 1}", "not json", "[]", ""] {
+        fs::write(dir.path().join("run.json"), text).unwrap();
+        assert!(RunDirectory::read(dir.path()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_edited_protocol_or_plan_is_refused() {
+    let (dir, _) = stored();
+    edit(dir.path(), "run.json", |text| text.replace("\"control_hz\": 20", "\"control_hz\": 10"));
+    assert!(matches!(refusal(dir.path()).0, ReadError::Fingerprint { .. }));
+
+    let mut run = build::libero_long(2);
+    run.manifest.plan[1].task = 0;
+    build::store(&run, dir.path(), &[]);
+    let words = "`DIR/run.json` has a task that is";
+    assert_eq!(refusal(dir.path()).1, format!("the plan in {words} named twice: long, task 0"));
+    run.manifest.plan[1].task = 2;
+    build::store(&run, dir.path(), &[]);
+    let text = refusal(dir.path()).1;
+    assert_eq!(text, format!("the plan in {words} not the protocol's: long, task 2"));
+}
+
+#[test]
+fn a_protocol_with_fractions_keeps_its_fingerprint_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let mut run = build::libero_long(1);
+    for step in 1..400_u32 {
+        let value = 0.1 * f64::from(step) / 7.3;
+        run.manifest.protocol.environment.insert(format!("number_{step}"), value.into());
+    }
+    run.manifest.protocol_fingerprint = run.manifest.protocol.fingerprint();
+    build::store(&run, dir.path(), &[]);
+    assert_eq!(RunDirectory::read(dir.path()).unwrap(), run);
+}
+
+#[test]
+fn the_stored_sample_of_schema_1_stays_readable() {
+    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples/schema-1");
+    let run = RunDirectory::read(sample).unwrap();
+    assert_eq!(run.manifest.schema, 1);
+    assert_eq!(run.torn_line, None);
+    let outcomes: Vec<_> = run.records.values().map(|record| record.success()).collect();
+    assert_eq!(outcomes, [Some(true), Some(false), None, Some(true)]);
+    let errors: Vec<_> = run.records.values().filter(|r| r.status == Status::Error).collect();
+    assert_eq!(errors[0].error_kind.as_deref(), Some("timeout"));
+}

@@ -1,0 +1,219 @@
+"""One LIBERO task's environment: gated cameras and resets that depend on the trial alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESET_MODES = ("pinned", "reference", "exact")
+"""Where a reset takes the poses of fixtures from; the module `libero` describes them."""
+
+# Robosuite's own end of an episode; it raises an error beyond it. The protocol's is shorter.
+_UPSTREAM_HORIZON = 1000
+_SHUT = np.zeros((1, 1, 3), dtype=np.uint8)
+
+
+class CameraGate:
+    """Lets cameras render only while it is open.
+
+    Rendering is most of a step's cost, and a policy looks once per chunk. Switching an
+    observable of robosuite off and on shifts the moment in the control step at which it samples,
+    so the sensors stay on and a shut gate answers for them.
+    """
+
+    def __init__(self) -> None:
+        self.open = False
+
+    def guard(self, sensor: Callable[[dict], Any]) -> Callable[[dict], Any]:
+        """The sensor, which gives a placeholder instead of rendering while the gate is shut."""
+
+        @functools.wraps(sensor)  # Also copies robosuite's mark of the sensor's modality.
+        def guarded(cache: dict) -> Any:
+            return sensor(cache) if self.open else _SHUT
+
+        return guarded
+
+
+class Simulation:
+    """The environment of one task."""
+
+    def __init__(
+        self,
+        problem_class: type,
+        problem_file: str,
+        initial_states: NDArray[np.float64],
+        cameras: list[dict],
+        rendering: bool,
+        control: dict,
+    ) -> None:
+        """Builds the environment.
+
+        Args:
+            problem_class: LIBERO's class for the problem.
+            problem_file: the `.bddl` file.
+            initial_states: [trials, n], as `libero_tasks.initial_states` gives them.
+            cameras: the protocol's cameras; empty when the policy does not look.
+            rendering: whether pictures will be made at all.
+            control: the protocol's `control`.
+        """
+        import robosuite
+
+        self.initial_states = initial_states
+        self._gate = CameraGate()
+        self.env = _gated(problem_class, self._gate)(
+            problem_file,
+            robots=[control["robot"]],
+            controller_configs=robosuite.load_controller_config(
+                default_controller=control["controller"]
+            ),
+            gripper_types="default",
+            initialization_noise=None,
+            use_camera_obs=bool(cameras),
+            has_renderer=False,
+            has_offscreen_renderer=rendering,
+            control_freq=control["hz"],
+            horizon=_UPSTREAM_HORIZON,
+            hard_reset=False,
+            camera_names=[camera["source"] for camera in cameras] or ["agentview"],
+            camera_heights=[camera["height"] for camera in cameras] or 1,
+            camera_widths=[camera["width"] for camera in cameras] or 1,
+        )
+        self._initializers = list(self.env.object_property_initializers)
+        self._stream: list[tuple[Any, int]] = []
+        self._stream_seed: int | None = None
+
+    def reset(self, mode: str, seed: int, trial: int) -> None:
+        """Brings a stored initial state, not yet settled.
+
+        Args:
+            mode: one of `RESET_MODES`.
+            seed: the protocol's seed of the environment.
+            trial: the stored state's index; in the modes that follow the official stream also
+                the number of the reset in it.
+        """
+        if mode == "pinned":
+            np.random.seed(seed)
+            self._until_placed()
+        else:
+            loads = self._fast_forward(seed, trial)
+            if mode == "exact":
+                self._hard_reset(loads)
+            else:
+                self._stream_reset(loads)
+        self._set_state(self.initial_states[trial], clean=mode != "exact")
+
+    def step(self, action: NDArray[np.float64], look: bool) -> bool:
+        """Plays one control step; whether the goal is reached after it."""
+        self._gate.open = look
+        _, _, success, _ = self.env.step(action)
+        self._gate.open = False
+        return bool(success)
+
+    def observed(self, name: str) -> NDArray:
+        """The last sample of an observable."""
+        return np.asarray(self.env._observables[name].obs)
+
+    def close(self) -> None:
+        """Frees the simulator and its renderer."""
+        self.env.close()
+
+    def _set_state(self, state: NDArray[np.float64], clean: bool) -> None:
+        """Sets the simulator's state, in the official loop's order of calls.
+
+        The forced update is part of it: it moves the moment at which observables sample.
+
+        Args:
+            state: time, joint positions, joint velocities.
+            clean: whether to clear what a reset leaves behind: the solver's start value, which
+                comes from the reset's random placement, and the gripper's integrated command,
+                which comes from the episode before.
+        """
+        env = self.env
+        if clean:
+            env.sim.data.qacc_warmstart[:] = 0.0
+            gripper = env.robots[0].gripper
+            gripper.current_action = np.zeros_like(gripper.current_action)
+        env.sim.set_state_from_flattened(state)
+        env.sim.forward()
+        env._check_success()
+        env._post_process()
+        env._update_observables(force=True)
+        if clean:
+            env.sim.data.qacc_warmstart[:] = 0.0
+
+    def _fast_forward(self, seed: int, trial: int) -> int:
+        """Sets the generator to where the official stream's reset number `trial` begins.
+
+        Returns:
+            How often the official loop has loaded the model before that reset.
+        """
+        if self._stream_seed != seed:
+            np.random.seed(seed)
+            self._stream, self._stream_seed = [(np.random.get_state(), 1)], seed
+        while len(self._stream) <= trial:
+            state, loads = self._stream[-1]
+            np.random.set_state(state)
+            loads = self._stream_reset(loads)
+            self._stream.append((np.random.get_state(), loads))
+        state, loads = self._stream[trial]
+        np.random.set_state(state)
+        return loads
+
+    def _stream_reset(self, loads: int) -> int:
+        """A soft reset that draws as many numbers as the official one; the loads after it.
+
+        Each load of the model adds the samplers of doors, drawers and knobs to a list once more
+        and each of the list draws at a reset, so the official resets draw ever more numbers.
+        """
+        loads += self._until_placed(loads)
+        self.env.object_property_initializers = list(self._initializers)
+        return loads
+
+    def _hard_reset(self, loads: int) -> None:
+        """A reset that loads the model anew, as the official loop's number `loads` does."""
+        self.env.object_property_initializers = self._initializers * loads
+        self.env.hard_reset = True
+        try:
+            self._until_placed()
+        finally:
+            self.env.hard_reset = False
+            self.env.object_property_initializers = list(self._initializers)
+
+    def _until_placed(self, loads: int | None = None) -> int:
+        """Resets until the sampler finds a free place for everything, as the official loop does.
+
+        Args:
+            loads: how often the official loop has loaded the model before; if given, the lists
+                of samplers grow with each reset.
+
+        Returns:
+            How many resets it took.
+        """
+        from robosuite.utils.errors import RandomizationError
+
+        resets = 0
+        while True:
+            resets += 1
+            if loads is not None:
+                self.env.object_property_initializers = self._initializers * (loads + resets)
+            try:
+                self.env.reset()
+            except RandomizationError:
+                continue
+            return resets
+
+
+def _gated(problem_class: type, gate: CameraGate) -> type:
+    """The problem class with its camera sensors behind the gate, also after a hard reset."""
+
+    def create_camera_sensors(self: Any, *arguments: Any, **named: Any) -> tuple[list, list]:
+        sensors, names = problem_class._create_camera_sensors(self, *arguments, **named)
+        return [gate.guard(sensor) for sensor in sensors], names
+
+    # LIBERO compares the class's name with the problem's.
+    body = {"_create_camera_sensors": create_camera_sensors}
+    return type(problem_class.__name__, (problem_class,), body)

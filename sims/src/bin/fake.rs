@@ -1,0 +1,177 @@
+//! A simulator that speaks the worker's wire without Python: it carries the harness's tests.
+//!
+//! Every episode has a length that its name gives; about one in four never succeeds. Options
+//! (`--sim-option NAME=VALUE` of the harness) make it misbehave: `crash`, `hang`, `raise` take
+//! episode names (comma separated) that fail the first time they are played, `poison` names
+//! that always raise; `start` takes `setup` or `mute`; `step_ms` slows every control step.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::FromRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::observation::{Camera, SimSpec};
+use udvla_sims::protocol::hex;
+use udvla_sims::wire::{
+    Cause, OpenConfig, Reply, Request, WIRE_VERSION, from_bytes, receive, send, to_bytes,
+};
+
+const WIDTH: usize = 7;
+const SIDE: u32 = 32;
+
+fn main() -> io::Result<()> {
+    // SAFETY: the harness gives us the wire as fd 0, and nothing else reads it.
+    let mut stream = unsafe { UnixStream::from_raw_fd(0) };
+    let mut fake = None;
+    loop {
+        let (request, body) = match receive::<Request>(&mut stream) {
+            Ok(message) => message,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (reply, body) = match (request, &mut fake) {
+            (Request::Close, _) => return Ok(()),
+            (Request::Open { config, .. }, slot) => {
+                let opened = Fake::open(*config);
+                let reply = opened.ready();
+                *slot = Some(opened);
+                (reply, vec![])
+            }
+            (_, None) => panic!("the fake simulator is not open"),
+            (Request::Reset { key, .. }, Some(fake)) => fake.reset(key),
+            (Request::Play { .. }, Some(fake)) => fake.play(&body),
+            (Request::Script { steps }, Some(fake)) => {
+                fake.play(&to_bytes(&[0.5; WIDTH].repeat(usize::from(steps))))
+            }
+        };
+        send(&mut stream, &reply, &body)?;
+    }
+}
+
+struct Fake {
+    config: OpenConfig,
+    key: Option<EpisodeKey>,
+    executed: Vec<f32>,
+    progress: f32,
+}
+
+impl Fake {
+    fn open(config: OpenConfig) -> Self {
+        println!("fake simulator: open");
+        Self { config, key: None, executed: vec![], progress: 0.0 }
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
+        self.config.options.get(name).map(String::as_str)
+    }
+
+    fn ready(&self) -> Reply {
+        match self.option("start") {
+            Some("setup") => return raised(Cause::Setup, "the fake needs `meshes/bowl.msh`"),
+            Some("mute") => std::thread::sleep(Duration::from_secs(3600)),
+            _ => {}
+        }
+        let camera = |name: &str| Camera { name: name.into(), height: SIDE, width: SIDE };
+        Reply::Ready {
+            wire: WIRE_VERSION,
+            spec: SimSpec {
+                cameras: vec![camera("agentview"), camera("eye_in_hand")],
+                state: vec!["steps".into()],
+                action: ["x", "y", "z", "rx", "ry", "rz", "gripper"].map(String::from).to_vec(),
+                control_hz: 20.0,
+            },
+            setting: BTreeMap::from([("simulator".into(), "fake".into())]),
+        }
+    }
+
+    fn reset(&mut self, key: EpisodeKey) -> (Reply, Vec<u8>) {
+        self.executed.clear();
+        self.progress = 0.0;
+        let named = |name: &str| {
+            self.option(name).is_some_and(|list| list.split(',').any(|one| one == key.to_string()))
+        };
+        if named("poison") {
+            return (raised(Cause::Simulator, "the fake is poisoned"), vec![]);
+        }
+        if named("raise") && self.first_time(&key) {
+            return (raised(Cause::Simulator, "the fake stumbled"), vec![]);
+        }
+        if named("crash") && self.first_time(&key) {
+            std::process::abort();
+        }
+        if named("hang") && self.first_time(&key) {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+        self.key = Some(key);
+        self.observe()
+    }
+
+    /// Whether no fake of this run has met this episode yet.
+    fn first_time(&self, key: &EpisodeKey) -> bool {
+        let folder = Path::new(&self.config.scratch).parent().expect("scratch has a parent");
+        std::fs::File::create_new(folder.join(format!("met-{key}"))).is_ok()
+    }
+
+    fn key(&self) -> &EpisodeKey {
+        self.key.as_ref().expect("reset comes before play")
+    }
+
+    /// A number in 0..1 that belongs to the episode.
+    fn difficulty(&self) -> f32 {
+        let digest = Sha256::digest(self.key().to_string().as_bytes());
+        f32::from(digest[0]) / 256.0
+    }
+
+    fn play(&mut self, body: &[u8]) -> (Reply, Vec<u8>) {
+        let pause = self.option("step_ms").map_or(0, |text| text.parse().expect("milliseconds"));
+        let suite = self.config.protocol.suite(&self.key().suite).expect("a suite of the protocol");
+        let limit = suite.max_steps as usize;
+        let values = from_bytes(body).expect("whole numbers");
+        for action in values.chunks_exact(WIDTH) {
+            std::thread::sleep(Duration::from_millis(pause));
+            self.executed.extend_from_slice(action);
+            self.progress += action[0].abs();
+            let steps = self.executed.len() / WIDTH;
+            let solved = self.difficulty() < 0.75 && self.progress > 20.0 * self.difficulty() + 5.0;
+            if solved || steps == limit {
+                return self.finish(solved);
+            }
+        }
+        self.observe()
+    }
+
+    fn finish(&self, solved: bool) -> (Reply, Vec<u8>) {
+        let bytes = to_bytes(&self.executed);
+        let reply = Reply::Finished {
+            stages_completed: u16::from(solved),
+            steps: (self.executed.len() / WIDTH) as u32,
+            truncated: !solved,
+            final_state_sha256: hex(&Sha256::digest(&bytes)),
+            video: false,
+        };
+        (reply, bytes)
+    }
+
+    fn observe(&self) -> (Reply, Vec<u8>) {
+        let steps = (self.executed.len() / WIDTH) as u32;
+        let shade = (self.difficulty() * 255.0) as u8;
+        let count = if self.config.images { 2 } else { 0 };
+        let mut body = vec![shade; count * (SIDE * SIDE * 3) as usize];
+        body.extend((steps as f32).to_le_bytes());
+        let reply = Reply::Observed {
+            stage: 0,
+            steps,
+            instruction: format!("play the fake task {}", self.key().task),
+            images: vec![(SIDE, SIDE); count],
+        };
+        (reply, body)
+    }
+}
+
+fn raised(cause: Cause, message: &str) -> Reply {
+    Reply::Raised { cause, message: message.into(), traceback: format!("fake: {message}") }
+}

@@ -1,0 +1,11 @@
+//! Episodes, observations, protocols, and the wire to simulator workers.
+//!
+//! This crate knows no Python and no libtorch. A worker process (package `udvla-worker`, or
+//! the fake simulator of the tests) answers the messages of [`wire`]; [`process`] starts one,
+//! asks it, and kills it when it hangs.
+
+pub mod episode;
+pub mod observation;
+pub mod process;
+pub mod protocol;
+pub mod wire;

@@ -1,0 +1,306 @@
+//! A simulator worker as the harness sees it: started, asked with a deadline, killed.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::wire::{self, Cause, OpenConfig, Reply, Request, WIRE_VERSION};
+
+/// How to start a worker.
+#[derive(Debug, Clone)]
+pub struct WorkerCommand {
+    /// The executable: `udvla-sim-worker`, or a fake that speaks the same wire.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Where whatever Python or C++ prints goes; appended to.
+    pub log: PathBuf,
+}
+
+/// Why a worker gave no useful answer. Whatever it is, the worker is dead or must be dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// It could not be started.
+    #[error("cannot start the simulator worker `{}`", .program.display())]
+    Start {
+        /// The executable.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It died.
+    #[error("the simulator worker died ({how})")]
+    Lost {
+        /// Its exit status in words.
+        how: String,
+    },
+    /// It did not answer in time and was killed.
+    #[error("the simulator worker gave no answer in {} s and was killed", .0.as_secs_f32())]
+    Timeout(Duration),
+    /// The simulator raised an exception.
+    #[error("{message}")]
+    Raised {
+        /// Whether trying again can help.
+        cause: Cause,
+        /// The exception in one line.
+        message: String,
+        /// Its traceback.
+        traceback: String,
+    },
+    /// It answered something that the wire does not allow.
+    #[error("the simulator worker answered {0}")]
+    Wire(String),
+}
+
+impl SimError {
+    /// The word for it in a record's `error_kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Lost { .. } => "lost",
+            Self::Timeout(_) => "timeout",
+            Self::Raised { .. } => "raised",
+            Self::Wire(_) => "wire",
+        }
+    }
+
+    /// Whether the machine lacks something, so that no retry can help.
+    pub fn is_setup(&self) -> bool {
+        matches!(self, Self::Start { .. } | Self::Raised { cause: Cause::Setup, .. })
+    }
+}
+
+/// A running worker. Dropping it kills it with everything that it started.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    stream: UnixStream,
+}
+
+impl Worker {
+    /// Starts a worker in a process group of its own. It dies with the calling thread: by
+    /// end-of-file on its socket, and by a signal of the kernel should it not be reading.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the executable not be started.
+    pub fn start(command: &WorkerCommand) -> Result<Self, SimError> {
+        let failed = |source| SimError::Start { program: command.program.clone(), source };
+        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+        let log = OpenOptions::new().create(true).append(true).open(&command.log);
+        let log = log.map_err(failed)?;
+        let mut child = Command::new(&command.program);
+        child
+            .args(&command.arguments)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(log.try_clone().map_err(failed)?))
+            .stderr(Stdio::from(log))
+            .process_group(0);
+        // A foreign PYTHONHOME breaks any interpreter but the one it names, and our own
+        // libraries must not reach a simulator that brings another libtorch.
+        for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH"] {
+            child.env_remove(name);
+        }
+        // SAFETY: prctl is async-signal-safe and touches only the new process.
+        unsafe {
+            child.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        let child = child.spawn().map_err(failed)?;
+        Ok(Self { child, stream: ours })
+    }
+
+    /// Starts a worker and opens its adapter.
+    ///
+    /// # Errors
+    /// As [`Worker::start`] and [`Worker::ask`]; `Wire` when versions differ.
+    pub fn open(
+        command: &WorkerCommand,
+        config: OpenConfig,
+        timeout: Duration,
+    ) -> Result<(Self, Reply), SimError> {
+        let mut worker = Self::start(command)?;
+        let open = Request::Open { wire: WIRE_VERSION, config: Box::new(config) };
+        match worker.ask(&open, &[], timeout)? {
+            (ready @ Reply::Ready { wire: WIRE_VERSION, .. }, _) => Ok((worker, ready)),
+            (Reply::Ready { wire, .. }, _) => Err(SimError::Wire(format!(
+                "with wire version {wire}, this program speaks {WIRE_VERSION}"
+            ))),
+            (reply, _) => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Process id of the worker.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a request and waits for the answer, `timeout` at most.
+    ///
+    /// # Errors
+    /// Any [`SimError`] but `Start`. After an error the worker is of no use.
+    pub fn ask(
+        &mut self,
+        request: &Request,
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<(Reply, Vec<u8>), SimError> {
+        let deadline = Instant::now() + timeout;
+        let answer = self
+            .stream
+            .set_write_timeout(Some(timeout))
+            .and_then(|()| wire::send(&mut self.stream, request, body))
+            .and_then(|()| wire::receive(&mut Deadline { stream: &self.stream, deadline }));
+        match answer {
+            Ok((Reply::Raised { cause, message, traceback }, _)) => {
+                Err(SimError::Raised { cause, message, traceback })
+            }
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.diagnose(&error, timeout)),
+        }
+    }
+
+    /// Asks the worker to end by itself and waits for it, `patience` at most.
+    pub fn close(mut self, patience: Duration) {
+        if wire::send(&mut self.stream, &Request::Close, &[]).is_ok() {
+            let end = Instant::now() + patience;
+            while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    fn diagnose(&mut self, error: &io::Error, timeout: Duration) -> SimError {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                self.kill();
+                SimError::Timeout(timeout)
+            }
+            io::ErrorKind::InvalidData => SimError::Wire(error.to_string()),
+            _ => {
+                // The socket closes a moment before the process can be waited for.
+                let end = Instant::now() + Duration::from_secs(1);
+                let mut status = self.child.try_wait();
+                while matches!(status, Ok(None)) && Instant::now() < end {
+                    std::thread::sleep(Duration::from_millis(5));
+                    status = self.child.try_wait();
+                }
+                self.kill();
+                let how = match status {
+                    Ok(Some(status)) => match status.signal() {
+                        Some(signal) => format!("signal {signal}"),
+                        None => format!("exit code {}", status.code().unwrap_or(-1)),
+                    },
+                    _ => error.to_string(),
+                };
+                SimError::Lost { how }
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        let group = libc::pid_t::try_from(self.child.id()).expect("a process id is a pid_t");
+        // SAFETY: the group was made for the child at its start. Its number stays taken while
+        // any member lives; with none left the call does nothing.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The error for a reply that does not answer the request.
+pub fn unexpected(reply: &Reply) -> SimError {
+    let mut text = format!("{reply:?}");
+    text.truncate(text.floor_char_boundary(200));
+    SimError::Wire(format!("out of turn: {text}"))
+}
+
+/// A stream that gives up at a moment in time, however slowly bytes trickle in.
+struct Deadline<'a> {
+    stream: &'a UnixStream,
+    deadline: Instant,
+}
+
+impl Read for Deadline<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> (tempfile::TempDir, Worker) {
+        let folder = tempfile::tempdir().unwrap();
+        let command = WorkerCommand {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            log: folder.path().join("log"),
+        };
+        let worker = Worker::start(&command).unwrap();
+        (folder, worker)
+    }
+
+    fn alive(process: u32) -> bool {
+        std::path::Path::new(&format!("/proc/{process}/stat")).exists()
+    }
+
+    #[test]
+    fn a_worker_that_dies_is_lost_with_its_exit_code() {
+        let (_folder, mut worker) = shell("exit 7");
+        let error = worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
+        assert_eq!(error.kind(), "lost");
+        assert!(error.to_string().contains("exit code 7"), "{error}");
+    }
+
+    #[test]
+    fn a_worker_that_hangs_is_killed_with_its_children() {
+        let (folder, mut worker) = shell("sleep 1000 & echo $!; wait");
+        let error = worker.ask(&Request::Close, &[], Duration::from_millis(300)).unwrap_err();
+        assert_eq!(error.kind(), "timeout");
+        let grandchild: u32 =
+            std::fs::read_to_string(folder.path().join("log")).unwrap().trim().parse().unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while alive(grandchild) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!alive(grandchild), "process {grandchild} outlived its group");
+    }
+
+    #[test]
+    fn noise_on_the_wire_is_a_wire_error() {
+        let (_folder, mut worker) = shell("printf 'Segmentation fault, or so' >&0; sleep 10");
+        let error = worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
+        assert_eq!(error.kind(), "wire", "{error}");
+    }
+
+    #[test]
+    fn a_missing_executable_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = WorkerCommand {
+            program: "/nowhere/udvla-sim-worker".into(),
+            arguments: vec![],
+            log: folder.path().join("log"),
+        };
+        let error = Worker::start(&command).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/udvla-sim-worker"), "{error}");
+        assert!(error.is_setup());
+    }
+}

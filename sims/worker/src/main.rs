@@ -1,0 +1,125 @@
+//! The worker executable: brings an environment's libpython into this process and hands over.
+//!
+//! It holds no Python symbol, so one build serves every Python from 3.9 on: it asks the
+//! environment's interpreter where its shared library is, loads that library for all symbols,
+//! then loads `libudvla_worker.so` beside itself and calls its entry. Where a Python has no
+//! shared library, the environment's own interpreter imports the same library instead; the
+//! run's setting says which (`embedding`).
+//!
+//! Usage: `udvla-sim-worker PYTHON ADAPTERS` with the wire on standard input.
+
+use std::ffi::{CString, OsString, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
+
+/// Prints the interpreter's shared library, or nothing when it has none.
+const ASK: &str = "
+import os, sysconfig
+name = sysconfig.get_config_var('INSTSONAME') or ''
+folders = [sysconfig.get_config_var('LIBDIR') or '', os.path.join(sysconfig.get_config_var('installed_base') or '', 'lib')]
+paths = [os.path.join(folder, name) for folder in folders if '.so' in name]
+print(next((path for path in paths if os.path.exists(path)), ''))
+";
+
+/// What both ways run: the adapters' folder, the way, and the library come as arguments.
+const SERVE: &str = "
+import sys, importlib.machinery, importlib.util
+sys.path.insert(0, sys.argv[1])
+if sys.argv[2] == 'embedded':
+    import udvla_worker
+else:
+    loader = importlib.machinery.ExtensionFileLoader('udvla_worker', sys.argv[3])
+    specification = importlib.util.spec_from_file_location('udvla_worker', sys.argv[3], loader=loader)
+    udvla_worker = importlib.util.module_from_spec(specification)
+    loader.exec_module(udvla_worker)
+udvla_worker.serve(sys.argv[2])
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let [python, adapters] = arguments.as_slice() else {
+        eprintln!("usage: udvla-sim-worker PYTHON ADAPTERS, with the wire on standard input");
+        return ExitCode::from(2);
+    };
+    match run(Path::new(python), adapters) {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(python: &Path, adapters: &OsString) -> Result<c_int, String> {
+    let here = std::env::current_exe().map_err(|error| error.to_string())?;
+    let library = here.with_file_name("libudvla_worker.so");
+    if !library.exists() {
+        return Err(format!(
+            "`{}` is missing; build with `cargo build --workspace`",
+            library.display()
+        ));
+    }
+    let arguments = |way: &str| -> Vec<OsString> {
+        vec![
+            python.into(),
+            "-c".into(),
+            SERVE.into(),
+            adapters.clone(),
+            way.into(),
+            library.clone().into_os_string(),
+        ]
+    };
+    let force_interpreter =
+        std::env::var_os("UDVLA_WORKER_FORM").is_some_and(|form| form == "interpreter");
+    match libpython(python)? {
+        Some(path) if !force_interpreter => embed(&path, &library, &arguments("embedded")),
+        _ => {
+            let error = Command::new(python).args(&arguments("interpreter")[1..]).exec();
+            Err(format!("cannot run `{}`: {error}", python.display()))
+        }
+    }
+}
+
+/// Where the interpreter's shared library is, if it has one.
+fn libpython(python: &Path) -> Result<Option<PathBuf>, String> {
+    let output = Command::new(python)
+        .args(["-I", "-c", ASK])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot run `{}`: {error}", python.display()))?;
+    if !output.status.success() {
+        return Err(format!("`{}` is no working Python ({})", python.display(), output.status));
+    }
+    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok((!path.is_empty()).then(|| path.into()))
+}
+
+/// Runs Python in this process.
+fn embed(libpython: &Path, library: &Path, arguments: &[OsString]) -> Result<c_int, String> {
+    let strings: Vec<CString> = arguments
+        .iter()
+        .map(|argument| CString::new(argument.as_bytes()).map_err(|error| error.to_string()))
+        .collect::<Result<_, _>>()?;
+    let mut pointers: Vec<*mut c_char> =
+        strings.iter().map(|string| string.as_ptr().cast_mut()).collect();
+    pointers.push(std::ptr::null_mut());
+    type Entry = unsafe extern "C" fn(c_int, *mut *mut c_char) -> c_int;
+    // SAFETY: both are shared libraries made to be loaded; the first has to offer its symbols
+    // to the second and to every extension module, hence RTLD_GLOBAL. `Entry` is the type of
+    // `udvla_worker_main` in this package's lib.rs, and the strings outlive the call.
+    unsafe {
+        let _python = Library::open(Some(libpython), RTLD_NOW | RTLD_GLOBAL)
+            .map_err(|error| format!("cannot load `{}`: {error}", libpython.display()))?;
+        let worker = Library::open(Some(library), RTLD_NOW | RTLD_GLOBAL)
+            .map_err(|error| format!("cannot load `{}`: {error}", library.display()))?;
+        let entry: Symbol<Entry> =
+            worker.get(b"udvla_worker_main\0").map_err(|error| error.to_string())?;
+        let count = c_int::try_from(strings.len()).expect("six arguments");
+        Ok(entry(count, pointers.as_mut_ptr()))
+    }
+}

@@ -1,0 +1,9 @@
+//! The program from outside: command lines in, run directories and exit codes out.
+
+mod interruptions;
+mod libero;
+mod refusals;
+mod resume;
+mod runs;
+mod support;
+mod worker;

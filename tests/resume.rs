@@ -1,0 +1,102 @@
+//! Continuing runs, and refusing to continue another one.
+
+use std::io::Write;
+
+use crate::support::{Run, assert_same_outcomes, udvla};
+
+const WORDS: [&str; 6] = ["--policy", "random", "--suite", "goal", "--trials", "2"];
+
+#[test]
+fn a_torn_last_line_is_cut_off_and_its_episode_played_again() {
+    let whole = Run::fake(&WORDS);
+    assert_eq!(whole.go().code, 0);
+    let torn = Run::fake(&WORDS);
+    assert_eq!(torn.go().code, 0);
+    let path = torn.directory().join("episodes.jsonl");
+    let text = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &text[..text.len() - 25]).unwrap();
+    let ended = torn.resume();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_same_outcomes(&whole.records(), &torn.records());
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 20);
+}
+
+#[test]
+fn a_broken_line_in_the_middle_is_named_and_nothing_is_lost() {
+    let run = Run::fake(&WORDS);
+    assert_eq!(run.go().code, 0);
+    let path = run.directory().join("episodes.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap().replacen("\"task\":3", "\"task\":x", 1);
+    std::fs::write(&path, &text).unwrap();
+    let ended = run.resume();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("episodes.jsonl` is damaged in line"), "{}", ended.stderr);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn more_trials_go_into_the_same_run() {
+    let run = Run::fake(&WORDS);
+    assert_eq!(run.go().code, 0);
+    let ended = run.go_with(&["--trials", "3"]);
+    // clap takes a flag once; the run directory is what is continued.
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    let out = run.directory().display().to_string();
+    let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
+    let more = ["libero", "--simulator", fake, "--no-progress", "--out", &out];
+    let more = [&more[..], &WORDS[..5], &["3"]].concat();
+    let ended = udvla(&more);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!((run.records().len(), run.manifest().episodes.asked), (30, 30));
+}
+
+#[test]
+fn another_policy_protocol_or_seed_is_refused_with_its_name() {
+    let run = Run::fake(&WORDS);
+    assert_eq!(run.go().code, 0);
+    let before = std::fs::read(run.directory().join("run.json")).unwrap();
+    let out = run.directory().display().to_string();
+    let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
+    let base = ["libero", "--simulator", fake, "--out", &out, "--suite", "goal", "--trials", "2"];
+    for (words, field) in [
+        (vec!["--policy", "idle"], "subject.policy (`random`, now `idle`)"),
+        (vec!["--policy", "random", "--seed", "1"], "subject.seed"),
+        (vec!["--policy", "random", "--reset-mode", "reference"], "protocol.reset_mode"),
+    ] {
+        let ended = udvla(&[&base[..], &words].concat());
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(ended.stderr.contains(field), "{}", ended.stderr);
+        assert!(ended.stderr.contains("hint: "), "{}", ended.stderr);
+    }
+    assert!(before == std::fs::read(run.directory().join("run.json")).unwrap());
+}
+
+#[test]
+fn a_folder_that_is_no_run_is_left_alone() {
+    let run = Run::fake(&WORDS);
+    std::fs::create_dir(run.directory()).unwrap();
+    let mut file = std::fs::File::create(run.directory().join("thesis.tex")).unwrap();
+    file.write_all(b"precious").unwrap();
+    let ended = run.go();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("is no run directory"), "{}", ended.stderr);
+    assert_eq!(std::fs::read_dir(run.directory()).unwrap().count(), 1);
+    let ended = run.resume();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+}
+
+#[test]
+fn a_run_that_is_going_on_cannot_be_resumed_beside_it() {
+    let run = Run::fake(&[&WORDS[..], &["--sim-option=step_ms=20"]].concat());
+    let mut child = run.command().spawn().unwrap();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !run.directory().join("run.json").exists() {
+        assert!(std::time::Instant::now() < end, "no manifest");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let ended = run.resume();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("in use by another process"), "{}", ended.stderr);
+}

@@ -1,0 +1,116 @@
+//! Starts the program on the fake simulator and reads what it left.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+use udvla_results::manifest::Manifest;
+use udvla_results::record::EpisodeRecord;
+use udvla_sims::episode::EpisodeKey;
+
+/// A command that writes to a run directory of its own.
+pub struct Run {
+    folder: TempDir,
+    arguments: Vec<String>,
+}
+
+/// What a finished process left.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// `udvla-eval libero` on the fake simulator.
+    pub fn fake(arguments: &[&str]) -> Self {
+        let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
+        let mut words = vec!["libero", "--simulator", fake, "--no-progress"];
+        words.extend(arguments);
+        Self::new(&words)
+    }
+
+    /// Any command that takes `--out`.
+    pub fn new(words: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut arguments: Vec<String> = words.iter().map(|&word| word.into()).collect();
+        arguments.extend(["--out".into(), folder.path().join("run").display().to_string()]);
+        Self { folder, arguments }
+    }
+
+    pub fn directory(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    pub fn command(&self) -> Command {
+        program(&self.arguments)
+    }
+
+    /// Runs to the end.
+    pub fn go(&self) -> Ended {
+        ended(self.command().output().expect("the program starts"))
+    }
+
+    /// Runs to the end with more words.
+    pub fn go_with(&self, words: &[&str]) -> Ended {
+        ended(self.command().args(words).output().expect("the program starts"))
+    }
+
+    pub fn resume(&self) -> Ended {
+        udvla(&["resume", "--no-progress", &self.directory().display().to_string()])
+    }
+
+    pub fn records(&self) -> BTreeMap<EpisodeKey, EpisodeRecord> {
+        records(&self.directory())
+    }
+
+    pub fn manifest(&self) -> Manifest {
+        let text = std::fs::read_to_string(self.directory().join("run.json")).expect("run.json");
+        serde_json::from_str(&text).expect("a manifest")
+    }
+}
+
+/// The last record of each episode.
+pub fn records(directory: &Path) -> BTreeMap<EpisodeKey, EpisodeRecord> {
+    let text = std::fs::read_to_string(directory.join("episodes.jsonl")).unwrap_or_default();
+    let whole = text.lines().filter(|line| line.ends_with('}'));
+    let records = whole.map(|line| serde_json::from_str::<EpisodeRecord>(line).expect(line));
+    records.map(|record| (record.key(), record)).collect()
+}
+
+/// Fails with the first difference unless both runs have equal records.
+#[track_caller]
+pub fn assert_same_outcomes(
+    a: &BTreeMap<EpisodeKey, EpisodeRecord>,
+    b: &BTreeMap<EpisodeKey, EpisodeRecord>,
+) {
+    assert!(!a.is_empty(), "no records to compare");
+    assert!(a.keys().eq(b.keys()), "{:?} against {:?}", a.keys(), b.keys());
+    for (one, other) in a.values().zip(b.values()) {
+        assert!(one.same_outcome(other), "{one:#?}\nagainst\n{other:#?}");
+    }
+}
+
+/// Runs the program to its end.
+pub fn udvla(words: &[&str]) -> Ended {
+    let words: Vec<String> = words.iter().map(|&word| word.into()).collect();
+    ended(program(&words).output().expect("the program starts"))
+}
+
+fn program(words: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_udvla-eval"));
+    command.args(words).stdin(Stdio::null());
+    for name in ["UDVLA_CHECKPOINT", "UDVLA_LIBERO_ASSETS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
