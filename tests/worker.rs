@@ -51,6 +51,7 @@ fn config(folder: &Path, environment: serde_json::Value) -> OpenConfig {
             suites: vec![suite],
             environment: serde_json::from_value(environment).unwrap(),
         },
+        suites: vec!["toys".into()],
         images: true,
         video: true,
         scratch: folder.display().to_string(),

@@ -77,33 +77,48 @@ pub fn now() -> String {
 
 /// The lines above the bars.
 pub fn heading(plan: &Plan, manifest: &Manifest, before: usize) -> String {
-    let subject: Vec<String> = manifest
-        .subject
-        .iter()
-        .filter(|(name, _)| *name != "policy")
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    let policy = manifest.subject.get("policy").map_or("?", String::as_str);
+    let protocol = &manifest.protocol;
+    let fingerprint = short(&manifest.protocol_fingerprint);
     let mut text = format!(
-        "udvla-eval {} · protocol {} version {} ({})\npolicy   {policy} ({})\n",
+        "udvla-eval {} · protocol {} version {} ({fingerprint})\n",
         env!("CARGO_PKG_VERSION"),
-        manifest.protocol.name,
-        manifest.protocol.version,
-        &manifest.protocol_fingerprint[..15],
-        subject.join(", "),
+        protocol.name,
+        protocol.version,
     );
-    let versions: Vec<String> = manifest
-        .setting
-        .iter()
-        .filter(|(name, value)| !name.ends_with("sha256") && value.len() < 40)
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    text += &format!("sims     {} workers ({})\n", plan.workers, versions.join(", "));
-    text += &format!("run      {}\n", plan.directory.display());
+    let words = |map: &BTreeMap<String, String>| -> Vec<String> {
+        map.iter().map(|(name, value)| format!("{name} {}", short(value))).collect()
+    };
+    text += &wrapped("policy", words(&manifest.subject));
+    let workers = format!("{} workers", plan.workers);
+    text += &wrapped("sims", [vec![workers], words(&manifest.setting)].concat());
+    text += &wrapped("run", vec![plan.directory.display().to_string()]);
     if before > 0 {
-        text += &format!("         {before} episodes are done already\n");
+        text += &wrapped("", vec![format!("{before} episodes are done already")]);
     }
     text + "\n"
+}
+
+/// The first digits of a hash, anything else as it is.
+fn short(value: &str) -> &str {
+    let digits = value.strip_prefix("sha256:").unwrap_or(value);
+    let is_hash = digits.len() >= 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { &digits[..8] } else { value }
+}
+
+/// Words with dots between them, in lines of at most 100 columns behind a label.
+fn wrapped(label: &str, words: Vec<String>) -> String {
+    let mut lines = vec![String::new()];
+    for word in words {
+        let line = lines.last_mut().expect("there is one from the start");
+        match line.chars().count() + word.chars().count() {
+            _ if line.is_empty() => *line = word,
+            length if length + 3 <= 90 => *line += &format!(" · {word}"),
+            _ => lines.push(word),
+        }
+    }
+    let label = |index| if index == 0 { label } else { "" };
+    let lines = lines.iter().enumerate();
+    lines.map(|(index, line)| format!("{:<9}{line}\n", label(index))).collect()
 }
 
 /// What `--dry-run` prints.

@@ -62,6 +62,11 @@ impl Plan {
             .collect()
     }
 
+    /// Names of the suites that are played.
+    pub fn suites(&self) -> Vec<String> {
+        self.firsts().into_iter().map(|key| key.suite).collect()
+    }
+
     /// The first episode of each suite.
     pub fn firsts(&self) -> Vec<EpisodeKey> {
         let mut tasks: Vec<&PlannedTask> = self.tasks.iter().collect();

@@ -42,7 +42,7 @@ fn open_udvla(plan: &Plan) -> Result<Box<dyn Policy>> {
         denoise_steps: run.denoise_steps,
         attention,
     };
-    let policy = UdVla::open(checkpoint, options).map_err(|error| {
+    let policy = UdVla::open(checkpoint, &options).map_err(|error| {
         Refused::new(error.to_string())
             .hint("docs/checkpoint.md describes what a checkpoint directory holds")
     })?;

@@ -7,6 +7,8 @@ pub mod golden;
 pub mod normalize;
 mod policy;
 pub mod tokens;
+#[cfg(feature = "torch")]
+pub mod udvla;
 pub mod vision;
 mod weightless;
 

@@ -112,7 +112,7 @@ fn suite_table(benchmark: &str, suite: &SuiteSummary) -> Table {
             percent(estimate.map(|e| e.value)),
             percent_interval(estimate),
         ];
-        table.add_paper(cells, paper, 1);
+        table.add_paper(cells, paper, Unit::Points);
     }
     table
 }
@@ -145,7 +145,7 @@ fn chain_table(benchmark: &str, suite: &SuiteSummary, chain: &Chain) -> Table {
         let mut cells = vec!["paper".to_owned()];
         cells.extend(chain.paper.iter().map(|&value| share(value)));
         cells.push(length(Some(paper.published.estimate.value)));
-        table.add_paper(cells, paper, 2);
+        table.add_paper(cells, paper, Unit::Stages);
     }
     table
 }
@@ -182,7 +182,7 @@ fn average_table(summary: &Summary, average: &AverageSummary) -> Table {
         let words = |paper: &Option<&Comparison>| paper.map_or(String::new(), verdict_cell);
         table.add_column(column("verdict", Align::Left), papers.iter().map(words).collect());
     }
-    table.notes.extend(average.paper.as_ref().map(|paper| paper_note(paper, 1)));
+    table.notes.extend(average.paper.as_ref().map(|paper| paper_note(paper, Unit::Points)));
     table
 }
 
@@ -193,20 +193,26 @@ fn verdict_cell(paper: &Comparison) -> String {
     }
 }
 
+/// What a difference is measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// Percentage points of a success rate.
+    Points,
+    /// Stages of an average length.
+    Stages,
+}
+
 /// Where the paper's number stands, and the difference or why there is no verdict.
-fn paper_note(paper: &Comparison, decimals: usize) -> String {
+fn paper_note(paper: &Comparison, unit: Unit) -> String {
     let published = &paper.published;
     let from = format!("paper: {}, n = {}", published.source, published.n);
-    match (paper.difference, paper.verdict.reason()) {
+    let difference = paper.difference.map(|difference| match unit {
+        Unit::Points => format!("{} points", signed(difference.times(100.0), 1)),
+        Unit::Stages => signed(difference, 2),
+    });
+    match (difference, paper.verdict.reason()) {
         (_, Some(reason)) => format!("{from}; no verdict: {reason}"),
-        (Some(difference), None) => {
-            // One decimal belongs to percentages, two to average lengths.
-            let factor = if decimals == 1 { 100.0 } else { 1.0 };
-            format!(
-                "{from}; this run less the paper: {}",
-                signed(difference.times(factor), decimals)
-            )
-        }
+        (Some(difference), None) => format!("{from}; this run less the paper: {difference}"),
         (None, None) => from,
     }
 }
@@ -232,12 +238,15 @@ impl Table {
         }
     }
 
-    /// Adds the paper's row, its verdict and a note.
-    fn add_paper(&mut self, mut cells: Vec<String>, paper: &Comparison, decimals: usize) {
-        self.add_column(column("verdict", Align::Left), Vec::new());
-        cells.resize(self.columns.len() - 1, String::new());
-        cells.push(verdict_cell(paper));
+    /// Adds the paper's row with its verdict, and a note; the note alone says why there is none.
+    fn add_paper(&mut self, mut cells: Vec<String>, paper: &Comparison, unit: Unit) {
+        let verdict = paper.verdict.reason().is_none().then(|| paper.verdict.line());
+        if verdict.is_some() {
+            self.add_column(column("verdict", Align::Left), Vec::new());
+        }
+        cells.resize(self.columns.len() - usize::from(verdict.is_some()), String::new());
+        cells.extend(verdict);
         self.rows.push(Row { kind: RowKind::Paper, cells });
-        self.notes.push(paper_note(paper, decimals));
+        self.notes.push(paper_note(paper, unit));
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use udvla_results::read::{ReadError, RunDirectory};
 use udvla_results::record::Status;
+use udvla_results::render::{summary_csv, tasks_csv};
 
 use crate::build;
 
@@ -171,4 +172,27 @@ fn the_stored_sample_of_schema_1_stays_readable() {
     assert_eq!(outcomes, [Some(true), Some(false), None, Some(true)]);
     let errors: Vec<_> = run.records.values().filter(|r| r.status == Status::Error).collect();
     assert_eq!(errors[0].error_kind.as_deref(), Some("timeout"));
+}
+
+#[test]
+fn the_page_about_the_run_directory_names_every_key_and_column() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/run-directory.md");
+    let page = fs::read_to_string(page).unwrap();
+    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples/schema-1");
+    let manifest = fs::read_to_string(sample.join("run.json")).unwrap();
+    let records = fs::read_to_string(sample.join("episodes.jsonl")).unwrap();
+    let tops = [manifest.as_str()].into_iter().chain(records.lines());
+    let keys = tops.flat_map(|text| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        value.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    });
+    let summary = build::summary(&build::calvin_as_published());
+    let tables = [summary_csv(&summary).unwrap(), tasks_csv(&summary).unwrap()];
+    let columns = tables.iter().flat_map(|text| text.lines().next().unwrap().split(','));
+    for name in keys.chain(columns.map(str::to_owned)) {
+        // Of the stages in a row only the first is named, of ends of intervals some are.
+        let end = name.strip_suffix("_low").or(name.strip_suffix("_high")).unwrap_or(&name);
+        let known = page.contains(&format!("`{end}`")) || end.starts_with("in_a_row_");
+        assert!(known, "docs/run-directory.md says nothing of `{name}`");
+    }
 }

@@ -61,6 +61,8 @@ pub enum Request {
 pub struct OpenConfig {
     /// The environment's side of the evaluation.
     pub protocol: Protocol,
+    /// Names of the suites that will be played; only what they need must be there.
+    pub suites: Vec<String>,
     /// Whether the policy looks at pictures.
     pub images: bool,
     /// Whether videos will be asked for.

@@ -153,12 +153,12 @@ def test_what_lies_in_the_basket_is_a_success(looking):
     env = looking._simulation.env
     basket = env.sim.data.body_xpos[env.obj_body_id["basket_1"]]
     joint = env.objects_dict["butter_1"].joints[-1]
-    env.sim.data.set_joint_qpos(joint, [*(basket + [0, 0, 0.12]), 1, 0, 0, 0])
-    progress = [looking.step(IDLE, look=False) for _ in range(1)][-1]
-    while not progress.done:
-        progress = looking.step(IDLE, look=False)
-    assert progress == (1, True, False)
-    assert looking._steps < 30
+    env.sim.data.set_joint_qpos(joint, [basket[0], basket[1], basket[2] + 0.12, 1, 0, 0, 0])
+    progress = [looking.step(IDLE, look=False)]
+    while not progress[-1].done:
+        progress.append(looking.step(IDLE, look=False))
+    assert progress[-1] == (1, True, False)
+    assert len(progress) < 30
 
 
 @pytest.mark.parametrize("suite,task", [(s, t) for s in libero_assets.covered() for t in range(10)])
@@ -177,8 +177,8 @@ def test_stand_ins_rest_where_the_stored_states_put_them(tmp_path_factory, looki
         body = env.sim.data.body_xpos[env.obj_body_id[name]]
         shift = body - stored[1 + address : 4 + address]
         # The stored states let things drop, and start some of them inside the floor.
-        assert np.abs(shift).max() < 0.12, f"{name} moved by {shift} m"
-        assert np.linalg.norm(shift[:2]) < 0.03, f"{name} slid by {shift} m"
+        assert np.abs(shift).max() < 0.18, f"{name} moved by {shift} m"
+        assert np.linalg.norm(shift[:2]) < 0.06, f"{name} slid by {shift} m"
 
 
 def test_changing_tasks_leaks_no_memory(looking):
@@ -206,8 +206,21 @@ def test_missing_assets_are_named(tmp_path):
         Adapter(config(tmp_path, assets=str(tmp_path), suites=["object"]))
 
 
+@real_assets
+def test_a_folder_with_one_complete_suite_serves_that_suite_alone(tmp_path, looking):
+    root = Path(DATA) / "libero"
+    for name in libero_assets.required_files(root, looking._tasks["object"]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(root / name)
+    adapter = Adapter(config(tmp_path, assets=str(tmp_path), suites=[]))
+    adapter.reset("object", 0, 0)
+    with pytest.raises(SetupError, match="wooden_cabinet"):
+        adapter.reset("spatial", 0, 0)
+    adapter.close()
+
+
 def test_a_suite_without_stand_ins_is_refused(tmp_path, looking):
-    with pytest.raises(SetupError, match="`long`.*UDVLA_LIBERO_ASSETS"):
+    with pytest.raises(SetupError, match=r"`long`.*UDVLA_LIBERO_ASSETS"):
         Adapter(config(tmp_path, suites=["object", "long"]))
     with pytest.raises(SetupError, match="`long`"):
         looking.reset("long", 0, 0)

@@ -45,6 +45,7 @@ fn examine(
     let command = WorkerCommand { log: log.clone(), ..simulator.command.clone() };
     let config = OpenConfig {
         protocol: protocol.clone(),
+        suites: vec![],
         images: true,
         video: false,
         scratch: scratch.to_string_lossy().into_owned(),

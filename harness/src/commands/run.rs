@@ -187,6 +187,7 @@ impl Pool {
             command: plan.simulator.command.clone(),
             config: OpenConfig {
                 protocol: plan.protocol.clone(),
+                suites: plan.suites(),
                 images: !spec.cameras.is_empty(),
                 video: plan.run.video != Video::None,
                 scratch: String::new(),

@@ -108,16 +108,15 @@ impl Level {
             let inputs = if i == 0 { config.channels(deeper) } else { out };
             let block = format!("{name}.block.{i}");
             let block = ResidualBlock::load(weights, &block, [inputs, out, guide])?;
-            let attention = match config.attn_resolutions.contains(&level) {
-                true => Some(Attention::load(weights, &format!("{name}.attn.{i}"), [out, guide])?),
-                false => None,
-            };
+            let attends = config.attn_resolutions.contains(&level);
+            let attention = attends
+                .then(|| Attention::load(weights, &format!("{name}.attn.{i}"), [out, guide]))
+                .transpose()?;
             blocks.push((block, attention));
         }
-        let doubling = match level {
-            0 => None,
-            _ => Some(Conv::load(weights, &format!("{name}.upsample.conv"), [out, out, 3])?),
-        };
+        let doubling = (level > 0)
+            .then(|| Conv::load(weights, &format!("{name}.upsample.conv"), [out, out, 3]))
+            .transpose()?;
         Ok(Self { blocks, doubling })
     }
 

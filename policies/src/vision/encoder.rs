@@ -170,16 +170,16 @@ impl Level {
             let inputs = if i == 0 { config.channels_in(level) } else { out };
             let block = format!("{name}.block.{i}");
             let block = ResidualBlock::load(weights, &block, [inputs, out, 0])?;
-            let attention = match config.attn_resolutions.contains(&level) {
-                true => Some(Attention::load(weights, &format!("{name}.attn.{i}"), [out, 0])?),
-                false => None,
-            };
+            let attends = config.attn_resolutions.contains(&level);
+            let attention = attends
+                .then(|| Attention::load(weights, &format!("{name}.attn.{i}"), [out, 0]))
+                .transpose()?;
             blocks.push((block, attention));
         }
-        let halving = match level + 1 == config.ch_mult.len() {
-            true => None,
-            false => Some(Conv::load(weights, &format!("{name}.downsample.conv"), [out, out, 3])?),
-        };
+        let is_last = level + 1 == config.ch_mult.len();
+        let halving = (!is_last)
+            .then(|| Conv::load(weights, &format!("{name}.downsample.conv"), [out, out, 3]))
+            .transpose()?;
         Ok(Self { blocks, halving })
     }
 

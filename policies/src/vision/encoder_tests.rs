@@ -190,5 +190,6 @@ fn an_error_of_the_weights_comes_back() {
 #[test]
 #[should_panic(expected = "84 x 80 pixels are no grid of 8 x 8")]
 fn a_picture_that_is_no_grid_of_codes_is_refused() {
-    tiny(Kind::Float).encode(&Tensor::zeros([1, 3, 84, 80], (Kind::Float, tch::Device::Cpu)));
+    let pixels = Tensor::zeros([1, 3, 84, 80], (Kind::Float, tch::Device::Cpu));
+    let _ = tiny(Kind::Float).encode(&pixels);
 }

@@ -151,10 +151,8 @@ impl<N: Norm> ResidualBlock<N> {
             Conv::load(weights, &format!("{name}.conv1"), [out, inputs, 3])?,
             Conv::load(weights, &format!("{name}.conv2"), [out, out, 3])?,
         ];
-        let shortcut = match inputs == out {
-            true => None,
-            false => Some(Conv::load(weights, &format!("{name}.nin_shortcut"), [out, inputs, 1])?),
-        };
+        let direct = || Conv::load(weights, &format!("{name}.nin_shortcut"), [out, inputs, 1]);
+        let shortcut = (inputs != out).then(direct).transpose()?;
         Ok(Self { norms, convs, shortcut })
     }
 

@@ -59,7 +59,8 @@ class Adapter(Protocol):
         """Checks versions and files and makes ready; builds no task yet.
 
         Args:
-            config: `protocol` (the protocol file's content with the run's choices),
+            config: `protocol` (the protocol file's content with the run's choices), `suites`
+                (names of the suites that will be played; empty: whichever are there),
                 `images` (bool: whether the policy looks, else nothing needs a renderer
                 unless a video is made), `video` (bool: whether `frame` will be called),
                 `assets`, `renderer` (str or absent), `scratch` (a writable folder of this

@@ -48,9 +48,7 @@ class Adapter:
         """Checks versions, files and the renderer; see `adapter.Adapter`.
 
         Args:
-            config: as in the contract. Besides, `suites` may hold the names of the suites that
-                will be played; only their assets must be complete then. `assets` is a folder
-                or `stand-ins`.
+            config: as in the contract; `assets` is a folder or `stand-ins`.
         """
         protocol, environment = config["protocol"], config["protocol"]["environment"]
         self._scratch = Path(config["scratch"])
@@ -91,6 +89,7 @@ class Adapter:
         """Brings the stored initial state `trial` of the task, settled."""
         tasks = self._known(suite, task)
         if self._simulation is None or self._episode_task != (suite, task):
+            libero_assets.check_playable(self._assets, suite, tasks)
             self.close()
             self._simulation, self._episode_task = self._build(tasks[task]), (suite, task)
         simulation = self._simulation
@@ -207,7 +206,6 @@ class Adapter:
             raise ValueError(f"the protocol has no suite `{suite}`")
         if not 0 <= task < len(self._tasks[suite]):
             raise ValueError(f"suite `{suite}` has no task {task}")
-        libero_assets.check_covered(self._assets.kind, [suite])
         return self._tasks[suite]
 
     def _current(self) -> Simulation:

@@ -92,8 +92,8 @@ def resolve(
         wanted: a folder, `stand-ins`, or nothing.
         package: LIBERO's package folder.
         suites: the tasks of all suites of the protocol, by suite name.
-        needed: the suites that this run plays; only these must be complete. When it is not
-            known, folders must be complete for all suites, and stand-ins are checked later.
+        needed: the suites that this run plays; all of them must be complete. When it is not
+            known, one complete suite is enough, and `check_playable` refuses the others later.
         cache: a folder for generated files.
 
     Raises:
@@ -102,18 +102,17 @@ def resolve(
     """
     if wanted == STAND_INS:
         return _stand_ins(suites, needed, cache, "")
-    tasks = [task for name in needed or suites for task in suites[name]]
     if wanted:
         root = Path(wanted).expanduser().resolve()
         if not root.is_dir():
             raise SetupError(f"the assets folder `{wanted}` does not exist; {_HINT}")
-        _check_complete(root, tasks)
+        _check_complete(root, suites, needed)
         return Assets("directory", root, _digest(root, suites), "")
     own = package / "assets"
     if own.is_dir():
-        _check_complete(own, tasks)
+        _check_complete(own, suites, needed)
         return Assets("package", own, _digest(own, suites), "")
-    hub, note = _hub_folder(tasks)
+    hub, note = _hub_folder([task for name in needed or suites for task in suites[name]])
     if hub is not None:
         return Assets("hub", hub, _digest(hub, suites), "")
     return _stand_ins(suites, needed, cache, f"{note}; the built-in stand-ins are used")
@@ -124,21 +123,16 @@ def covered() -> tuple[str, ...]:
     return libero_standins.SUITES
 
 
-def check_covered(kind: str, suites: list[str]) -> None:
-    """Makes sure that assets of that kind can show the suites.
+def check_playable(assets: Assets, suite: str, tasks: list[Task]) -> None:
+    """Makes sure that the assets can show a suite.
 
     Raises:
-        SetupError: they are stand-ins and do not cover one of the suites.
+        SetupError: they are stand-ins that do not cover it, or files of it are missing.
     """
-    uncovered = [name for name in suites if name not in libero_standins.SUITES]
-    if kind == STAND_INS and uncovered:
-        raise SetupError(
-            "the built-in stand-ins cover "
-            + ", ".join(f"`{name}`" for name in libero_standins.SUITES)
-            + ", not "
-            + ", ".join(f"`{name}`" for name in uncovered)
-            + f"; {_HINT}"
-        )
+    if assets.kind == STAND_INS:
+        _check_covered([suite])
+    else:
+        _check_complete(assets.root, {suite: tasks}, [suite])
 
 
 def missing_files(root: Path, tasks: list[Task]) -> list[str]:
@@ -198,8 +192,22 @@ def _digest(root: Path, suites: dict[str, list[Task]]) -> str:
     return digest.hexdigest()
 
 
-def _check_complete(folder: Path, tasks: list[Task]) -> None:
-    absent = missing_files(folder, tasks)
+def _check_covered(suites: list[str]) -> None:
+    uncovered = [name for name in suites if name not in libero_standins.SUITES]
+    if uncovered:
+        raise SetupError(
+            "the built-in stand-ins cover "
+            + ", ".join(f"`{name}`" for name in libero_standins.SUITES)
+            + ", not "
+            + ", ".join(f"`{name}`" for name in uncovered)
+            + f"; {_HINT}"
+        )
+
+
+def _check_complete(folder: Path, suites: dict[str, list[Task]], needed: list[str] | None) -> None:
+    if not needed and not all(missing_files(folder, tasks) for tasks in suites.values()):
+        return
+    absent = missing_files(folder, [task for name in needed or suites for task in suites[name]])
     if absent:
         shown = ", ".join(f"`{path}`" for path in absent[:20])
         more = f" and {len(absent) - 20} more" if len(absent) > 20 else ""
@@ -211,7 +219,7 @@ def _check_complete(folder: Path, tasks: list[Task]) -> None:
 def _stand_ins(
     suites: dict[str, list[Task]], needed: list[str] | None, cache: Path, note: str
 ) -> Assets:
-    check_covered(STAND_INS, needed or [])
+    _check_covered(needed or [])
     root = libero_standins.write(cache)
     covered = {name: suites[name] for name in libero_standins.SUITES if name in suites}
     return Assets(STAND_INS, root, _digest(root, covered), note)

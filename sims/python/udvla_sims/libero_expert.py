@@ -18,7 +18,7 @@ from .libero_grasps import PALM, Grasp, grasps
 
 CLEARANCE = 0.02
 """Room in metres kept under a carried object and under the open hand."""
-CLIMB = 0.6
+CLIMB = 0.5
 """How steeply an obstacle ahead is approached: rise over way."""
 HAND = np.array([0.11, 0.04])
 """Half of the hand's extent in metres along the finger axis and across it."""
@@ -52,6 +52,7 @@ class Expert:
         return self._arm.toward(self._rest, OPEN) if action is None else action
 
     def _solve(self) -> Actions:
+        """Works on what the goal still lacks until nothing is left to do."""
         attempt = 0
         while pending := [literal for literal in self._literals() if not self._holds(literal)]:
             for literal in pending:
@@ -59,6 +60,7 @@ class Expert:
             attempt += 1
 
     def _literals(self) -> list[Literal]:
+        """The goal's parts that this expert can work on: [kind, object, target]."""
         goal = self._env.parsed_problem["goal_state"]
         return [literal for literal in goal if literal[0] in ("in", "on")]
 
@@ -67,10 +69,14 @@ class Expert:
 
     def _put(self, name: str, target: str, attempt: int) -> Actions:
         """Brings one object to its target; a later attempt takes another grasp."""
-        goal = self._goal(target)
+        scene = self._scene
+        goal, origin = self._goal(target), scene.origin(name)
         goal[2] = self._release_height(name, target, goal)
-        shift = goal - self._scene.origin(name)
-        options = grasps(self._scene, name, self._arm.base, shift)
+        shift = goal - origin
+        # The hand's room at the target is judged where it will open, which may be higher.
+        least = self._brim(name, goal) + PALM - scene.bounds(scene.of(name))[1][2]
+        room = np.append(shift[:2], max(shift[2], least))
+        options = grasps(scene, name, self._arm.base, room)
         grasp = options[3 * attempt % len(options)]
         yield from self._reach(name, grasp)
         yield from self._close(grasp.place)
@@ -103,7 +109,7 @@ class Expert:
             gone = float(np.linalg.norm((arm.grip() - start)[:2]))
             needed = _needed(way, gone)
             away[2] += max(min(0.12, funnel), needed - place[2])
-            away[:2] *= _freedom(arm.grip()[2], needed)
+            away[:2] = _held_back(away[:2], arm.grip()[2] - needed)
             yield arm.toward(arm.grip() + away, OPEN)
 
     def _close(self, place: Array) -> Actions:
@@ -134,7 +140,7 @@ class Expert:
             needed = _needed(way, float(np.linalg.norm((origin - start)[:2])))
             if aside > 0.02:
                 away[2] = max(goal[2], needed) - origin[2]
-                away[:2] *= _freedom(origin[2], needed)
+                away[:2] = _held_back(away[:2], origin[2] - needed)
             yield arm.toward(grip + away, CLOSED)
 
     def _way(self, name: str, start: Array, goal: Array) -> Array:
@@ -150,6 +156,7 @@ class Expert:
         return way
 
     def _let_go(self) -> Actions:
+        """Opens the gripper and backs off upwards."""
         arm = self._arm
         place, opening = arm.grip(), arm.opening()
         for _ in range(8):
@@ -205,6 +212,12 @@ def _needed(way: Array, gone: float) -> float:
     return float((ahead[:, 1] - CLIMB * np.maximum(0.0, ahead[:, 0] - gone)).max())
 
 
-def _freedom(height: float, needed: float) -> float:
-    """Share of the way that may be gone at a height, 0 (climb first) to 1."""
-    return float(np.clip((height - needed) / 0.02 + 1.5, 0.0, 1.0))
+def _held_back(away: Array, room: float) -> Array:
+    """A level move, cut short where the height that it needs is not reached yet.
+
+    Args:
+        away: the move (x, y).
+        room: height above what is needed, in metres; full speed from -1 cm, none below -2 cm.
+    """
+    most = float(np.clip(0.12 + 6.0 * room, 0.0, 0.06))
+    return away * min(1.0, most / max(float(np.linalg.norm(away)), 1e-9))

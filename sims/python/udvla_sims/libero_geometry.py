@@ -94,7 +94,7 @@ class Scene:
         halves = self._halves[geoms]
         reach = np.einsum("nij,nj->ni", np.abs(rotations), halves)
         near = np.all((places + reach > low) & (places - reach < high), axis=1)
-        for place, rotation, half in zip(places[near], rotations[near], halves[near]):
+        for place, rotation, half in zip(places[near], rotations[near], halves[near], strict=True):
             hit |= np.all(np.abs((flat - place) @ rotation) < half + margin, axis=1)
         return hit.reshape(points.shape[:2]).sum(1)
 

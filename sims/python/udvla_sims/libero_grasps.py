@@ -10,8 +10,8 @@ from .libero_geometry import Array, Scene, section
 
 WIDEST = 0.070
 """Width in metres that fits between the open fingers with some play."""
-PALM = 0.019
-"""How far the grip point may sink below an object's top before the palm touches it."""
+PALM = 0.0245
+"""How far the grip point may sink below an object's top; at 26 mm the palm touches it."""
 RIM_DEPTH = 0.012
 """How far below a rim the fingers take it."""
 RIM_WALL = 0.004
@@ -66,7 +66,7 @@ def grasps(scene: Scene, name: str, base: Array, shift: Array) -> list[Grasp]:
     hits = 2 * scene.count_inside(hands, obstacles, 0.006)
     hits += scene.count_inside(hands + shift, obstacles, 0.0)
     ranked = []
-    for option, count in zip(options, hits):
+    for option, count in zip(options, hits, strict=True):
         reaches = [np.linalg.norm((option.place + way - base)[:2]) for way in (0 * shift, shift)]
         strain = sum(max(0.0, float(reach) - COMFORT) for reach in reaches)
         cost = option.cost + 0.1 * abs(option.yaw) + 0.05 * float(count) + 2.0 * strain

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+Spot = tuple[float, float]
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 """w, x, y, z."""
@@ -43,7 +44,13 @@ class Part(NamedTuple):
 
 
 def box(
-    x: float, y: float, low: float, high: float, colour: str, solid: bool = True, at=(0.0, 0.0)
+    x: float,
+    y: float,
+    low: float,
+    high: float,
+    colour: str,
+    solid: bool = True,
+    at: Spot = (0.0, 0.0),
 ) -> Part:
     """A box from height `low` to `high` with half widths `x` and `y` around the point `at`."""
     size = (x, y, (high - low) / 2)
@@ -51,7 +58,12 @@ def box(
 
 
 def can(
-    radius: float, low: float, high: float, colour: str, solid: bool = True, at=(0.0, 0.0)
+    radius: float,
+    low: float,
+    high: float,
+    colour: str,
+    solid: bool = True,
+    at: Spot = (0.0, 0.0),
 ) -> Part:
     """An upright cylinder from height `low` to `high` around the point `at`."""
     size = (radius, (high - low) / 2)
@@ -71,8 +83,8 @@ def funnel(
     Args:
         bottom: outer radius at height `low`.
         top: outer radius at height `high`.
-        low: height of the lower edge.
-        high: height of the upper edge.
+        low: height of the outer face's lower edge.
+        high: height of its upper edge.
         thickness: of the wall.
         colour: of the wall.
         sides: number of plates.
@@ -80,12 +92,13 @@ def funnel(
     lean = math.atan2(top - bottom, high - low)
     length = math.hypot(top - bottom, high - low) / 2
     middle = (bottom + top) / 2 - thickness / 2 * math.cos(lean)
+    height = (low + high) / 2 + thickness / 2 * math.sin(lean)
     width = max(bottom, top) * math.tan(math.pi / sides)
     parts = []
     for side in range(sides):
         angle = 2 * math.pi * side / sides
         turn = multiply(turned("z", angle), turned("y", lean))
-        at = (middle * math.cos(angle), middle * math.sin(angle), (low + high) / 2)
+        at = (middle * math.cos(angle), middle * math.sin(angle), height)
         parts.append(Part("box", (thickness / 2, width, length), at, colour, turn))
     return parts
 

@@ -28,11 +28,11 @@ class CameraGate:
     def __init__(self) -> None:
         self.open = False
 
-    def guard(self, sensor: Callable[[dict], Any]) -> Callable[[dict], Any]:
+    def guard(self, sensor: Callable[[dict], object]) -> Callable[[dict], object]:
         """The sensor, which gives a placeholder instead of rendering while the gate is shut."""
 
         @functools.wraps(sensor)  # Also copies robosuite's mark of the sensor's modality.
-        def guarded(cache: dict) -> Any:
+        def guarded(cache: dict) -> object:
             return sensor(cache) if self.open else _SHUT
 
         return guarded
@@ -210,8 +210,8 @@ class Simulation:
 def _gated(problem_class: type, gate: CameraGate) -> type:
     """The problem class with its camera sensors behind the gate, also after a hard reset."""
 
-    def create_camera_sensors(self: Any, *arguments: Any, **named: Any) -> tuple[list, list]:
-        sensors, names = problem_class._create_camera_sensors(self, *arguments, **named)
+    def create_camera_sensors(self: object, *given: object, **named: object) -> tuple[list, list]:
+        sensors, names = problem_class._create_camera_sensors(self, *given, **named)
         return [gate.guard(sensor) for sensor in sensors], names
 
     # LIBERO compares the class's name with the problem's.

@@ -29,7 +29,7 @@ _RED, _GREEN, _BLUE = "0.78 0.13 0.1", "0.16 0.5 0.2", "0.15 0.3 0.68"
 _YELLOW, _ORANGE, _BROWN = "0.95 0.78 0.15", "0.95 0.5 0.08", "0.3 0.16 0.09"
 _WICKER, _WICKER_DARK, _WICKER_LIGHT = "0.6 0.4 0.2", "0.45 0.29 0.14", "0.72 0.52 0.3"
 _OAK, _WALNUT, _IRON = "0.62 0.44 0.27", "0.33 0.2 0.12", "0.15 0.15 0.16"
-_CERAMIC, _BOTTLE = "0.86 0.87 0.88", "0.09 0.2 0.11"
+_CERAMIC, _BOTTLE, _SOOT = "0.86 0.87 0.88", "0.09 0.2 0.11", "0.14 0.14 0.16"
 
 
 def objects() -> dict[str, bytes]:
@@ -122,19 +122,23 @@ def _basket() -> list[Part]:
     return parts
 
 
+# Some stored states let dishes overlap, so thicker walls than these throw them apart.
 def _bowl() -> list[Part]:
-    wall = funnel(0.037, 0.0535, 0.0025, 0.052, 0.003, "0.13 0.13 0.15", sides=20)
-    return [can(0.0355, 0.0016, 0.006, "0.16 0.16 0.18"), *wall]
+    return [
+        can(0.0225, 0.0016, 0.0068, _SOOT),
+        *funnel(0.0231, 0.0437, 0.0036, 0.0154, 0.0015, _SOOT, sides=16),
+        *funnel(0.0436, 0.053, 0.0159, 0.0521, 0.0026, _SOOT, sides=16),
+    ]
 
 
 def _plate() -> list[Part]:
-    wall = funnel(0.046, 0.0688, 0.001, 0.0145, 0.0045, _WHITE, sides=20)
-    return [can(0.046, 0.0005, 0.0055, _WHITE), *wall]
+    rim = funnel(0.0332, 0.0675, 0.0, 0.0122, 0.005, _WHITE, sides=16)
+    return [can(0.0332, 0.0003, 0.0053, _WHITE), *rim]
 
 
 def _ramekin() -> list[Part]:
-    wall = funnel(0.04, 0.0445, 0.0007, 0.0427, 0.004, _CERAMIC, sides=20)
-    return [can(0.0385, 0.0007, 0.006, _CERAMIC), *wall]
+    wall = funnel(0.0375, 0.0438, 0.0007, 0.0427, 0.005, _CERAMIC, sides=16)
+    return [can(0.0335, 0.0007, 0.0069, _CERAMIC), *wall]
 
 
 def _wine_bottle() -> list[Part]:
@@ -172,7 +176,7 @@ def _wine_rack() -> str:
         box(0.09, 0.0141, 0.0111, 0.025, _WALNUT),
         slanted_box((0.09, 0.06, 0.0045), (0, 0.0694, 0.0101), "x", radians(-7.5), _WALNUT),
         slanted_box((0.09, 0.06, 0.0045), (0, -0.0643, 0.0126), "x", radians(8), _WALNUT),
-        slanted_box((0.0076, 0.009, 0.1616), (0, 0.0089, 0.1703), "x", radians(15.8), _WALNUT),
+        slanted_box((0.0076, 0.009, 0.1616), (0, 0.0089, 0.1703), "x", radians(-15.8), _WALNUT),
     ]
     rack = geoms([*foot, *shelves])
     tilt = turned("x", radians(-62.5))

@@ -14,12 +14,20 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .adapter import SetupError
+
+_ARRAY_PARTS = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("_codecs", "encode"),
+}
 
 
 class Task(NamedTuple):
@@ -134,16 +142,8 @@ def problem_categories(problem: Path) -> tuple[str, set[str]]:
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickles numpy arrays and nothing else: the file comes from a package index."""
 
-    _ALLOWED = {
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("_codecs", "encode"),
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
+    def find_class(self, module: str, name: str) -> type:
+        if (module, name) not in _ARRAY_PARTS:
             raise pickle.UnpicklingError(f"`{module}.{name}` is not part of an array")
         return super().find_class(module, name)
 

@@ -61,6 +61,7 @@ impl Session {
             dictionary.set_item(name, value)?;
         }
         dictionary.set_item("protocol", protocol)?;
+        dictionary.set_item("suites", &config.suites)?;
         dictionary.set_item("images", config.images)?;
         dictionary.set_item("video", config.video)?;
         dictionary.set_item("scratch", &config.scratch)?;

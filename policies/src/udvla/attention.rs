@@ -1,0 +1,313 @@
+//! Which position sees which: the four masks as runs of queries, free of tensors.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which positions of a sequence see one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attention {
+    /// The released code's mask: text causal, everything behind it one bidirectional block.
+    Released,
+    /// The paper's mask: text causal; current views, future views and actions each bidirectional,
+    /// causal across.
+    Hybrid,
+    /// The released code's ablation: each view a bidirectional block of its own, from the third
+    /// block on all blocks see one another.
+    ReleasedBidirectional,
+    /// Every position sees itself and what stands before it.
+    Causal,
+}
+
+impl Attention {
+    /// All four, in the order of the documentation.
+    pub const ALL: [Self; 4] =
+        [Self::Released, Self::Hybrid, Self::ReleasedBidirectional, Self::Causal];
+
+    /// Its name on the command line and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Hybrid => "hybrid",
+            Self::ReleasedBidirectional => "released-bidirectional",
+            Self::Causal => "causal",
+        }
+    }
+
+    /// What every position of `parts` sees, as runs that cover the sequence in order.
+    ///
+    /// `end_of_actions` is the sequence position of the first EOA among the action slots: for the
+    /// two released masks whatever stands behind it counts as text again, so that nothing before
+    /// it sees it. The paper's mask goes by slots alone and keeps the slots behind an EOA in the
+    /// action block, where they stand as MASK.
+    ///
+    /// Source: `build_blockwise_attn_mask`, `attn_mask_image_blocks_bidir_after_second` and
+    /// `build_blockwise_causal_attn_mask` of the released model code.
+    pub fn runs(self, parts: &Parts, end_of_actions: Option<usize>) -> Vec<Run> {
+        let total = parts.total();
+        let cut = end_of_actions.map_or(total, |position| position + 1);
+        let mut runs = vec![Run::causal(0, parts.text)];
+        match self {
+            Self::Causal => return vec![Run::causal(0, total)],
+            Self::Released => runs.push(Run::mutual(parts.text, cut)),
+            Self::Hybrid => {
+                let [current, future, actions] = parts.ends();
+                runs.push(Run::mutual(parts.text, current));
+                runs.push(Run::mutual(current, future));
+                runs.push(Run::mutual(future, actions));
+                return runs;
+            }
+            Self::ReleasedBidirectional => {
+                // Blocks count from 1: current views, future views, actions.
+                let lengths = parts.views.iter().chain(&parts.views).take(2);
+                let merged = lengths.fold(parts.text, |start, length| {
+                    runs.push(Run::mutual(start, start + length));
+                    start + length
+                });
+                runs.push(Run::mutual(merged, cut));
+            }
+        }
+        if cut < total {
+            runs.push(Run::causal(cut, total));
+        }
+        runs
+    }
+}
+
+impl fmt::Display for Attention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Attention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|attention| attention.name() == text).ok_or_else(|| {
+            format!("`{text}` is not one of released, hybrid, released-bidirectional, causal")
+        })
+    }
+}
+
+/// How many positions each part of a sequence has: text, current views, the same views in the
+/// future, actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// Text, the opening token included.
+    pub text: usize,
+    /// Each view, its marks included, in order.
+    pub views: Vec<usize>,
+    /// Action slots, the opening mark included.
+    pub actions: usize,
+}
+
+impl Parts {
+    /// Positions before the generated block.
+    pub fn prompt(&self) -> usize {
+        self.text + self.views.iter().sum::<usize>()
+    }
+
+    /// All positions.
+    pub fn total(&self) -> usize {
+        self.prompt() + self.views.iter().sum::<usize>() + self.actions
+    }
+
+    /// Where current views, future views and actions end.
+    fn ends(&self) -> [usize; 3] {
+        [self.prompt(), self.total() - self.actions, self.total()]
+    }
+}
+
+/// Consecutive queries that follow one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The first query.
+    pub start: usize,
+    /// Behind the last query; no query of the run sees a key from here on.
+    pub end: usize,
+    /// Whether the queries of the run see one another or only what stands before them.
+    pub order: Order,
+}
+
+/// What the queries of one run see of each other. All of them see everything before the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Each sees itself and the ones before it.
+    Causal,
+    /// All see all.
+    Mutual,
+}
+
+impl Run {
+    fn causal(start: usize, end: usize) -> Self {
+        Self { start, end, order: Order::Causal }
+    }
+
+    fn mutual(start: usize, end: usize) -> Self {
+        Self { start, end, order: Order::Mutual }
+    }
+
+    /// Whether `query`, a position of this run, sees `key`.
+    pub fn sees(&self, query: usize, key: usize) -> bool {
+        match self.order {
+            Order::Causal => key <= query,
+            Order::Mutual => key < self.end,
+        }
+    }
+}
+
+/// The runs of the queries from `first` on.
+///
+/// # Panics
+/// If `first` cuts a mutual run: its states then depend on what would be left out.
+pub fn from_position(runs: &[Run], first: usize) -> Vec<Run> {
+    let rest = runs.iter().filter(|run| run.end > first);
+    rest.map(|run| {
+        let whole = run.start >= first || run.order == Order::Causal;
+        assert!(whole, "position {first} cuts {run:?}");
+        Run { start: run.start.max(first), ..*run }
+    })
+    .collect()
+}
+
+/// How many leading positions keep their states whatever stands from `fixed` on: they see
+/// nothing of it, and so does everything they see.
+pub fn frozen(runs: &[Run], fixed: usize) -> usize {
+    let mut frozen = 0;
+    for run in runs {
+        match run.order {
+            Order::Causal => frozen = run.end.min(fixed),
+            Order::Mutual if run.end <= fixed => frozen = run.end,
+            Order::Mutual => return frozen,
+        }
+    }
+    frozen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO_VIEWS: [usize; 2] = [4, 3];
+
+    fn parts(views: &[usize]) -> Parts {
+        Parts { text: 3, views: views.to_vec(), actions: 5 }
+    }
+
+    fn sees(runs: &[Run], query: usize, key: usize) -> bool {
+        let run = runs.iter().find(|run| (run.start..run.end).contains(&query));
+        run.expect("the runs cover the sequence").sees(query, key)
+    }
+
+    /// One character per position: text, begin mark, end mark, other.
+    fn marks(parts: &Parts, end_of_actions: Option<usize>) -> Vec<char> {
+        let mut marks = vec!['t'; parts.text];
+        for length in parts.views.iter().chain(&parts.views) {
+            marks.push('b');
+            marks.extend(vec!['.'; length - 2]);
+            marks.push('e');
+        }
+        marks.push('b');
+        marks.extend(vec!['.'; parts.actions - 1]);
+        if let Some(position) = end_of_actions {
+            marks[position] = 'e';
+        }
+        marks
+    }
+
+    /// The released rules, worked out position by position from the marks alone.
+    fn by_marks(attention: Attention, marks: &[char], query: usize, key: usize) -> bool {
+        let count =
+            |mark: char, at: usize| marks[..=at].iter().filter(|&&other| other == mark).count();
+        let visual = |at: usize| count('b', at) > count('e', at) || marks[at] == 'e';
+        let flips = |at: usize| (1..=at).filter(|&i| visual(i) != visual(i - 1)).count();
+        let block = |at: usize| if visual(at) { count('b', at) } else { 0 };
+        match attention {
+            Attention::Released => flips(key) <= flips(query) && (visual(query) || key <= query),
+            Attention::ReleasedBidirectional => {
+                let (a, b) = (block(query), block(key));
+                key <= query || (a > 0 && a == b) || (a >= 3 && b >= 3)
+            }
+            Attention::Hybrid | Attention::Causal => unreachable!("not made from marks"),
+        }
+    }
+
+    #[test]
+    fn the_released_masks_follow_from_the_marks_with_and_without_an_end_of_actions() {
+        for attention in [Attention::Released, Attention::ReleasedBidirectional] {
+            for views in [&TWO_VIEWS[..], &TWO_VIEWS[..1], &[3, 4, 5]] {
+                let parts = parts(views);
+                let slots = parts.total() - parts.actions + 1..parts.total();
+                for end in slots.map(Some).chain([None]) {
+                    let runs = attention.runs(&parts, end);
+                    let marks = marks(&parts, end);
+                    for (query, key) in square(parts.total()) {
+                        let wanted = by_marks(attention, &marks, query, key);
+                        let got = sees(&runs, query, key);
+                        assert_eq!(got, wanted, "{attention} {end:?}: {query} sees {key}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hybrid_parts_see_themselves_and_what_stands_before_them() {
+        let parts = parts(&TWO_VIEWS);
+        let runs = Attention::Hybrid.runs(&parts, None);
+        let part = |at: usize| [3, 10, 17, 22].iter().position(|&end| at < end);
+        for (query, key) in square(parts.total()) {
+            let wanted = if query < 3 { key <= query } else { part(key) <= part(query) };
+            assert_eq!(sees(&runs, query, key), wanted, "{query} sees {key}");
+        }
+    }
+
+    #[test]
+    fn causal_is_the_lower_triangle() {
+        let runs = Attention::Causal.runs(&parts(&TWO_VIEWS), Some(20));
+        assert!(square(22).all(|(query, key)| sees(&runs, query, key) == (key <= query)));
+    }
+
+    #[test]
+    fn frozen_positions_see_only_frozen_positions() {
+        let parts = parts(&TWO_VIEWS);
+        let wanted = [3, 10, 10, 10];
+        for (attention, wanted) in Attention::ALL.into_iter().zip(wanted) {
+            let runs = attention.runs(&parts, None);
+            let count = frozen(&runs, parts.prompt());
+            assert_eq!(count, wanted, "{attention}");
+            let leak = (0..count).any(|query| (count..22).any(|key| sees(&runs, query, key)));
+            assert!(!leak, "{attention}");
+        }
+    }
+
+    #[test]
+    fn runs_from_a_position_keep_what_each_query_sees() {
+        for attention in Attention::ALL {
+            let runs = attention.runs(&parts(&TWO_VIEWS), Some(19));
+            let first = frozen(&runs, 10);
+            let rest = from_position(&runs, first);
+            assert_eq!(rest[0].start, first, "{attention}");
+            for (query, key) in square(22).filter(|(query, _)| *query >= first) {
+                assert_eq!(sees(&rest, query, key), sees(&runs, query, key), "{attention}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for attention in Attention::ALL {
+            assert_eq!(attention.to_string().parse(), Ok(attention));
+            let json = serde_json::to_string(&attention).unwrap();
+            assert_eq!(json, format!("\"{attention}\""));
+        }
+        assert!("full".parse::<Attention>().is_err());
+    }
+
+    fn square(n: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..n * n).map(move |index| (index / n, index % n))
+    }
+}

@@ -1,0 +1,156 @@
+//! Where the model runs: names of devices and number formats, and libtorch's CUDA part.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::OnceLock;
+
+use tch::{Cuda, Device, Kind};
+
+use super::error::CheckpointError;
+use super::weights::Placement;
+
+/// The placement of a device name (`auto`, `cpu`, `cuda`, `cuda:N`) and a number format name
+/// (`f32`, `bf16`, `f16`, `f64`; without one f32 on a processor and bf16 on a GPU).
+///
+/// `auto` is the first GPU when there is a usable one.
+///
+/// # Errors
+/// Another name, or a GPU that does not exist or that libtorch cannot use.
+pub fn placement(device: &str, dtype: Option<&str>) -> Result<Placement, CheckpointError> {
+    let device = self::device(device)?;
+    let kind = match dtype {
+        None if device == Device::Cpu => Kind::Float,
+        None => Kind::BFloat16,
+        Some(name) => kind(name)?,
+    };
+    Ok(Placement { device, kind })
+}
+
+/// The number format's name.
+///
+/// # Panics
+/// If it is none that [`placement`] gives.
+pub fn dtype_name(kind: Kind) -> &'static str {
+    let found = DTYPES.iter().find(|(_, known)| *known == kind);
+    found.expect("placements have only listed formats").0
+}
+
+/// The device's name.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        Device::Cpu | Device::Mps | Device::Vulkan => "cpu".into(),
+    }
+}
+
+/// Leaves half of the processor's cores to the simulators.
+///
+/// libtorch's threads wait for one another in every operation; on a machine whose cores are all
+/// busy each such wait costs a turn of the scheduler, and two threads were seen to be ten times
+/// slower than one.
+pub fn share_processor() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tch::set_num_threads(i32::try_from((cores / 2).max(1)).unwrap_or(1));
+}
+
+/// The version of libtorch that the program was built with.
+pub fn libtorch_version() -> &'static str {
+    option_env!("UDVLA_LIBTORCH_VERSION").unwrap_or("unknown")
+}
+
+const DTYPES: [(&str, Kind); 4] =
+    [("f32", Kind::Float), ("bf16", Kind::BFloat16), ("f16", Kind::Half), ("f64", Kind::Double)];
+
+fn kind(name: &str) -> Result<Kind, CheckpointError> {
+    let found = DTYPES.iter().find(|(known, _)| *known == name);
+    found.map(|(_, kind)| *kind).ok_or_else(|| CheckpointError::Choice {
+        what: "number format",
+        wanted: name.to_owned(),
+        known: "f32, bf16, f16, f64".into(),
+    })
+}
+
+fn device(name: &str) -> Result<Device, CheckpointError> {
+    let index = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "auto" if cuda().is_err() => return Ok(Device::Cpu),
+        "auto" | "cuda" => Some(0),
+        _ => name.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok()),
+    };
+    let index = index.ok_or_else(|| CheckpointError::Choice {
+        what: "device",
+        wanted: name.to_owned(),
+        known: "auto, cpu, cuda, cuda:N".into(),
+    })?;
+    let refused = |reason| CheckpointError::Device { wanted: name.to_owned(), reason };
+    let count = cuda().map_err(refused)?;
+    if index >= count {
+        return Err(refused(format!("this machine has {count} of them, counted from 0")));
+    }
+    Ok(Device::Cuda(index))
+}
+
+/// How many usable GPUs there are, at least 1, or why there is none.
+fn cuda() -> Result<usize, String> {
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    LOADED.get_or_init(load_cuda).clone()?;
+    match usize::try_from(Cuda::device_count()) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("libtorch finds no GPU and driver".into()),
+    }
+}
+
+/// Loads libtorch's CUDA part, which registers itself. The linker leaves it out because no
+/// symbol of it is used, so that the same program runs where it is not installed.
+fn load_cuda() -> Result<(), String> {
+    // Flags of glibc's dlfcn.h.
+    const NOW: c_int = 2;
+    const GLOBAL: c_int = 0x100;
+    unsafe extern "C" {
+        fn dlopen(file: *const c_char, flags: c_int) -> *mut c_void;
+        fn dlerror() -> *const c_char;
+    }
+    // SAFETY: the name ends in a zero byte; the library's initialisers only register kernels.
+    // `dlerror` gives a text of this thread that stays until the next call of the family.
+    unsafe {
+        if !dlopen(c"libtorch_cuda.so".as_ptr(), NOW | GLOBAL).is_null() {
+            return Ok(());
+        }
+        let text = dlerror();
+        if text.is_null() {
+            return Err("libtorch_cuda.so does not load".into());
+        }
+        Err(CStr::from_ptr(text).to_string_lossy().into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_processor_runs_f32_unless_told_otherwise() {
+        let cpu = Placement { device: Device::Cpu, kind: Kind::Float };
+        assert_eq!(placement("cpu", None).unwrap(), cpu);
+        let double = placement("cpu", Some("f64")).unwrap();
+        assert_eq!(dtype_name(double.kind), "f64");
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_known_ones() {
+        for (device, dtype, wanted) in [
+            ("tpu", None, "auto, cpu, cuda, cuda:N"),
+            ("cuda:x", None, "auto, cpu"),
+            ("cpu", Some("int8"), "f32, bf16, f16, f64"),
+        ] {
+            let error = placement(device, dtype).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_refused_with_the_reason() {
+        let error = placement("cuda:4096", None).unwrap_err();
+        assert!(matches!(error, CheckpointError::Device { .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("--device cpu"));
+    }
+}

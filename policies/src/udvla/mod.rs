@@ -1,0 +1,30 @@
+//! UD-VLA: the model under test, from camera pictures and an instruction to an action chunk.
+//!
+//! [`UdVla`] ties the parts together: a [`checkpoint`] directory is opened, pictures become
+//! visual codes and a [`prompt`], [`jd3p`] lets the [`transformer`] fill the block of future
+//! views and actions under one of four [`attention`] masks with keyed [`noise`], and the action
+//! ids become numbers. [`nano`] writes a small complete checkpoint with synthetic weights.
+
+pub mod attention;
+pub mod checkpoint;
+pub mod config;
+pub mod device;
+mod digest;
+mod error;
+pub mod jd3p;
+mod layers;
+mod manifest;
+pub mod nano;
+pub mod noise;
+mod policy;
+pub mod prompt;
+mod rows;
+pub mod sampling;
+pub mod transformer;
+pub mod weights;
+
+pub use attention::Attention;
+pub use error::CheckpointError;
+pub use manifest::{Benchmark, Manifest, Rotation, Target};
+pub use nano::make_checkpoint;
+pub use policy::{UdVla, UdVlaOptions};

@@ -1,0 +1,91 @@
+//! Draws ids from what the output head says, restricted to the ids that a part may use.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::transformer::Transformer;
+
+/// Why a block could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// libtorch refused, for example because memory ran out.
+    #[error("libtorch failed in denoising step {step}")]
+    Torch {
+        /// The step, from 1; 0 is the prompt.
+        step: u16,
+        /// What it said.
+        source: TchError,
+    },
+    /// The model's logits are not numbers.
+    #[error("the model's logits in denoising step {step} are not finite")]
+    NotFinite {
+        /// The step, from 1.
+        step: u16,
+    },
+    /// The sequence does not fit the model.
+    #[error("a sequence of {wanted} positions is longer than the model's {limit}")]
+    TooLong {
+        /// Positions of prompt and block.
+        wanted: usize,
+        /// Positions that the model has angles for.
+        limit: usize,
+    },
+}
+
+/// The ids that a part may use, with their rows of the output head.
+///
+/// A softmax over these alone equals one over the whole vocabulary in which all others have
+/// logit -inf, at a fraction of the work.
+#[derive(Debug)]
+pub struct Allowed {
+    ids: Tensor,  // [n] i64, ascending
+    rows: Tensor, // [n, d]
+}
+
+/// What was drawn, one entry per row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// The ids.
+    pub ids: Vec<i64>,
+    /// Their probabilities.
+    pub probabilities: Vec<f64>,
+}
+
+impl Allowed {
+    /// `ids` in ascending order, as the inverse of a distribution over the vocabulary takes them.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn new(model: &Transformer, ids: &[i64]) -> Result<Self, TchError> {
+        let tensor = Tensor::f_from_slice(ids)?.f_to_device(model.placement().device)?;
+        Ok(Self { ids: tensor, rows: model.head_rows(ids)? })
+    }
+
+    /// One id per row of `states [n, d]`, at temperature 1, or nothing when a logit is not finite.
+    ///
+    /// Row `i` gets the smallest id whose cumulative probability exceeds `uniforms[i]` times the
+    /// total. Probabilities are f32 as in the released sampler; their sums are f64, for they run
+    /// over tens of thousands of ids.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn draw(&self, states: &Tensor, uniforms: &[f64]) -> Result<Option<Drawn>, TchError> {
+        let logits = states.f_linear(&self.rows, None::<Tensor>)?.f_to_kind(Kind::Float)?; // [r, n]
+        if logits.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            return Ok(None);
+        }
+        let probabilities = logits.f_softmax(-1, Kind::Float)?;
+        let cumulative = probabilities.f_cumsum(-1, Kind::Double)?;
+        let last = cumulative.size()[1] - 1;
+        let uniforms = Tensor::f_from_slice(uniforms)?.f_to_device(logits.device())?;
+        let wanted = uniforms.f_unsqueeze(1)?.f_mul(&cumulative.f_narrow(1, last, 1)?)?; // [r, 1]
+        let index = wanted
+            .f_searchsorted(&cumulative, false, true, "right", None::<Tensor>)?
+            .f_clamp_max(last)?;
+        let ids = self.ids.f_index_select(0, &index.f_squeeze_dim(1)?)?;
+        let chosen = probabilities.f_gather(1, &index, false)?.f_squeeze_dim(1)?;
+        Ok(Some(Drawn {
+            ids: Vec::try_from(ids)?,
+            probabilities: Vec::try_from(chosen.f_to_kind(Kind::Double)?)?,
+        }))
+    }
+}

@@ -1,0 +1,182 @@
+//! What a sound checkpoint answers.
+
+use std::fs;
+
+use tempfile::TempDir;
+use udvla_policies::udvla::{Attention, CheckpointError, UdVla, UdVlaOptions, make_checkpoint};
+use udvla_policies::{Answer, Policy, PolicyError, PolicyInput};
+use udvla_sims::observation::Image;
+
+use crate::setting::{chunk, list, nano, open, options, row};
+
+#[test]
+fn a_whole_libero_decision_gives_a_chunk_of_finite_actions() {
+    let dir = nano();
+    let policy = open(&dir, "libero", None);
+    let row = row(&policy, 0, "put both moka pots on the stove");
+    let mut steps = vec![];
+    let answers = policy.infer_watched(&[row], &mut |_, step| steps.push(step.clone())).unwrap();
+    let chunk = chunk(&answers[0]);
+    assert_eq!((chunk.steps(), chunk.width), (10, 7));
+    assert!(chunk.values.iter().all(|value| value.is_finite()));
+    assert!(chunk.values.chunks(7).all(|action| action[6].abs() == 1.0), "{chunk:?}");
+
+    assert_eq!(steps.len(), 72);
+    let left = [9, 24, 36, 48, 60, 71, 72].map(|step: usize| steps[step - 1].masked.len());
+    assert_eq!(left, [801, 707, 577, 408, 211, 17, 1]);
+    let (first, last) = (&steps[0], &steps[71]);
+    for given in [0, 635, 636, 746, 747] {
+        let ids: Vec<i64> = steps.iter().map(|step| step.sampled[given]).collect();
+        assert!(ids.iter().all(|id| *id == first.sampled[given]), "position {given}: {ids:?}");
+    }
+    let mask = 256 + 3 + 202;
+    assert!(!last.sampled.contains(&mask), "a position is still unknown");
+    for pair in steps.windows(2) {
+        let fixed = (0..817).filter(|at| !pair[0].masked.contains(at));
+        let moved = fixed.filter(|&at| pair[0].sampled[at] != pair[1].sampled[at]).count();
+        assert_eq!(moved, 0, "step {} moved what was fixed", pair[1].step);
+    }
+}
+
+#[test]
+fn every_benchmark_answers_in_its_own_shape() {
+    let dir = nano();
+    for (benchmark, cameras) in [
+        ("calvin", &[("static", 200, 200), ("gripper", 84, 84)][..]),
+        ("libero", &[("agentview", 256, 256), ("eye_in_hand", 256, 256)]),
+        ("simpler", &[("third_person", 480, 640)]),
+    ] {
+        let mut policy = open(&dir, benchmark, Some(2));
+        let spec = policy.spec().clone();
+        let named: Vec<_> =
+            spec.cameras.iter().map(|c| (c.name.as_str(), c.height, c.width)).collect();
+        assert_eq!(named, cameras);
+        assert_eq!((spec.chunk, spec.action_width), (10, 7));
+        let row = row(&policy, 1, "go");
+        let answers = policy.infer(&[row]).unwrap();
+        assert!(chunk(&answers[0]).values.iter().all(|value| value.is_finite()), "{benchmark}");
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_neighbours_nor_on_what_was_asked_before() {
+    let dir = nano();
+    let mut policy = open(&dir, "libero", Some(4));
+    let texts = ["go", "put the white mug on the left plate", "close the drawer", "go"];
+    let rows: Vec<_> =
+        texts.iter().zip(0..).map(|(text, trial)| row(&policy, trial, text)).collect();
+    let together = policy.infer(&rows).unwrap();
+    for (row, answer) in rows.iter().zip(&together).rev() {
+        assert_eq!(policy.infer(std::slice::from_ref(row)).unwrap()[0], *answer, "{}", row.key);
+    }
+    let mut reopened = open(&dir, "libero", Some(4));
+    assert_eq!(reopened.infer(&rows[2..3]).unwrap()[0], together[2]);
+
+    let answer = |change: fn(&mut PolicyInput)| {
+        let mut row = rows[0].clone();
+        change(&mut row);
+        open(&dir, "libero", Some(4)).infer(&[row]).unwrap().remove(0)
+    };
+    assert_ne!(answer(|row| row.call = 1), together[0]);
+    assert_ne!(answer(|row| row.seed = 1), together[0]);
+    assert_ne!(answer(|row| row.key.trial = 9), together[0]);
+}
+
+#[test]
+fn all_four_attentions_run_and_differ() {
+    let dir = nano();
+    let answers: Vec<Answer> = Attention::ALL
+        .into_iter()
+        .map(|attention| {
+            let options = UdVlaOptions { attention: Some(attention), ..options("libero", Some(3)) };
+            let mut policy = UdVla::open(dir.path(), &options).unwrap();
+            assert_eq!(policy.spec().subject["attention"], attention.name());
+            let row = row(&policy, 0, "go");
+            policy.infer(&[row]).unwrap().remove(0)
+        })
+        .collect();
+    for (index, answer) in answers.iter().enumerate() {
+        assert!(!answers[..index].contains(answer), "{} repeats another", Attention::ALL[index]);
+    }
+}
+
+#[test]
+fn the_spec_names_what_is_tested() {
+    let dir = nano();
+    let policy = open(&dir, "libero", Some(5));
+    let subject = &policy.spec().subject;
+    assert!(subject["checkpoint"].starts_with("sha256:"));
+    for (key, value) in [
+        ("policy", "udvla"),
+        ("target", "future"),
+        ("attention", "released"),
+        ("sampler", "released"),
+        ("decoding", "jd3p"),
+        ("denoise_steps", "5"),
+        ("chunk", "10"),
+        ("dtype", "f32"),
+        ("noise", "1"),
+    ] {
+        assert_eq!(subject[key], value, "{key}");
+    }
+    assert_eq!(policy.spec().setting["device"], "cpu");
+    assert!(policy.spec().setting["libtorch"].starts_with("2.11"));
+}
+
+#[test]
+fn the_same_seed_writes_the_same_checkpoint_and_another_seed_another() {
+    let [first, second, other] =
+        [nano(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    make_checkpoint("nano", 0, second.path()).unwrap();
+    make_checkpoint("nano", 1, other.path()).unwrap();
+    let digest = |dir| open(dir, "libero", None).spec().subject["checkpoint"].clone();
+    assert_eq!(digest(&first), digest(&second));
+    assert_ne!(digest(&first), digest(&other));
+    let files = |dir: &TempDir| {
+        let mut files = list(dir.path());
+        files.sort();
+        files.iter().map(|file| fs::read(dir.path().join(file)).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(files(&first), files(&second));
+}
+
+#[test]
+fn nothing_is_overwritten_and_presets_have_names() {
+    let dir = nano();
+    let error = make_checkpoint("nano", 0, dir.path()).unwrap_err();
+    assert!(matches!(error, CheckpointError::NotEmpty { .. }), "{error:?}");
+    let error = make_checkpoint("huge", 0, &dir.path().join("new")).unwrap_err();
+    assert_eq!(error.to_string(), "preset `huge` is not one of nano");
+    assert!(!dir.path().join("new").exists());
+}
+
+#[test]
+fn pictures_of_another_size_or_number_are_refused() {
+    let dir = nano();
+    let mut policy = open(&dir, "libero", Some(1));
+    let whole = row(&policy, 0, "go");
+    let refused = |change: fn(&mut Vec<Image>)| {
+        let mut row = whole.clone();
+        change(&mut row.observation.images);
+        row
+    };
+    for row in [
+        refused(|images| images.truncate(1)),
+        refused(|images| images[0].height = 128),
+        refused(|images| images[1].rgb.truncate(99)),
+        refused(Vec::clear),
+    ] {
+        let error = policy.infer(&[whole.clone(), row]).unwrap_err();
+        assert!(matches!(error, PolicyError::Observation { .. }), "{error:?}");
+        assert!(error.to_string().contains("`agentview` 256x256"), "{error}");
+    }
+}
+
+#[test]
+fn an_instruction_that_does_not_fit_is_an_error() {
+    let dir = nano();
+    let mut policy = open(&dir, "libero", Some(1));
+    let row = row(&policy, 0, &"go ".repeat(300));
+    let error = policy.infer(&[row]).unwrap_err();
+    assert!(error.to_string().contains("longer than the model's 2048"), "{error}");
+}

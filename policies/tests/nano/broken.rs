@@ -1,0 +1,134 @@
+//! What a broken checkpoint is refused for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use udvla_policies::udvla::{CheckpointError, UdVla};
+use udvla_policies::{Policy, PolicyError};
+
+use crate::setting::{list, nano, open, options, row};
+
+/// Opens a checkpoint after `change`, which must make that fail.
+fn broken(change: impl FnOnce(&Path)) -> CheckpointError {
+    let dir = nano();
+    change(dir.path());
+    UdVla::open(dir.path(), &options("libero", None)).expect_err("a broken checkpoint")
+}
+
+fn edit(file: PathBuf, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(file, value.to_string()).unwrap();
+}
+
+#[test]
+fn every_missing_file_is_one_error_that_names_it() {
+    for file in list(nano().path()) {
+        let error = broken(|dir| fs::remove_file(dir.join(&file)).unwrap());
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let text = chain(&error);
+        // Without its index a folder is searched for a single weight file.
+        let wanted = name.replace("model.safetensors.index.json", "model.safetensors");
+        assert!(text.contains(&wanted), "{name}: {text}");
+        assert!(matches!(error, CheckpointError::MissingFile { .. }), "{name}: {error:?}");
+        assert!(error.hint().is_some(), "{name}");
+    }
+}
+
+#[test]
+fn directories_that_are_no_checkpoints_are_refused() {
+    let empty = tempfile::tempdir().unwrap();
+    let error = UdVla::open(empty.path(), &options("libero", None)).unwrap_err();
+    assert!(error.to_string().contains("checkpoint.json"), "{error}");
+    let error = UdVla::open(&empty.path().join("none"), &options("libero", None)).unwrap_err();
+    assert!(error.to_string().contains("is not a directory"), "{error}");
+    assert!(error.hint().unwrap().contains("make-checkpoint"));
+}
+
+#[test]
+fn broken_weights_are_named() {
+    let shard = "model/model-00002-of-00002.safetensors";
+    let error = broken(|dir| {
+        let bytes = fs::read(dir.join(shard)).unwrap();
+        fs::write(dir.join(shard), &bytes[..bytes.len() / 2]).unwrap();
+    });
+    assert!(matches!(error, CheckpointError::Truncated { .. }), "{error:?}");
+    assert!(error.to_string().contains(shard), "{error}");
+
+    let error = broken(|dir| {
+        edit(dir.join("model/config.json"), |config| config["intermediate_size"] = 96.into());
+    });
+    assert!(error.to_string().contains("has shape [128, 64], wanted [96, 64]"), "{error}");
+
+    let error = broken(|dir| {
+        edit(dir.join("model/config.json"), |config| config["num_hidden_layers"] = 3.into());
+    });
+    assert!(error.to_string().contains("`model.layers.2."), "{error}");
+
+    let error = broken(|dir| {
+        edit(dir.join("model/config.json"), |config| config["num_hidden_layers"] = 1.into());
+    });
+    assert!(matches!(error, CheckpointError::SurplusTensor { .. }), "{error:?}");
+
+    let error = broken(|dir| {
+        edit(dir.join("vision/config.json"), |config| config["codebook_size"] = 256.into());
+    });
+    assert!(error.to_string().contains("has shape [512, 4], wanted [256, 4]"), "{error}");
+}
+
+#[test]
+fn contradictions_between_the_parts_are_named() {
+    let manifest = |change: fn(&mut serde_json::Value)| {
+        broken(|dir| edit(dir.join("checkpoint.json"), change))
+    };
+    let model = |change: fn(&mut serde_json::Value)| {
+        broken(|dir| edit(dir.join("model/config.json"), change))
+    };
+    for (error, wanted) in [
+        (manifest(|m| m["format"] = 2.into()), "has format 2"),
+        (manifest(|m| m["model"] = "other".into()), "other/config.json"),
+        (manifest(|m| m["speed"] = 1.into()), "unknown field `speed`"),
+        (manifest(|m| m["benchmarks"]["libero"] = m["name"].clone()), "checkpoint manifest"),
+        (manifest(|m| drop(m["benchmarks"].as_object_mut().unwrap().remove("libero"))), "`calvin`"),
+        (
+            manifest(|m| m["benchmarks"]["libero"]["norm_stats"]["name"] = "bridge".into()),
+            "`bridge`",
+        ),
+        (
+            manifest(|m| m["benchmarks"]["libero"]["layout"]["action_width"] = 8.into()),
+            "has 7 dimensions, an action has 8",
+        ),
+        (model(|c| c["mask_token_id"] = 3.into()), "`mask_token_id` is 3"),
+        (
+            model(|c| drop(c.as_object_mut().unwrap().remove("use_blockwise_attn_mask"))),
+            "`use_blockwise_attn_mask` is missing",
+        ),
+        (model(|c| c["last_action_token_id"] = 1000.into()), "do not fit a vocabulary"),
+        (model(|c| c["eov_token_id"] = 970.into()), "the model 504"),
+        (broken(|dir| fs::write(dir.join("checkpoint.json"), "{").unwrap()), "checkpoint.json"),
+        (broken(|dir| fs::write(dir.join("text/ranks.tiktoken"), "!").unwrap()), "ranks.tiktoken"),
+    ] {
+        let text = chain(&error);
+        assert!(text.contains(wanted), "`{text}` should contain `{wanted}`");
+    }
+}
+
+#[test]
+fn weights_that_are_not_numbers_stop_the_run() {
+    let dir = nano();
+    let file = dir.path().join("model/model-00002-of-00002.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 400;
+    bytes[last..].fill(0xFF);
+    fs::write(&file, bytes).unwrap();
+    let mut policy = open(&dir, "libero", Some(2));
+    let row = row(&policy, 0, "go");
+    let error = policy.infer(&[row]).unwrap_err();
+    assert!(matches!(&error, PolicyError::Model(text) if text.contains("not finite")), "{error}");
+}
+
+/// The error's text with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

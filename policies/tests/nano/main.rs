@@ -1,0 +1,6 @@
+//! A synthetic checkpoint from its making to action chunks, and what breaks it.
+#![cfg(feature = "torch")]
+
+mod behaviour;
+mod broken;
+mod setting;

@@ -1,0 +1,84 @@
+//! A checkpoint to test with and rows to ask it about.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use tempfile::TempDir;
+use udvla_policies::udvla::{UdVla, UdVlaOptions, make_checkpoint};
+use udvla_policies::{Answer, Policy, PolicyInput, golden};
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::observation::{ActionChunk, Image, Observation};
+
+/// A copy of the checkpoint `nano` with seed 0, to be changed at will.
+pub fn nano() -> TempDir {
+    static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nano");
+        let _ = fs::remove_dir_all(&dir);
+        make_checkpoint("nano", 0, &dir).unwrap();
+        dir
+    });
+    let dir = tempfile::tempdir().unwrap();
+    for file in list(&MADE) {
+        let copy = dir.path().join(&file);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(MADE.join(&file), copy).unwrap();
+    }
+    dir
+}
+
+pub fn options(benchmark: &str, steps: Option<u16>) -> UdVlaOptions {
+    UdVlaOptions {
+        benchmark: benchmark.into(),
+        device: "cpu".into(),
+        denoise_steps: steps,
+        ..UdVlaOptions::default()
+    }
+}
+
+pub fn open(dir: &TempDir, benchmark: &str, steps: Option<u16>) -> UdVla {
+    UdVla::open(dir.path(), &options(benchmark, steps)).unwrap()
+}
+
+/// A row with noise for pictures, in the sizes that the policy asks for.
+pub fn row(policy: &UdVla, trial: u16, instruction: &str) -> PolicyInput {
+    let image = |index: usize, height: u32, width: u32| {
+        let series = golden::uniform(&format!("{trial}/{index}"), (height * width * 3) as usize);
+        Image { height, width, rgb: series.into_iter().map(|u| (u * 256.0) as u8).collect() }
+    };
+    let cameras = policy.spec().cameras.iter().enumerate();
+    PolicyInput {
+        key: EpisodeKey { suite: "long".into(), task: 3, trial },
+        call: 0,
+        seed: 0,
+        observation: Observation {
+            images: cameras.map(|(index, c)| image(index, c.height, c.width)).collect(),
+            state: vec![],
+            instruction: Arc::from(instruction),
+            stage: 0,
+        },
+    }
+}
+
+pub fn chunk(answer: &Answer) -> &ActionChunk {
+    match answer {
+        Answer::Chunk(chunk) => chunk,
+        Answer::Script { .. } => panic!("the model answers with chunks"),
+    }
+}
+
+/// All files below `dir`, relative to it.
+pub fn list(dir: &Path) -> Vec<PathBuf> {
+    let mut files = vec![];
+    let mut open = vec![dir.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => open.push(path),
+                false => files.push(path.strip_prefix(dir).unwrap().to_owned()),
+            }
+        }
+    }
+    files
+}
