@@ -6,4 +6,6 @@ mod refusals;
 mod resume;
 mod runs;
 mod support;
+#[cfg(feature = "torch")]
+mod udvla;
 mod worker;

@@ -43,8 +43,10 @@ fn open_udvla(plan: &Plan) -> Result<Box<dyn Policy>> {
         attention,
     };
     let policy = UdVla::open(checkpoint, &options).map_err(|error| {
-        Refused::new(error.to_string())
-            .hint("docs/checkpoint.md describes what a checkpoint directory holds")
+        let hint =
+            error.hint().unwrap_or_else(|| "docs/checkpoint.md says what belongs there".into());
+        let text = format!("the checkpoint `{}` cannot be used", checkpoint.display());
+        Refused::new(text).because(error).hint(hint)
     })?;
     Ok(Box::new(policy))
 }

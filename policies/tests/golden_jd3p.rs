@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 use udvla_policies::golden;
 use udvla_policies::udvla::attention::{Attention, Parts};
 use udvla_policies::udvla::config::{ModelConfig, Sizes, SpecialIds};
-use udvla_policies::udvla::jd3p::Jd3p;
+use udvla_policies::udvla::jd3p::{Jd3p, Step};
 use udvla_policies::udvla::noise::GoldenNoise;
 use udvla_policies::udvla::prompt::{Block, Prompt, action_ids, image_ids};
 use udvla_policies::udvla::sampling::Allowed;
@@ -61,9 +61,8 @@ struct Answers {
 impl Decoding {
     fn parts(&self) -> Parts {
         // A view is its codes, the characters of its size text and four marks.
-        let positions = |[rows, columns]: &[usize; 2]| {
-            rows * columns + format!("1*{rows}*{columns}").len() + 4
-        };
+        let positions =
+            |[rows, columns]: &[usize; 2]| rows * columns + format!("1*{rows}*{columns}").len() + 4;
         let views = self.views.iter().map(positions).collect();
         Parts { text: self.text_ids.len(), views, actions: self.action_slots }
     }
@@ -115,7 +114,8 @@ fn cases() -> Vec<(String, Decoding)> {
         .filter_map(|path| {
             let name = path.display().to_string();
             let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
-            let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let value: Value =
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             let decoding = || serde_json::from_value(value.clone());
             (value["kind"] == "jd3p")
                 .then(|| decoding().unwrap_or_else(|e| panic!("{name}: {e}")))
@@ -127,7 +127,8 @@ fn cases() -> Vec<(String, Decoding)> {
     cases
 }
 
-fn decodes_as_recorded(name: &str, wanted: &Decoding, model: &Transformer) {
+/// Decodes a case with the noise that it was recorded with.
+fn decode(wanted: &Decoding, model: &Transformer, watch: &mut dyn FnMut(&Step)) -> Vec<i64> {
     let ids = SpecialIds::default();
     let image = Allowed::new(model, &image_ids(&ids, &wanted.digit_ids)).unwrap();
     let action = Allowed::new(model, &action_ids(&ids, wanted.action_vocab_size)).unwrap();
@@ -141,11 +142,13 @@ fn decodes_as_recorded(name: &str, wanted: &Decoding, model: &Transformer) {
     };
     let prompt = wanted.prompt();
     let block = Block::new(&ids, &prompt.parts.views, wanted.action_slots);
+    decoding.decode(&prompt, &block, &GoldenNoise, watch).unwrap()
+}
+
+fn decodes_as_recorded(name: &str, wanted: &Decoding, model: &Transformer) {
     let mut steps = vec![];
-    let generated = decoding
-        .decode(&prompt, &block, &GoldenNoise, &mut |step| steps.push(step.clone()))
-        .unwrap();
-    assert_eq!(steps.len(), wanted.trace.len());
+    let generated = decode(wanted, model, &mut |step| steps.push(step.clone()));
+    assert_eq!(steps.len(), wanted.trace.len(), "{name}");
     for (step, wanted) in steps.iter().zip(&wanted.trace) {
         let differ = |at: &usize| step.sampled[*at] != wanted.sampled[*at];
         let differing: Vec<usize> = (0..wanted.sampled.len()).filter(differ).collect();
@@ -154,8 +157,8 @@ fn decodes_as_recorded(name: &str, wanted: &Decoding, model: &Transformer) {
         let apart = (step.temperature - wanted.temperature_after).abs();
         assert!(apart < 1e-12, "{name} step {}: {}", step.step, step.temperature);
     }
-    assert_eq!(generated, wanted.trace.last().unwrap().sampled);
-    assert!(!generated.contains(&ids.mask_token_id));
+    assert_eq!(generated, steps.last().expect("there is a step").sampled, "{name}");
+    assert!(!generated.contains(&SpecialIds::default().mask_token_id), "{name}");
 }
 
 #[test]

@@ -8,9 +8,10 @@ use super::attention::Attention;
 use super::config::ModelConfig;
 use super::digest;
 use super::error::CheckpointError;
+use super::files::{read_text, require};
 use super::manifest::{Benchmark, MANIFEST, Manifest};
 use super::transformer::Transformer;
-use super::weights::{self, Placement, Weights, read_text};
+use super::weights::{self, Placement, Weights};
 use crate::normalize::NormStats;
 use crate::tokens::{FastTokenizer, TextTokenizer, TokenError};
 use crate::vision::{VisionConfig, VisionTokenizer};
@@ -43,12 +44,17 @@ impl Checkpoint {
         &self.manifest
     }
 
+    /// The path of something that the manifest names, or of the manifest itself.
+    pub fn file(&self, path: &Path) -> PathBuf {
+        self.dir.join(path)
+    }
+
     /// The settings for a benchmark.
     ///
     /// # Errors
     /// A benchmark that the checkpoint has no settings for.
     pub fn benchmark(&self, name: &str) -> Result<&Benchmark, CheckpointError> {
-        self.manifest.benchmark(name, &self.dir.join(MANIFEST))
+        self.manifest.benchmark(name, &self.file(Path::new(MANIFEST)))
     }
 
     /// The language model's configuration.
@@ -206,13 +212,6 @@ impl Checkpoint {
     fn unusable(&self, what: &'static str) -> impl Fn(TokenError) -> CheckpointError {
         let dir = self.dir.clone();
         move |source| CheckpointError::Tokens { what, dir: dir.clone(), source }
-    }
-}
-
-fn require(what: &'static str, file: &Path) -> Result<(), CheckpointError> {
-    match file.is_file() {
-        true => Ok(()),
-        false => Err(CheckpointError::MissingFile { what, file: file.to_owned() }),
     }
 }
 

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::attention::Attention;
 use super::error::CheckpointError;
 
+/// No size of a model that this program could run is larger.
+const LARGEST: i64 = 1 << 24;
+
 /// Sizes of the language model; the keys are those of its `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sizes {
@@ -203,8 +206,9 @@ impl ModelConfig {
             ("num_key_value_heads", sizes.num_key_value_heads),
             ("max_position_embeddings", sizes.max_position_embeddings),
         ];
-        if let Some((key, value)) = positive.into_iter().find(|(_, value)| *value < 1) {
-            return Some(format!("`{key}` is {value}, not a positive number"));
+        let sane = 1..=LARGEST;
+        if let Some((key, value)) = positive.into_iter().find(|(_, value)| !sane.contains(value)) {
+            return Some(format!("`{key}` is {value}, not a number of 1 to {LARGEST}"));
         }
         let heads = sizes.num_attention_heads;
         if sizes.hidden_size % (2 * heads) != 0 || heads % sizes.num_key_value_heads != 0 {
@@ -304,6 +308,13 @@ mod tests {
             (
                 RELEASED.replace(r#""num_hidden_layers": 32"#, r#""num_hidden_layers": 0"#),
                 "num_hidden_layers",
+            ),
+            (
+                RELEASED.replace(
+                    r#""num_attention_heads": 32"#,
+                    r#""num_attention_heads": 9223372036854775807"#,
+                ),
+                "num_attention_heads",
             ),
         ];
         for (text, wanted) in cases {

@@ -136,6 +136,12 @@ mod tests {
     }
 
     #[test]
+    fn there_is_always_an_automatic_device() {
+        let automatic = placement("auto", None).unwrap();
+        assert!(matches!(automatic.device, Device::Cpu | Device::Cuda(0)), "{automatic:?}");
+    }
+
+    #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
         for (device, dtype, wanted) in [
             ("tpu", None, "auto, cpu, cuda, cuda:N"),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use udvla_sims::protocol::hex;
 
 use super::error::CheckpointError;
-use super::weights::unreadable;
+use super::files::unreadable;
 
 /// `sha256:` and the SHA-256 over `settings` and, for each file, its role and the SHA-256 of its
 /// bytes. Where the files lie does not matter.

@@ -69,7 +69,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A weight file ends before or after the data that its header announces.
-    #[error("the weight file `{}` is truncated: {reason}", .file.display())]
+    #[error("the weight file `{}` is truncated or damaged: {reason}", .file.display())]
     Truncated {
         /// The weight file.
         file: PathBuf,

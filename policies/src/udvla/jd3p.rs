@@ -200,7 +200,14 @@ fn positions_of(ids: &[i64], wanted: i64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use tch::{Device, Kind};
+
+    use super::super::attention::Parts;
+    use super::super::config::ModelConfig;
+    use super::super::noise::GoldenNoise;
+    use super::super::weights::Placement;
     use super::*;
+    use crate::golden;
 
     /// What is left masked after each step while no two ranks are equal.
     fn schedule(steps: u16, tokens: usize, unknown: usize) -> Vec<usize> {
@@ -248,5 +255,71 @@ mod tests {
         assert_eq!(lowest(&[4, 5, 6], &[2.0, 1.0, 3.0], 1), [5]);
         assert_eq!(lowest(&[4, 5, 6], &[1.0, 1.0, 3.0], 1), [0_usize; 0]);
         assert_eq!(lowest(&[4], &[-9.0], 1), [4]);
+    }
+
+    /// A model of 64 ids and what it may fill in: image ids 0 to 9, action ids 10 to 19 and 21.
+    fn tiny() -> (Transformer, SpecialIds) {
+        let ids = SpecialIds {
+            boi_token_id: 30,
+            eoi_token_id: 31,
+            boa_token_id: 20,
+            eoa_token_id: 21,
+            mask_token_id: 22,
+            ..SpecialIds::default()
+        };
+        let text = r#"{"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-5, "rope_theta": 1e6, "max_position_embeddings": 64}"#;
+        let sizes = serde_json::from_str(text).unwrap();
+        let placement = Placement { device: Device::Cpu, kind: Kind::Float };
+        let mut get = |name: &str, shape: &[i64]| {
+            let weight = golden::language_weight(name, shape);
+            Ok(Tensor::from_slice(&weight).view(shape).to_kind(Kind::Float))
+        };
+        let config = ModelConfig { sizes, ids: ids.clone() };
+        (Transformer::build(&config, placement, &mut get).unwrap(), ids)
+    }
+
+    /// The released code turns the whole prompt to MASK when EOA stands in the last slot.
+    #[test]
+    fn an_end_of_actions_in_the_last_slot_changes_nothing_else() {
+        let (model, ids) = tiny();
+        let image = Allowed::new(&model, &(0..10).collect::<Vec<_>>()).unwrap();
+        let action = Allowed::new(&model, &[10, 11, 12, 13, 21]).unwrap();
+        let prompt = Prompt {
+            ids: vec![1, 2, 3, 30, 5, 6, 31],
+            parts: Parts { text: 3, views: vec![4], actions: 5 },
+        };
+        let mut block = Block::new(&ids, &[4], 5);
+        *block.ids.last_mut().unwrap() = ids.eoa_token_id;
+        for attention in Attention::ALL {
+            let (model, ids) = (&model, &ids);
+            let (image, action) = (&image, &action);
+            let decoding = Jd3p { model, ids, image, action, attention, steps: 4 };
+            let filled = decoding.decode(&prompt, &block, &GoldenNoise, &mut |_| {}).unwrap();
+            assert_eq!((filled[0], filled[3], filled[4], filled[8]), (30, 31, 20, 21));
+            assert!(filled[1..3].iter().all(|id| (0..10).contains(id)), "{filled:?}");
+            assert!(filled[5..8].iter().all(|id| [10, 11, 12, 13, 21].contains(id)), "{filled:?}");
+        }
+    }
+
+    #[test]
+    fn one_step_fills_everything_and_a_full_block_stays_as_it_is() {
+        let (model, ids) = tiny();
+        let allowed = Allowed::new(&model, &[10, 11]).unwrap();
+        let prompt = Prompt {
+            ids: vec![1, 30, 5, 31],
+            parts: Parts { text: 1, views: vec![3], actions: 3 },
+        };
+        let (model, ids, attention) = (&model, &ids, Attention::Released);
+        let (image, action) = (&allowed, &allowed);
+        let decoding = Jd3p { model, ids, image, action, attention, steps: 1 };
+        let block = Block::new(ids, &[3], 3);
+        let mut seen = 0;
+        let filled = decoding.decode(&prompt, &block, &GoldenNoise, &mut |_| seen += 1).unwrap();
+        assert!(!filled.contains(&ids.mask_token_id));
+        assert_eq!(seen, 1);
+        let full = Block { ids: filled.clone(), ..block };
+        assert_eq!(decoding.decode(&prompt, &full, &GoldenNoise, &mut |_| {}).unwrap(), filled);
     }
 }

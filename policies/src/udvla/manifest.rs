@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::Attention;
 use super::error::CheckpointError;
+use super::files::read_text;
 use super::prompt::Layout;
-use super::weights::read_text;
 use crate::normalize::GripperRule;
 
 /// The manifest's name within a checkpoint directory.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod device;
 mod digest;
 mod error;
+mod files;
 pub mod jd3p;
 mod layers;
 mod manifest;
@@ -18,9 +19,9 @@ pub mod nano;
 pub mod noise;
 mod policy;
 pub mod prompt;
-mod rows;
 pub mod sampling;
 pub mod transformer;
+mod translator;
 pub mod weights;
 
 pub use attention::Attention;

@@ -18,7 +18,7 @@ pub struct Layout {
     /// Action slots, the opening mark included.
     pub action_slots: usize,
     /// Control steps per chunk.
-    pub horizon: usize,
+    pub horizon: u16,
     /// Numbers per control step.
     pub action_width: usize,
 }
@@ -59,13 +59,15 @@ impl View {
 impl Layout {
     /// What makes the layout unusable, if anything.
     pub fn fault(&self) -> Option<String> {
-        let odd = |view: &&View| view.resized.iter().any(|side| *side == 0 || side % PATCH != 0);
+        let sane = PATCH..=1 << 14;
+        let odd = |side: &u32| !sane.contains(side) || !side.is_multiple_of(PATCH);
+        let odd = |view: &&View| view.resized.iter().any(odd);
         if self.views.is_empty() {
             return Some("a layout needs at least one view".into());
         }
         if let Some(view) = self.views.iter().find(odd) {
             return Some(format!(
-                "view `{}`: {:?} is not a multiple of 8",
+                "view `{}`: {:?} are not multiples of 8",
                 view.camera, view.resized
             ));
         }
@@ -74,8 +76,12 @@ impl Layout {
         if let Some(text) = self.views.iter().map(text).find(stray) {
             return Some(format!("size text `{text}` is not made of `{}`", self.size_characters));
         }
-        (self.action_slots < 2 || self.horizon == 0 || self.action_width == 0)
-            .then(|| "action slots, horizon and action width must hold at least one action".into())
+        let sane = 1..=1 << 16;
+        let counts =
+            [self.action_slots.saturating_sub(1), usize::from(self.horizon), self.action_width];
+        (!counts.iter().all(|count| sane.contains(count))).then(|| {
+            "action slots, horizon and action width do not hold an action, or far too many".into()
+        })
     }
 
     /// Positions of each view.

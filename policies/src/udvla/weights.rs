@@ -1,16 +1,16 @@
 //! Weights from safetensors files, one or several shards, mapped and checked before use.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use super::error::CheckpointError;
+use super::files::{read_text, unreadable};
 
 /// The file that a folder with a single weight file holds.
 pub const SINGLE: &str = "model.safetensors";
@@ -193,14 +193,6 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     Ok(Index::read(dir)?.files().into_iter().map(|file| dir.join(file)).collect())
 }
 
-/// Reads a text file of the checkpoint.
-///
-/// # Errors
-/// A file that is missing or cannot be read.
-pub fn read_text(file: &Path) -> Result<String, CheckpointError> {
-    fs::read_to_string(file).map_err(|source| unreadable(file, source))
-}
-
 fn map(file: &Path) -> Result<Mmap, CheckpointError> {
     let opened = File::open(file).map_err(|source| unreadable(file, source))?;
     // SAFETY: the map is only read. A checkpoint is not written to while a run uses it; a file
@@ -208,26 +200,26 @@ fn map(file: &Path) -> Result<Mmap, CheckpointError> {
     unsafe { Mmap::map(&opened) }.map_err(|source| unreadable(file, source))
 }
 
-/// The error of a file that the system does not give.
-pub(super) fn unreadable(file: &Path, source: io::Error) -> CheckpointError {
-    let file = file.to_owned();
-    match source.kind() {
-        io::ErrorKind::NotFound => CheckpointError::MissingFile { what: "file", file },
-        _ => CheckpointError::Read { file, source },
-    }
-}
-
 fn bad_header(file: &Path, map: &Mmap, source: SafeTensorError) -> CheckpointError {
-    let reason = match &source {
-        SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
-            format!("it ends at byte {}, within its header", map.len())
+    let found = map.len();
+    let reason = match (&source, announced(map)) {
+        (SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength, _) => {
+            format!("it has {found} bytes and ends within its header")
         }
-        SafeTensorError::MetadataIncompleteBuffer => {
-            format!("it ends at byte {}, where its header does not announce the end", map.len())
+        (SafeTensorError::MetadataIncompleteBuffer, Some(wanted)) => {
+            format!("it has {found} bytes, its header announces {wanted}")
         }
         _ => return CheckpointError::Header { file: file.to_owned(), source },
     };
     CheckpointError::Truncated { file: file.to_owned(), reason }
+}
+
+/// How long the file should be by its own header.
+fn announced(map: &[u8]) -> Option<usize> {
+    let (length, rest) = map.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let header: Metadata = serde_json::from_slice(rest.get(..length)?).ok()?;
+    (length + size_of::<u64>()).checked_add(header.data_len())
 }
 
 fn kind(dtype: Dtype) -> Option<Kind> {
@@ -242,6 +234,8 @@ fn kind(dtype: Dtype) -> Option<Kind> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use safetensors::tensor::{TensorView, serialize};
 
     use super::*;

@@ -101,6 +101,19 @@ fn all_four_attentions_run_and_differ() {
 }
 
 #[test]
+fn every_number_format_runs() {
+    let dir = nano();
+    for dtype in ["f64", "bf16", "f16"] {
+        let options = UdVlaOptions { dtype: Some(dtype.into()), ..options("simpler", Some(2)) };
+        let mut policy = UdVla::open(dir.path(), &options).unwrap();
+        assert_eq!(policy.spec().subject["dtype"], dtype);
+        let row = row(&policy, 0, "go");
+        let answers = policy.infer(&[row]).unwrap();
+        assert!(chunk(&answers[0]).values.iter().all(|value| value.is_finite()), "{dtype}");
+    }
+}
+
+#[test]
 fn the_spec_names_what_is_tested() {
     let dir = nano();
     let policy = open(&dir, "libero", Some(5));

@@ -98,6 +98,11 @@ fn contradictions_between_the_parts_are_named() {
             manifest(|m| m["benchmarks"]["libero"]["layout"]["action_width"] = 8.into()),
             "has 7 dimensions, an action has 8",
         ),
+        (manifest(|m| m["benchmarks"]["libero"]["layout"]["action_slots"] = 700.into()), "2195"),
+        (
+            manifest(|m| m["benchmarks"]["libero"]["layout"]["action_slots"] = u64::MAX.into()),
+            "far too many",
+        ),
         (model(|c| c["mask_token_id"] = 3.into()), "`mask_token_id` is 3"),
         (
             model(|c| drop(c.as_object_mut().unwrap().remove("use_blockwise_attn_mask"))),

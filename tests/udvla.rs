@@ -1,0 +1,121 @@
+//! The model through the whole program: a synthetic checkpoint on the fake simulator's pictures,
+//! and on real LIBERO.
+
+use std::path::PathBuf;
+
+use udvla_sims::episode::EpisodeKey;
+
+use crate::support::{Run, assert_same_outcomes, udvla};
+use crate::worker::environment;
+
+/// A synthetic checkpoint in a temporary folder.
+struct Checkpoint(tempfile::TempDir);
+
+impl Checkpoint {
+    fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = udvla(&["make-checkpoint", &folder.path().join("nano").display().to_string()]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        Self(folder)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("nano")
+    }
+
+    fn word(&self) -> String {
+        self.path().display().to_string()
+    }
+}
+
+#[test]
+fn the_model_gives_the_same_records_for_any_workers_and_batches() {
+    let Some(python) = environment() else { return };
+    let checkpoint = Checkpoint::make();
+    let run = |words: &[&str]| {
+        let base = ["libero", "--no-progress", "--assets", "stand-ins", "--suite", "object"];
+        let base = [&base[..], &["--task", "0", "--task", "6", "--trials", "1"]].concat();
+        let (python, checkpoint) = (python.display().to_string(), checkpoint.word());
+        let model = ["--python", &python, "--checkpoint", &checkpoint, "--denoise-steps", "2"];
+        Run::new(&[&base[..], &model, words].concat())
+    };
+    let alone = run(&["--workers", "1"]);
+    let pool = run(&["--workers", "2", "--max-batch", "2", "--batch-wait", "10000"]);
+    for run in [&alone, &pool] {
+        let ended = run.go();
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+    }
+    assert_same_outcomes(&alone.records(), &pool.records());
+    let (one, two) = (alone.manifest().batches, pool.manifest().batches);
+    assert_eq!((one.rows, one.batches), (56, 56));
+    assert!(two.rows == 56 && two.batches < 40, "no batches: {two:?}");
+    let subject = pool.manifest().subject;
+    assert_eq!((subject["policy"].as_str(), subject["denoise_steps"].as_str()), ("udvla", "2"));
+}
+
+#[test]
+fn the_policy_needs_the_simulators_cameras() {
+    let checkpoint = Checkpoint::make();
+    let run = Run::fake(&["--checkpoint", &checkpoint.word(), "--trials", "1", "--task", "0"]);
+    let ended = run.go();
+    // The fake's pictures have another size than the checkpoint's layout.
+    assert_ne!(ended.code, 0, "{}", ended.stdout);
+    assert!(ended.stderr.contains("256"), "{}", ended.stderr);
+}
+
+#[track_caller]
+fn refused(words: &[&str], expected: &[&str]) {
+    let run = Run::fake(words);
+    let ended = run.go();
+    assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
+    for text in expected {
+        assert!(ended.stderr.contains(text), "no `{text}` in: {}", ended.stderr);
+    }
+    assert!(!run.directory().exists());
+}
+
+#[test]
+fn a_missing_checkpoint_is_answered_with_how_to_get_one() {
+    refused(&["--policy", "udvla"], &["needs a checkpoint", "--checkpoint DIR", "make-checkpoint"]);
+    refused(&["--checkpoint", "/nowhere/ckpt"], &["/nowhere/ckpt", "hint: "]);
+}
+
+#[test]
+fn a_truncated_checkpoint_is_named_before_a_simulator_starts() {
+    let checkpoint = Checkpoint::make();
+    let shard = checkpoint.path().join("model/model-00002-of-00002.safetensors");
+    let bytes = std::fs::read(&shard).unwrap();
+    std::fs::write(&shard, &bytes[..bytes.len() / 2]).unwrap();
+    // `--simulator` names no program: it would be the second error.
+    refused(&["--checkpoint", &checkpoint.word()], &["model-00002-of-00002.safetensors", "hint: "]);
+}
+
+#[test]
+fn an_unknown_device_mask_or_format_is_refused() {
+    let checkpoint = Checkpoint::make();
+    let with = |flag: &'static str, value: &'static str| {
+        refused(&["--checkpoint", &checkpoint.word(), flag, value], &[value]);
+    };
+    with("--device", "tpu:0");
+    with("--attention", "sideways");
+    with("--dtype", "f8");
+}
+
+#[test]
+fn another_checkpoint_cannot_continue_a_run() {
+    let Some(python) = environment() else { return };
+    let checkpoint = Checkpoint::make();
+    let python = python.display().to_string();
+    let words = ["libero", "--no-progress", "--assets", "stand-ins", "--suite", "object"];
+    let words = [&words[..], &["--task", "4", "--trials", "1", "--python", &python]].concat();
+    let model = ["--checkpoint", &checkpoint.word(), "--denoise-steps", "1"];
+    let run = Run::new(&[&words[..], &model].concat());
+    assert_eq!(run.go().code, 0);
+    assert!(run.records().contains_key(&EpisodeKey { suite: "object".into(), task: 4, trial: 0 }));
+    let path = checkpoint.path().join("norm_stats.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}\n")).unwrap();
+    let ended = run.resume();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("subject.checkpoint"), "{}", ended.stderr);
+}
