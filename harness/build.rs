@@ -13,9 +13,14 @@ fn main() {
         output.status.success().then(|| text.trim().to_owned())
     };
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
+    // Without optional locks `status` does not touch the index.
+    let status = ["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"];
+    let changed = git(&status);
     let mark = if changed.is_some_and(|text| !text.is_empty()) { "-changed" } else { "" };
     println!("cargo:rustc-env=UDVLA_COMMIT={commit}{mark}");
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/index");
+    let watched =
+        [".git/HEAD", ".git/logs/HEAD", "Cargo.lock", "harness", "sims", "policies", "results"];
+    for path in watched {
+        println!("cargo:rerun-if-changed={path}");
+    }
 }

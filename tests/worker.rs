@@ -69,7 +69,7 @@ fn a_chunk_is_played_in_one_message_and_cut_at_the_end_of_a_stage() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), serde_json::json!({"stages": 2}));
     let (mut worker, ready) =
-        Worker::open(&command(&python, folder.path()), config, TIMEOUT).unwrap();
+        Worker::open(&command(&python, folder.path()), config, TIMEOUT, |_| {}).unwrap();
     let Reply::Ready { spec, setting, .. } = ready else { panic!("{ready:?}") };
     assert_eq!(spec.action, ["a", "b", "c"]);
     // Both ways of embedding are allowed on a user's machine; here it must be the first.
@@ -96,7 +96,8 @@ fn the_script_plays_and_the_video_is_made() {
     let Some(python) = environment() else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), serde_json::json!({"stages": 1}));
-    let (mut worker, _) = Worker::open(&command(&python, folder.path()), config, TIMEOUT).unwrap();
+    let (mut worker, _) =
+        Worker::open(&command(&python, folder.path()), config, TIMEOUT, |_| {}).unwrap();
     let path = folder.path().join("toy.mp4");
     let video = |failures_only| {
         let path = path.display().to_string();
@@ -119,7 +120,7 @@ fn an_exception_comes_with_its_traceback_and_prints_stay_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), serde_json::json!({"raise_at": 2}));
     let command = command(&python, folder.path());
-    let (mut worker, _) = Worker::open(&command, config, TIMEOUT).unwrap();
+    let (mut worker, _) = Worker::open(&command, config, TIMEOUT, |_| {}).unwrap();
     worker.ask(&reset(None), &[], TIMEOUT).unwrap();
     let error = worker.ask(&Request::Script { steps: 5 }, &[], TIMEOUT).unwrap_err();
     let SimError::Raised { cause, message, traceback } = error else { panic!("{error:?}") };
@@ -136,7 +137,8 @@ fn a_missing_piece_is_a_setup_error() {
     let Some(python) = environment() else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), serde_json::json!({"broken": true}));
-    let error = Worker::open(&command(&python, folder.path()), config, TIMEOUT).unwrap_err();
+    let error =
+        Worker::open(&command(&python, folder.path()), config, TIMEOUT, |_| {}).unwrap_err();
     assert!(error.is_setup());
     assert_eq!(error.to_string(), "the toy's box is empty: fill it with `make toys`");
 }
@@ -150,7 +152,7 @@ fn an_action_that_the_simulator_cannot_take_is_refused() {
         [(2, vec![0.0; 4]), (3, vec![0.0; 4]), (3, vec![f32::NAN; 3]), (3, vec![])]
     {
         let config = config(folder.path(), serde_json::json!({}));
-        let (mut worker, _) = Worker::open(&command, config, TIMEOUT).unwrap();
+        let (mut worker, _) = Worker::open(&command, config, TIMEOUT, |_| {}).unwrap();
         worker.ask(&reset(None), &[], TIMEOUT).unwrap();
         let play = Request::Play { width };
         let error = worker.ask(&play, &wire::to_bytes(&values), TIMEOUT).unwrap_err();

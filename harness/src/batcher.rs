@@ -1,5 +1,6 @@
 //! The policy's thread: collects questions into batches and answers them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -45,14 +46,16 @@ pub fn run(
         let (inputs, replies): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|question| (question.input, question.reply)).unzip();
         let start = Instant::now();
-        let answers = policy.infer(&inputs);
+        // libtorch's own errors can surface as panics: they end the run with a message as well.
+        let answers = catch_unwind(AssertUnwindSafe(|| policy.infer(&inputs)));
         last = start.elapsed();
         let answers = match answers {
-            Ok(answers) if answers.len() == rows => answers,
+            Ok(Ok(answers)) if answers.len() == rows => answers,
             other => {
                 let message = match other {
-                    Ok(answers) => format!("{} answers for {rows} rows", answers.len()),
-                    Err(error) => format!("{error} (batch of {rows})"),
+                    Ok(Ok(answers)) => format!("{} answers for {rows} rows", answers.len()),
+                    Ok(Err(error)) => format!("{error} (batch of {rows})"),
+                    Err(_) => format!("it panicked, see above (batch of {rows})"),
                 };
                 let _ = events.send(Event::PolicyFailed { message });
                 return;

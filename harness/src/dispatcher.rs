@@ -139,12 +139,14 @@ impl<'a> Dispatcher<'a> {
                 return Err(error);
             }
         }
-        let complete = self.queue.is_empty() && self.ending.is_none();
-        let (status, exit, message) = self.ending.take().unwrap_or(match self.errors {
+        // An interrupt during the last episodes found nothing left to interrupt.
+        let drained = self.phase == Phase::Draining && self.queue.is_empty();
+        let ending = self.ending.take();
+        let ending = ending.filter(|(_, exit, _)| !(drained && *exit == Exit::Interrupted));
+        let (status, exit, message) = ending.unwrap_or(match self.errors {
             0 => (RunStatus::Complete, Exit::Complete, None),
             _ => (RunStatus::CompleteWithErrors, Exit::WithErrors, None),
         });
-        debug_assert!(complete || status != RunStatus::Complete);
         Ok(Outcome { status, exit, message, batches: self.batches })
     }
 
@@ -162,6 +164,11 @@ impl<'a> Dispatcher<'a> {
             Event::Abandoned { worker } => {
                 self.playing[worker] = None;
                 self.task_of[worker] = None;
+                if self.phase == Phase::Running {
+                    let message = "the policy's thread is gone".to_owned();
+                    self.end(RunStatus::GaveUp, Exit::GaveUp, Some(message));
+                    self.stop_now();
+                }
             }
             Event::Batch { rows, seconds } => {
                 self.batches.batches += 1;
@@ -183,7 +190,6 @@ impl<'a> Dispatcher<'a> {
                 self.phase = Phase::Draining;
             }
             Event::Interrupt(_) => {
-                self.end(RunStatus::Interrupted, Exit::Killed, None);
                 self.ending = Some((RunStatus::Interrupted, Exit::Killed, None));
                 self.stop_now();
             }
@@ -280,16 +286,21 @@ impl<'a> Dispatcher<'a> {
     /// Drops what is running: workers are killed, nothing is recorded for their episodes.
     fn stop_now(&mut self) {
         self.phase = Phase::Stopping;
-        self.shared.stop.store(true, Ordering::SeqCst);
-        for seat in &self.seats {
-            let process = seat.process.load(Ordering::SeqCst);
-            if let Ok(group) = libc::pid_t::try_from(process)
-                && group > 0
-            {
-                // SAFETY: the number was stored by the pool thread that owns the worker and is
-                // set to 0 before that thread lets go of it.
-                unsafe { libc::kill(-group, libc::SIGKILL) };
-            }
+        stop(&self.shared, &self.seats);
+    }
+}
+
+/// Tells pool threads to drop their episodes and kills their workers.
+pub fn stop(shared: &Shared, seats: &[Seat]) {
+    shared.stop.store(true, Ordering::SeqCst);
+    for seat in seats {
+        let process = seat.process.load(Ordering::SeqCst);
+        if let Ok(group) = libc::pid_t::try_from(process)
+            && group > 0
+        {
+            // SAFETY: the number was stored by the pool thread that owns the worker and is set
+            // to 0 once that thread has let go of it.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
         }
     }
 }

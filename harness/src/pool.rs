@@ -1,5 +1,6 @@
 //! A thread per simulator worker: opens it, plays one episode at a time, reports.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -132,7 +133,9 @@ impl PoolThread {
             let Order::Play(key) = order else { continue };
             let opened = open.as_mut().expect("opened above");
             self.shared.busy.fetch_add(1, Ordering::SeqCst);
-            let outcome = self.play(opened, &key);
+            // A defect of ours in one episode must not leave the dispatcher waiting for it.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.play(opened, &key)))
+                .unwrap_or_else(|_| Err(SimError::Wire("what made us panic".into()).into()));
             self.shared.busy.fetch_sub(1, Ordering::SeqCst);
             let event = match outcome {
                 Ok(Played { record, actions, width }) => {
@@ -176,8 +179,9 @@ impl PoolThread {
             .map_err(|source| SimError::Start { program: scratch.clone(), source })?;
         let mut config = self.options.config.clone();
         config.scratch = scratch.to_string_lossy().into_owned();
-        let (worker, reply) = Worker::open(&command, config, self.options.start_timeout)?;
-        self.process.store(worker.id(), Ordering::SeqCst);
+        let started = |process| self.process.store(process, Ordering::SeqCst);
+        let opened = Worker::open(&command, config, self.options.start_timeout, started);
+        let (worker, reply) = opened.inspect_err(|_| self.process.store(0, Ordering::SeqCst))?;
         let Reply::Ready { spec, setting, .. } = reply else { return Err(unexpected(&reply)) };
         self.report(Event::Ready { worker: self.index, spec: spec.clone(), setting });
         Ok(Open { worker, spec })

@@ -66,8 +66,8 @@ impl Store {
         &self.directory
     }
 
-    /// Removes the directory again if this process made it and nothing was recorded.
-    pub fn discard(self) {
+    /// Removes the directory again if this process made it and no run began in it.
+    pub fn discard_if_empty(self) {
         if self.made && self.length == 0 && !self.directory.join("run.json").exists() {
             // What stands in it is an empty skeleton and the logs of workers that never opened.
             let _ = fs::remove_dir_all(&self.directory);

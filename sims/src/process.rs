@@ -116,7 +116,8 @@ impl Worker {
         Ok(Self { child, stream: ours })
     }
 
-    /// Starts a worker and opens its adapter.
+    /// Starts a worker and opens its adapter. `started` is told the process id as soon as there
+    /// is one, so that somebody else can end the wait.
     ///
     /// # Errors
     /// As [`Worker::start`] and [`Worker::ask`]; `Wire` when versions differ.
@@ -124,8 +125,10 @@ impl Worker {
         command: &WorkerCommand,
         config: OpenConfig,
         timeout: Duration,
+        started: impl FnOnce(u32),
     ) -> Result<(Self, Reply), SimError> {
         let mut worker = Self::start(command)?;
+        started(worker.id());
         let open = Request::Open { wire: WIRE_VERSION, config: Box::new(config) };
         match worker.ask(&open, &[], timeout)? {
             (ready @ Reply::Ready { wire: WIRE_VERSION, .. }, _) => Ok((worker, ready)),

@@ -52,7 +52,7 @@ fn examine(
         options: simulator.options.clone(),
     };
     let begun = Instant::now();
-    let (mut worker, ready) = Worker::open(&command, config, START).map_err(|error| {
+    let (mut worker, ready) = Worker::open(&command, config, START, |_| {}).map_err(|error| {
         Refused::new(format!("the simulator does not start: {error}"))
             .hint(format!("its log is `{}`", log.display()))
     })?;

@@ -20,7 +20,7 @@ use udvla_sims::wire::OpenConfig;
 use crate::batcher::{self, Closing};
 use crate::dispatcher::{self, Dispatcher, Duties, Patience, Seat};
 use crate::event::Event;
-use crate::exit::{Exit, Refused};
+use crate::exit::Exit;
 use crate::plan::{self, Plan};
 use crate::pool::{Order, PoolOptions, PoolThread, Shared, Video};
 use crate::progress::{Progress, Show};
@@ -39,13 +39,9 @@ pub fn run(plan: Plan, show: Show, command: Vec<String>) -> Result<Exit> {
     }
     let policy = subject::open(&plan)?;
     let mut store = Store::open(&plan.directory)?;
-    match prepared(&plan, policy, &mut store, show, command) {
-        Err(error) => {
-            store.discard();
-            Err(error)
-        }
-        done => done,
-    }
+    let done = prepared(&plan, policy, &mut store, show, command);
+    store.discard_if_empty();
+    done
 }
 
 fn prepared(
@@ -62,7 +58,8 @@ fn prepared(
     let pool = Pool::start(plan, &spec, policy, store, &scratch, &events)?;
     let outcome = pool
         .first_worker(&store.directory().join("logs/worker-00.log"), &happened)
-        .and_then(|(sim, setting)| {
+        .and_then(|ready| {
+            let Some((sim, setting)) = ready else { return Ok(Exit::Interrupted) };
             subject::fits(&spec, &sim)?;
             evaluate(plan, &spec, setting, store, show, command, &pool, &happened)
         });
@@ -221,21 +218,24 @@ impl Pool {
     }
 
     /// Opens the first worker alone: what it is decides whether the run may start, and caches
-    /// that all workers share are warm for the others.
+    /// that all workers share are warm for the others. `None` after an interrupt.
     fn first_worker(
         &self,
         log: &Path,
         happened: &Receiver<Event>,
-    ) -> Result<(SimSpec, BTreeMap<String, String>)> {
+    ) -> Result<Option<(SimSpec, BTreeMap<String, String>)>> {
         self.seats[0].0.send(Order::Open).expect("the pool thread waits for orders");
         match happened.recv().expect("the pool thread reports") {
-            Event::Ready { spec, setting, .. } => Ok((spec, setting)),
+            Event::Ready { spec, setting, .. } => Ok(Some((spec, setting))),
             Event::NotReady { error, .. } => {
                 let refused = dispatcher::refusal(&error);
                 let explained = matches!(error, SimError::Raised { .. } | SimError::Start { .. });
                 Err(if explained { refused } else { refused.hint(last_words(log)) }.into())
             }
-            Event::Interrupt(_) => Err(Refused::new("interrupted before the start").into()),
+            Event::Interrupt(_) => {
+                dispatcher::stop(&self.shared, &self.seats());
+                Ok(None)
+            }
             other => unreachable!("nothing else can happen yet: {other:?}"),
         }
     }
