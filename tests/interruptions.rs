@@ -104,7 +104,7 @@ fn one_interrupt_drains_and_resume_completes_the_same_run() {
     let whole = Run::fake(&SUITE);
     assert_eq!(whole.go().code, 0);
     let run = Run::fake(&[&SUITE[..], &SLOW].concat());
-    let mut child = run.command().spawn().unwrap();
+    let mut child = run.start().unwrap();
     wait_for(|| run.records().len() >= 2, "two records");
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(3));
@@ -123,7 +123,7 @@ fn a_second_interrupt_stops_at_once_and_leaves_no_worker() {
     let words = ["--policy", "random", "--suite", "spatial", "--trials", "1", "--workers", "2"];
     let run =
         Run::fake(&[&words[..], &["--task=0", "--task=1", "--sim-option=step_ms=8"]].concat());
-    let mut child = run.command().spawn().unwrap();
+    let mut child = run.start().unwrap();
     wait_for(|| children_of(child.id()).len() == 2, "two workers");
     let workers = children_of(child.id());
     wait_for(|| run.directory().join("run.json").exists(), "the manifest");
@@ -143,7 +143,7 @@ fn a_killed_harness_leaves_no_worker_and_no_half_record() {
     let whole = Run::fake(&SUITE);
     assert_eq!(whole.go().code, 0);
     let run = Run::fake(&[&SUITE[..], &SLOW].concat());
-    let mut child = run.command().spawn().unwrap();
+    let mut child = run.start().unwrap();
     wait_for(|| run.records().len() >= 3, "three records");
     let workers = children_of(child.id());
     child.kill().unwrap();

@@ -2,7 +2,7 @@
 //! environment; the real ones are found through `UDVLA_TEST_DATA` (its folder `libero`).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use udvla_results::record::{EpisodeRecord, Status};
@@ -125,7 +125,7 @@ fn a_worker_that_is_killed_or_stopped_costs_an_attempt_and_nothing_else() {
     assert_eq!(calm.go().code, 0);
     for signal in [libc::SIGKILL, libc::SIGSTOP] {
         let Some(run) = run("stand-ins", &words) else { return };
-        let mut child = run.command().spawn().unwrap();
+        let mut child = run.start().unwrap();
         let end = Instant::now() + Duration::from_secs(300);
         while run.records().is_empty() {
             assert!(Instant::now() < end, "no first record");
@@ -149,20 +149,21 @@ fn a_task_whose_simulator_raises_is_an_error_and_the_others_run() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("assets");
     link_tree(Path::new(&assets), &broken);
-    // Task 7's milk: MuJoCo refuses the model, whatever stands in the others.
-    let mesh = find(&broken, "milk.xml");
+    // A mesh that MuJoCo refuses: it is in the object suite's task 7 and nowhere in spatial.
+    let mesh = broken.join("stable_hope_objects/milk/visual/textured_vis.msh");
     std::fs::remove_file(&mesh).unwrap();
-    std::fs::write(&mesh, "<mujoco><worldbody>").unwrap();
-    let words = ["--policy", "idle", "--suite", "object", "--task", "7", "--task", "0"];
+    std::fs::write(&mesh, "no mesh at all").unwrap();
+    let words = ["--policy", "idle", "--suite", "object", "--suite", "spatial", "--task", "7"];
     let words = [&words[..], &["--trials", "1", "--workers", "1"]].concat();
     let Some(run) = run(&broken.display().to_string(), &words) else { return };
     let ended = run.go();
     let records = run.records();
-    // Several tasks of the suite show the milk as a distractor; those that do not still run.
     assert_eq!(ended.code, 4, "{}{}", ended.stdout, ended.stderr);
     let milk = &records[&key("object", 7, 0)];
     assert_eq!((milk.status, milk.attempts), (Status::Error, 2));
     assert_eq!(milk.error_kind.as_deref(), Some("raised"));
+    assert_eq!(records[&key("spatial", 7, 0)].success(), Some(false));
+    assert!(ended.stdout.contains("1 error"), "{}", ended.stdout);
 }
 
 /// The folder again, as links to its files.
@@ -176,24 +177,6 @@ fn link_tree(from: &Path, to: &Path) {
             std::os::unix::fs::symlink(entry.path(), target).unwrap();
         }
     }
-}
-
-fn find(folder: &Path, name: &str) -> PathBuf {
-    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
-    let inside = |path: &PathBuf| path.is_dir().then(|| find_in(path, name)).flatten();
-    let mut entries: Vec<PathBuf> = entries.collect();
-    entries.sort();
-    entries.iter().find_map(inside).unwrap_or_else(|| panic!("no {name} in {}", folder.display()))
-}
-
-fn find_in(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let mut entries: Vec<PathBuf> = entries.collect();
-    entries.sort();
-    entries.into_iter().find_map(|path| match path.is_dir() {
-        true => find_in(&path, name),
-        false => (path.file_name()? == name).then_some(path),
-    })
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn a_folder_that_is_no_run_is_left_alone() {
 #[test]
 fn a_run_that_is_going_on_cannot_be_resumed_beside_it() {
     let run = Run::fake(&[&WORDS[..], &["--sim-option=step_ms=20"]].concat());
-    let mut child = run.command().spawn().unwrap();
+    let mut child = run.start().unwrap();
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while !run.directory().join("run.json").exists() {
         assert!(std::time::Instant::now() < end, "no manifest");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 use udvla_results::manifest::Manifest;
@@ -45,6 +45,11 @@ impl Run {
 
     pub fn command(&self) -> Command {
         program(&self.arguments)
+    }
+
+    /// Starts it and leaves it running, without a sound.
+    pub fn start(&self) -> std::io::Result<Child> {
+        self.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     }
 
     /// Runs to the end.

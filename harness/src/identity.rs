@@ -88,7 +88,9 @@ pub fn heading(plan: &Plan, manifest: &Manifest, before: usize) -> String {
     let words = |map: &BTreeMap<String, String>| -> Vec<String> {
         map.iter().map(|(name, value)| format!("{name} {}", short(value))).collect()
     };
-    text += &wrapped("policy", words(&manifest.subject));
+    let mut subject = manifest.subject.clone();
+    let policy = subject.remove("policy").unwrap_or_default();
+    text += &wrapped("policy", [vec![policy], words(&subject)].concat());
     let workers = format!("{} workers", plan.workers);
     text += &wrapped("sims", [vec![workers], words(&manifest.setting)].concat());
     text += &wrapped("run", vec![plan.directory.display().to_string()]);

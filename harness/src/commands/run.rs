@@ -112,7 +112,9 @@ fn evaluate(
         Err(_) => (RunStatus::Interrupted, BatchCounts::default()),
     };
     let written = end(store, manifest, status, batches);
-    let outcome = outcome?;
+    let outcome = outcome.with_context(|| {
+        format!("the run stopped; `udvla-eval resume {}` continues it", plan.directory.display())
+    })?;
     written?;
     if let Some(message) = &outcome.message {
         eprintln!("error: {message}");

@@ -172,7 +172,11 @@ def _object_file(root: Path, category: str) -> str:
 def _referenced(root: Path, source: str) -> set[str]:
     """The files that the assets of a MuJoCo XML file name, relative to `root`."""
     found: dict[tuple[str, str], str] = {}
-    for asset in ElementTree.parse(root / source).getroot().iterfind("./asset/*[@file]"):
+    try:
+        document = ElementTree.parse(root / source)
+    except ElementTree.ParseError as error:
+        raise SetupError(f"`{root / source}` is damaged ({error}); {_HINT}") from error
+    for asset in document.getroot().iterfind("./asset/*[@file]"):
         name, file = asset.get("name", ""), asset.get("file", "")
         # Of two assets with one name robosuite keeps the first.
         if name not in _REPLACED_TEXTURES:
