@@ -189,3 +189,32 @@ fn incomplete_assets_are_refused_with_the_names_of_the_missing_files() {
     assert!(ended.stderr.contains(".xml"), "{}", ended.stderr);
     assert!(!run.directory().exists());
 }
+
+#[test]
+fn the_environments_own_interpreter_gives_the_same_records() {
+    let words = ["--policy", "random", "--suite", "object", "--task", "9", "--trials", "1"];
+    let Some(embedded) = run("stand-ins", &words) else { return };
+    let Some(interpreter) = run("stand-ins", &words) else { return };
+    assert_eq!(embedded.go().code, 0);
+    let mut command = interpreter.command();
+    let output = command.env("UDVLA_WORKER_FORM", "interpreter").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_same_outcomes(&embedded.records(), &interpreter.records());
+    let form = |run: &Run| run.manifest().setting["embedding"].clone();
+    assert_eq!((form(&embedded), form(&interpreter)), ("embedded".into(), "interpreter".into()));
+}
+
+#[test]
+fn a_python_without_the_simulator_is_refused_with_the_next_step() {
+    // The interpreter that the environment was made from has none of its packages.
+    let Some(python) = environment() else { return };
+    let ask = "import sys; print(sys._base_executable)";
+    let output = std::process::Command::new(python).args(["-c", ask]).output().unwrap();
+    let bare = String::from_utf8(output.stdout).unwrap();
+    let words = ["libero", "--policy", "idle", "--python", bare.trim(), "--no-progress"];
+    let run = Run::new(&words);
+    let ended = run.go();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("udvla-eval setup"), "{}", ended.stderr);
+    assert!(!run.directory().exists());
+}

@@ -16,9 +16,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
 
-/// Prints the interpreter's shared library, or nothing when it has none.
+/// Prints the interpreter's shared library, or nothing when it has none. Runs on any Python.
 const ASK: &str = "
-import os, sysconfig
+import os, sys, sysconfig
+if sys.version_info < (3, 9):
+    sys.exit('error: Python 3.9 or later is needed, %s is %s' % (sys.executable, sys.version.split()[0]))
 name = sysconfig.get_config_var('INSTSONAME') or ''
 folders = [sysconfig.get_config_var('LIBDIR') or '', os.path.join(sysconfig.get_config_var('installed_base') or '', 'lib')]
 paths = [os.path.join(folder, name) for folder in folders if '.so' in name]
@@ -87,7 +89,7 @@ fn run(python: &Path, adapters: &OsString) -> Result<c_int, String> {
 /// Where the interpreter's shared library is, if it has one.
 fn libpython(python: &Path) -> Result<Option<PathBuf>, String> {
     let output = Command::new(python)
-        .args(["-I", "-c", ASK])
+        .args(["-E", "-s", "-c", ASK])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -114,12 +116,18 @@ fn embed(libpython: &Path, library: &Path, arguments: &[OsString]) -> Result<c_i
     // `udvla_worker_main` in this package's lib.rs, and the strings outlive the call.
     unsafe {
         let _python = Library::open(Some(libpython), RTLD_NOW | RTLD_GLOBAL)
-            .map_err(|error| format!("cannot load `{}`: {error}", libpython.display()))?;
+            .map_err(|error| refused(libpython, &error))?;
         let worker = Library::open(Some(library), RTLD_NOW | RTLD_GLOBAL)
-            .map_err(|error| format!("cannot load `{}`: {error}", library.display()))?;
+            .map_err(|error| refused(library, &error))?;
         let entry: Symbol<Entry> =
             worker.get(b"udvla_worker_main\0").map_err(|error| error.to_string())?;
         let count = c_int::try_from(strings.len()).expect("six arguments");
         Ok(entry(count, pointers.as_mut_ptr()))
     }
+}
+
+/// The loader's complaint with its details, which stand in the cause.
+fn refused(library: &Path, error: &libloading::Error) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    format!("cannot load `{}`: {error}{}", library.display(), cause.unwrap_or_default())
 }

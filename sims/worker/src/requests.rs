@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
 
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyImportError, PyOSError};
 use pyo3::prelude::*;
 use udvla_sims::wire::{self, Cause, Reply, Request, WIRE_VERSION};
 
@@ -84,9 +84,25 @@ fn raised(python: Python<'_>, error: &PyErr) -> Reply {
         .is_ok_and(|class| error.is_instance(python, &class));
     let traceback = error.traceback(python).and_then(|traceback| traceback.format().ok());
     let value = error.value(python).to_string();
-    let message = if setup { value } else { error.to_string() };
+    // Adapters import their simulator when they are made, never later.
+    let lacks = error.is_instance_of::<PyImportError>(python);
+    let message = match (setup, lacks) {
+        (true, _) => value,
+        (_, true) => format!(
+            "{} cannot import the simulator ({value}); `udvla-eval setup` makes an environment that can",
+            executable(python)
+        ),
+        _ => error.to_string(),
+    };
+    let setup = setup || lacks;
     let traceback = format!("{}{error}", traceback.unwrap_or_default());
     eprintln!("{traceback}");
     let cause = if setup { Cause::Setup } else { Cause::Simulator };
     Reply::Raised { cause, message, traceback }
+}
+
+/// The interpreter's path, as Python knows it.
+fn executable(python: Python<'_>) -> String {
+    let path = python.import("sys").and_then(|sys| sys.getattr("executable")?.extract::<String>());
+    path.map_or_else(|_| "this Python".into(), |path| format!("`{path}`"))
 }
