@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use super::attention::Attention;
 use super::config::ModelConfig;
@@ -28,6 +28,16 @@ pub const FAST_CONFIG: &str = "processor_config.json";
 pub struct Checkpoint {
     dir: PathBuf,
     manifest: Manifest,
+    origin: Origin,
+}
+
+/// Where weights come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The files of the checkpoint.
+    Files,
+    /// Drawn on the device, to measure speed.
+    Random,
 }
 
 impl Checkpoint {
@@ -36,7 +46,16 @@ impl Checkpoint {
     /// # Errors
     /// As [`Manifest::open`].
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        Ok(Self { dir: dir.to_owned(), manifest: Manifest::open(dir)? })
+        Ok(Self { dir: dir.to_owned(), manifest: Manifest::open(dir)?, origin: Origin::Files })
+    }
+
+    /// As [`Checkpoint::open`], but weights are not read from files: they are drawn on the
+    /// device, with a scale that keeps activations at unit variance. For measuring speed.
+    ///
+    /// # Errors
+    /// As [`Manifest::open`].
+    pub fn open_with_random_weights(dir: &Path) -> Result<Self, CheckpointError> {
+        Ok(Self { origin: Origin::Random, ..Self::open(dir)? })
     }
 
     /// Its manifest.
@@ -83,6 +102,16 @@ impl Checkpoint {
         })
     }
 
+    /// Folder of the language model's files.
+    pub fn model_folder(&self) -> PathBuf {
+        self.dir.join(&self.manifest.model)
+    }
+
+    /// Folder of the vision tokenizer's files.
+    pub fn vision_folder(&self) -> PathBuf {
+        self.dir.join(&self.manifest.vision)
+    }
+
     /// The language model's weights on their device.
     ///
     /// # Errors
@@ -92,7 +121,12 @@ impl Checkpoint {
         config: &ModelConfig,
         placement: Placement,
     ) -> Result<Transformer, CheckpointError> {
-        let weights = Weights::open(&self.dir.join(&self.manifest.model))?;
+        if self.origin == Origin::Random {
+            return Transformer::build(config, placement, &mut |name, shape| {
+                random(name, shape, placement)
+            });
+        }
+        let weights = Weights::open(&self.model_folder())?;
         Transformer::load(config, &weights, placement)
     }
 
@@ -104,12 +138,16 @@ impl Checkpoint {
         &self,
         device: Device,
     ) -> Result<(VisionTokenizer, VisionConfig), CheckpointError> {
-        let dir = self.dir.join(&self.manifest.vision);
+        let dir = self.vision_folder();
         let file = dir.join(CONFIG);
         require("configuration of the vision tokenizer", &file)?;
         let config = VisionConfig::open(&file).map_err(self.unusable("vision tokenizer"))?;
-        let weights = Weights::open(&dir)?;
         let placement = Placement { device, kind: Kind::Float };
+        if self.origin == Origin::Random {
+            let mut get = |name: &str, shape: &[i64]| random(name, shape, placement);
+            return Ok((VisionTokenizer::load(&config, &mut get)?, config));
+        }
+        let weights = Weights::open(&dir)?;
         let mut get = |name: &str, shape: &[i64]| weights.tensor(name, shape, placement);
         Ok((VisionTokenizer::load(&config, &mut get)?, config))
     }
@@ -172,7 +210,10 @@ impl Checkpoint {
     pub fn digest(&self) -> Result<String, CheckpointError> {
         let settings = serde_json::to_string(&self.manifest.without_places())
             .expect("a manifest holds only JSON values");
-        digest::digest(&settings, &self.files()?)
+        match self.origin {
+            Origin::Files => digest::digest(&settings, &self.files()?),
+            Origin::Random => Ok("random weights".into()),
+        }
     }
 
     /// Every file with its role, which is the same wherever the file lies.
@@ -206,13 +247,29 @@ impl Checkpoint {
     }
 
     fn model_config(&self) -> PathBuf {
-        self.dir.join(&self.manifest.model).join(CONFIG)
+        self.model_folder().join(CONFIG)
     }
 
     fn unusable(&self, what: &'static str) -> impl Fn(TokenError) -> CheckpointError {
         let dir = self.dir.clone();
         move |source| CheckpointError::Tokens { what, dir: dir.clone(), source }
     }
+}
+
+/// Normal numbers with the variance that keeps a product's at 1; norms that change nothing.
+fn random(name: &str, shape: &[i64], placement: Placement) -> Result<Tensor, CheckpointError> {
+    let options = (placement.kind, placement.device);
+    let drawn = match shape {
+        [_] if name.ends_with("weight") || name.ends_with("running_var") => {
+            Tensor::f_ones(shape, options)
+        }
+        [_] | [] => Tensor::f_zeros(shape, options),
+        [_, inputs @ ..] => {
+            let inputs = inputs.iter().product::<i64>() as f64;
+            Tensor::f_randn(shape, options).and_then(|mut x| x.f_mul_scalar_(inputs.powf(-0.5)))
+        }
+    };
+    drawn.map_err(|source| CheckpointError::Torch { what: format!("random `{name}`"), source })
 }
 
 /// A special id of the configuration that the text tokenizer places elsewhere, in words.

@@ -47,9 +47,23 @@ pub fn device_name(device: Device) -> String {
 /// libtorch's threads wait for one another in every operation; on a machine whose cores are all
 /// busy each such wait costs a turn of the scheduler, and two threads were seen to be ten times
 /// slower than one.
+///
+/// A power of two of them: the pieces that threads share work in then start where rows start, so
+/// that a row's last bit does not depend on its neighbours (see [`packing`](super::packing)).
 pub fn share_processor() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    tch::set_num_threads(i32::try_from((cores / 2).max(1)).unwrap_or(1));
+    let threads = 1 << (cores / 2).max(1).ilog2();
+    tch::set_num_threads(threads);
+}
+
+/// Sets the number of threads that libtorch uses within an operation.
+pub fn set_threads(threads: u16) {
+    tch::set_num_threads(i32::from(threads.max(1)));
+}
+
+/// How many threads libtorch uses within an operation.
+pub fn threads() -> i32 {
+    tch::get_num_threads()
 }
 
 /// The version of libtorch that the program was built with.

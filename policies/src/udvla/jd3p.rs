@@ -8,11 +8,10 @@
 //! end-of-actions in the very last slot overwrites the prompt with MASK; here it has no effect,
 //! because nothing stands behind it.
 
-use tch::{TchError, Tensor};
-
-use super::attention::{self, Attention};
+use super::attention::Attention;
 use super::config::SpecialIds;
 use super::noise::Noise;
+use super::passes::{Passes, Pending};
 use super::prompt::{Block, Prompt};
 use super::sampling::{Allowed, DecodeError, Drawn};
 use super::transformer::{Cache, Transformer};
@@ -32,6 +31,17 @@ pub struct Jd3p<'a> {
     pub attention: Attention,
     /// Denoising steps, at least 1.
     pub steps: u16,
+}
+
+/// One row of a batch.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// What stands before the block.
+    pub prompt: &'a Prompt,
+    /// The block before its first step.
+    pub block: &'a Block,
+    /// The row's own random numbers.
+    pub noise: &'a dyn Noise,
 }
 
 /// The state behind one step, for those who watch.
@@ -59,108 +69,118 @@ impl Jd3p<'_> {
         noise: &dyn Noise,
         watch: &mut dyn FnMut(&Step),
     ) -> Result<Vec<i64>, DecodeError> {
-        let (wanted, limit) = (prompt.parts.total(), self.model.positions());
-        if wanted > limit {
+        let request = Request { prompt, block, noise };
+        let mut generated = self.decode_batch(&[request], &mut |_, step| watch(step))?;
+        Ok(generated.remove(0))
+    }
+
+    /// As [`Jd3p::decode`], for several rows at once: every row gets the ids that it gets alone.
+    /// `watch` sees each step of each row with the row's number.
+    ///
+    /// # Errors
+    /// As [`Jd3p::decode`]; what fails one row fails the batch.
+    pub fn decode_batch(
+        &self,
+        requests: &[Request],
+        watch: &mut dyn FnMut(usize, &Step),
+    ) -> Result<Vec<Vec<i64>>, DecodeError> {
+        let caches = self.prefill(requests)?;
+        self.denoise(requests, &caches, watch)
+    }
+
+    /// The first half of [`Jd3p::decode_batch`]: what no step can change of each row.
+    ///
+    /// # Errors
+    /// As [`Jd3p::decode`].
+    pub fn prefill(&self, requests: &[Request]) -> Result<Vec<Cache>, DecodeError> {
+        let limit = self.model.positions();
+        let lengths = requests.iter().map(|request| request.prompt.parts.total());
+        if let Some(wanted) = lengths.max().filter(|&wanted| wanted > limit) {
             return Err(DecodeError::TooLong { wanted, limit });
         }
-        let cache =
-            self.prefill(prompt).map_err(|source| DecodeError::Torch { step: 0, source })?;
-        let mut state = Step {
+        let prompts: Vec<&Prompt> = requests.iter().map(|request| request.prompt).collect();
+        let caches = self.passes().prefill(&prompts);
+        caches.map_err(|source| DecodeError::Torch { step: 0, source })
+    }
+
+    /// The second half of [`Jd3p::decode_batch`]: all steps, behind what
+    /// [`prefill`](Self::prefill) gave for the same requests.
+    ///
+    /// # Errors
+    /// As [`Jd3p::decode`].
+    pub fn denoise(
+        &self,
+        requests: &[Request],
+        caches: &[Cache],
+        watch: &mut dyn FnMut(usize, &Step),
+    ) -> Result<Vec<Vec<i64>>, DecodeError> {
+        let start = |request: &Request| Step {
             step: 0,
-            sampled: block.ids.clone(),
-            masked: positions_of(&block.ids, self.ids.mask_token_id),
+            sampled: request.block.ids.clone(),
+            masked: positions_of(&request.block.ids, self.ids.mask_token_id),
             temperature: 1.0,
         };
-        for _ in 0..self.steps {
-            state = self.advance(&state, &Call { prompt, block, noise, cache: &cache })?;
-            watch(&state);
+        let mut states: Vec<Step> = requests.iter().map(start).collect();
+        for step in 1..=self.steps {
+            self.advance(step, &mut states, requests, caches)?;
+            states.iter().enumerate().for_each(|(row, state)| watch(row, state));
         }
-        Ok(state.sampled)
+        Ok(states.into_iter().map(|state| state.sampled).collect())
     }
 
-    /// The positions whose states no step can change.
-    fn prefill(&self, prompt: &Prompt) -> Result<Cache, TchError> {
-        let runs = self.attention.runs(&prompt.parts, None);
-        let count = attention::frozen(&runs, prompt.ids.len());
-        let frozen: Vec<_> = runs
-            .iter()
-            .filter(|run| run.start < count)
-            .map(|run| attention::Run { end: run.end.min(count), ..*run })
-            .collect();
-        Ok(self.model.forward(&prompt.ids[..count], &frozen, None)?.1)
+    fn passes(&self) -> Passes<'_> {
+        let Self { model, ids, image, action, attention, .. } = *self;
+        Passes { model, ids, image, action, attention }
     }
 
-    fn advance(&self, before: &Step, call: &Call) -> Result<Step, DecodeError> {
-        let step = before.step + 1;
-        let temperature = before.temperature * (1.0 - f64::from(step) / f64::from(self.steps));
-        if before.masked.is_empty() {
-            return Ok(Step { step, temperature, ..before.clone() });
-        }
-        let mut known = before.sampled.clone();
-        before.masked.iter().for_each(|&position| known[position] = self.ids.mask_token_id);
-        let drawn = self
-            .draw(&known, &before.masked, step, call)
-            .map_err(|source| DecodeError::Torch { step, source })?
-            .ok_or(DecodeError::NotFinite { step })?;
-        let mut sampled = known;
-        for (&position, &id) in before.masked.iter().zip(&drawn.ids) {
-            sampled[position] = id;
-        }
-        let count = still_masked(step, self.steps, sampled.len(), before.masked.len());
-        let noise = call.noise.gumbel(step - 1, sampled.len());
-        let ranks =
-            before.masked.iter().zip(&drawn.probabilities).map(|(&position, &confidence)| {
-                confidence.max(1e-20).ln() + temperature * noise[position]
-            });
-        let masked = lowest(&before.masked, &ranks.collect::<Vec<_>>(), count);
-        Ok(Step { step, sampled, masked, temperature })
-    }
-
-    /// One id and its probability for each unknown position of the block, in order.
-    fn draw(
+    /// Takes the state of every row through step `step`.
+    fn advance(
         &self,
-        known: &[i64],
-        unknown: &[usize],
         step: u16,
-        call: &Call,
-    ) -> Result<Option<Drawn>, TchError> {
-        let (prompt, image) = (&call.prompt.ids, call.block.image);
-        let end = known.iter().position(|&id| id == self.ids.eoa_token_id);
-        let mut input = known.to_vec();
-        if let Some(end) = end {
-            input[end + 1..].fill(self.ids.mask_token_id);
-        }
-        let first = call.cache.positions();
-        let ids = [&prompt[first..], &input].concat();
-        let runs = self.attention.runs(&call.prompt.parts, end.map(|at| prompt.len() + at));
-        let runs = attention::from_position(&runs, first);
-        let (states, _) = self.model.forward(&ids, &runs, Some(call.cache))?;
-        let uniforms = call.noise.sample_uniforms(step - 1, known.len());
-        let split = unknown.partition_point(|&position| position < image);
-        let mut all = Drawn { ids: vec![], probabilities: vec![] };
-        for (allowed, part) in [(self.image, &unknown[..split]), (self.action, &unknown[split..])] {
-            if part.is_empty() {
-                continue;
+        states: &mut [Step],
+        requests: &[Request],
+        caches: &[Cache],
+    ) -> Result<(), DecodeError> {
+        let mask = self.ids.mask_token_id;
+        let rows = states.iter().zip(requests).zip(caches);
+        // A row whose block is full stays as it is.
+        let open = rows.filter(|((state, _), _)| !state.masked.is_empty());
+        let pending = open.map(|((state, request), cache)| {
+            let mut known = state.sampled.clone();
+            state.masked.iter().for_each(|&position| known[position] = mask);
+            let uniforms = request.noise.sample_uniforms(step - 1, known.len());
+            let (prompt, image) = (request.prompt, request.block.image);
+            Pending { prompt, cache, known, unknown: &state.masked, uniforms, image }
+        });
+        let pending: Vec<Pending> = pending.collect();
+        let drawn = self.passes().draw(&pending);
+        let drawn = drawn.map_err(|source| DecodeError::Torch { step, source })?;
+        let mut drawn = drawn.ok_or(DecodeError::NotFinite { step })?.into_iter();
+        for (state, request) in states.iter_mut().zip(requests) {
+            state.step = step;
+            state.temperature *= 1.0 - f64::from(step) / f64::from(self.steps);
+            if !state.masked.is_empty() {
+                let drawn = drawn.next().expect("every open row was drawn");
+                self.settle(state, &drawn, request.noise);
             }
-            // The states at a position predict the next one; block position 0 is always given.
-            let rows = part.iter().map(|&position| (prompt.len() + position - 1 - first) as i64);
-            let rows = Tensor::f_from_slice(&rows.collect::<Vec<_>>())?;
-            let rows = states.f_index_select(0, &rows.f_to_device(states.device())?)?;
-            let uniforms: Vec<f64> = part.iter().map(|&position| uniforms[position]).collect();
-            let Some(drawn) = allowed.draw(&rows, &uniforms)? else { return Ok(None) };
-            all.ids.extend(drawn.ids);
-            all.probabilities.extend(drawn.probabilities);
         }
-        Ok(Some(all))
+        Ok(())
     }
-}
 
-/// What stays the same through one decoding.
-struct Call<'a> {
-    prompt: &'a Prompt,
-    block: &'a Block,
-    noise: &'a dyn Noise,
-    cache: &'a Cache,
+    /// Puts what was drawn into the state and masks the least confident again.
+    fn settle(&self, state: &mut Step, drawn: &Drawn, noise: &dyn Noise) {
+        for (&position, &id) in state.masked.iter().zip(&drawn.ids) {
+            state.sampled[position] = id;
+        }
+        let (step, positions) = (state.step, state.sampled.len());
+        let count = still_masked(step, self.steps, positions, state.masked.len());
+        let noise = noise.gumbel(step - 1, positions);
+        let rank = |(&position, &confidence): (&usize, &f64)| {
+            confidence.max(1e-20).ln() + state.temperature * noise[position]
+        };
+        let ranks: Vec<f64> = state.masked.iter().zip(&drawn.probabilities).map(rank).collect();
+        state.masked = lowest(&state.masked, &ranks, count);
+    }
 }
 
 /// How many of `tokens` positions stay masked after step `step` of `steps` (counted from 1).
@@ -200,7 +220,7 @@ fn positions_of(ids: &[i64], wanted: i64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
+    use tch::{Device, Kind, Tensor};
 
     use super::super::attention::Parts;
     use super::super::config::ModelConfig;

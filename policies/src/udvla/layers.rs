@@ -1,10 +1,13 @@
 //! One block of the language model: norm, self-attention over runs, norm, feed-forward.
 
+use std::cell::Cell;
+
 use tch::{Kind, TchError, Tensor};
 
 use super::attention::{Order, Run};
 use super::config::ModelConfig;
 use super::error::CheckpointError;
+use super::packing::Packing;
 
 /// One block.
 #[derive(Debug)]
@@ -24,10 +27,18 @@ pub(super) struct Norm {
     pub epsilon: f64,
 }
 
-/// What a layer needs to know of the sequence.
+/// What a layer needs to know of the sequences of a batch.
 pub(super) struct Context<'a> {
+    /// Where the new positions of each row lie among the `t` of all.
+    pub packing: &'a Packing,
     /// Cosine and sine of the new positions: `[t, head]` each.
     pub rotary: &'a [Tensor; 2],
+    /// Each row's own.
+    pub rows: &'a [RowContext<'a>],
+}
+
+/// What a layer needs to know of one row's sequence.
+pub(super) struct RowContext<'a> {
     /// What the new positions see.
     pub runs: &'a [Run],
     /// Keys and values of the positions before: `[1, key heads, p, head]` each.
@@ -92,12 +103,12 @@ impl Layer {
         })
     }
 
-    /// `x [t, d]` behind this layer, and keys and values of all positions so far.
+    /// `x [t, d]` behind this layer, and keys and values of all positions so far of each row.
     pub fn forward(
         &self,
         x: &Tensor,
         context: &Context,
-    ) -> Result<(Tensor, [Tensor; 2]), TchError> {
+    ) -> Result<(Tensor, Vec<[Tensor; 2]>), TchError> {
         let (y, keys_values) =
             self.attention.forward(&self.before_attention.forward(x)?, context)?;
         let x = x.f_add(&y)?;
@@ -107,30 +118,62 @@ impl Layer {
 }
 
 impl SelfAttention {
-    fn forward(&self, x: &Tensor, context: &Context) -> Result<(Tensor, [Tensor; 2]), TchError> {
+    /// The projections are products over the whole batch; each row attends for itself.
+    fn forward(
+        &self,
+        x: &Tensor,
+        context: &Context,
+    ) -> Result<(Tensor, Vec<[Tensor; 2]>), TchError> {
         let parts = [self.heads, self.key_heads, self.key_heads].map(|heads| heads * self.head);
         let projected = linear(x, &self.query_key_value)?.f_split_with_sizes(parts, 1)?;
         let by_head = |part: &Tensor, heads: i64| {
             part.f_reshape([1, -1, heads, self.head])?.f_transpose(1, 2) // [1, heads, t, head]
         };
         let queries = rotate(&by_head(&projected[0], self.heads)?, context.rotary)?;
-        let mut keys = rotate(&by_head(&projected[1], self.key_heads)?, context.rotary)?;
-        let mut values = by_head(&projected[2], self.key_heads)?.f_contiguous()?;
-        if let Some([past_keys, past_values]) = context.past {
-            keys = Tensor::f_cat(&[past_keys, &keys], 2)?;
-            values = Tensor::f_cat(&[past_values, &values], 2)?;
-        }
-        let mut seen = Vec::with_capacity(context.runs.len());
-        let first = context.runs.first().map_or(0, |run| run.start);
-        for run in context.runs {
-            let (start, length) = ((run.start - first) as i64, (run.end - run.start) as i64);
-            let queries = queries.f_narrow(2, start, length)?;
-            seen.push(attend(&queries, &keys, &values, *run)?);
+        let keys = rotate(&by_head(&projected[1], self.key_heads)?, context.rotary)?;
+        let values = by_head(&projected[2], self.key_heads)?;
+        let (mut seen, mut cache) = (vec![], vec![]);
+        for (index, row) in context.rows.iter().enumerate() {
+            let cut = |x: &Tensor| context.packing.cut(x, 2, index);
+            let (queries, new) = (cut(&queries)?, [cut(&keys)?, cut(&values)?]);
+            let [keys, values] = behind(row.past, new)?;
+            seen.extend(by_runs(&queries, &keys, &values, row.runs)?);
+            let filling = [1, self.heads, context.packing.filling(index) as i64, self.head];
+            seen.push(Tensor::f_zeros(filling, (queries.kind(), queries.device()))?);
+            cache.push([keys, values]);
         }
         let joined = Tensor::f_cat(&seen, 2)?; // [1, heads, t, head]
         let joined = joined.f_transpose(1, 2)?.f_reshape([-1, self.heads * self.head])?;
-        Ok((linear(&joined, &self.output)?, [keys, values]))
+        Ok((linear(&joined, &self.output)?, cache))
     }
+}
+
+/// Keys and values with those of the positions before in front of them.
+fn behind(
+    past: Option<&[Tensor; 2]>,
+    [keys, values]: [Tensor; 2],
+) -> Result<[Tensor; 2], TchError> {
+    match past {
+        None => Ok([keys.f_contiguous()?, values.f_contiguous()?]),
+        Some([before, before_values]) => {
+            Ok([Tensor::f_cat(&[before, &keys], 2)?, Tensor::f_cat(&[before_values, &values], 2)?])
+        }
+    }
+}
+
+/// What the queries `[1, heads, t, head]` read, run by run.
+fn by_runs(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    runs: &[Run],
+) -> Result<Vec<Tensor>, TchError> {
+    let first = runs.first().map_or(0, |run| run.start);
+    let one = |run: &Run| {
+        let (start, length) = ((run.start - first) as i64, (run.end - run.start) as i64);
+        attend(&queries.f_narrow(2, start, length)?, keys, values, *run)
+    };
+    runs.iter().map(one).collect()
 }
 
 impl FeedForward {
@@ -177,7 +220,18 @@ fn rotate(x: &Tensor, [cos, sin]: &[Tensor; 2]) -> Result<Tensor, TchError> {
 
 /// `x [n, in]` times the transpose of `weight [out, in]`.
 pub(super) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
+    PRODUCTS.set(PRODUCTS.get() + 1);
     x.f_linear(weight, None::<Tensor>)
+}
+
+thread_local! {
+    static PRODUCTS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many products of states with weights this thread has asked for since it began: four per
+/// layer and forward pass, and one per part of the output head, however many rows share them.
+pub fn products() -> u64 {
+    PRODUCTS.get()
 }
 
 /// Names what was being loaded when libtorch failed.

@@ -6,18 +6,24 @@
 //! ids become numbers. [`nano`] writes a small complete checkpoint with synthetic weights.
 
 pub mod attention;
+mod case;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
 mod digest;
 mod error;
 mod files;
+pub mod inspection;
 pub mod jd3p;
 mod layers;
 mod manifest;
 pub mod nano;
 pub mod noise;
+pub mod packing;
+mod passes;
+pub mod phases;
 mod policy;
+pub mod presets;
 pub mod prompt;
 pub mod sampling;
 pub mod transformer;
@@ -26,6 +32,7 @@ pub mod weights;
 
 pub use attention::Attention;
 pub use error::CheckpointError;
+pub use layers::products;
 pub use manifest::{Benchmark, Manifest, Rotation, Target};
-pub use nano::make_checkpoint;
+pub use nano::{make_checkpoint, make_checkpoint_without_weights};
 pub use policy::{UdVla, UdVlaOptions};

@@ -1,53 +1,53 @@
-//! A small complete checkpoint with synthetic weights, for trying everything without a download.
+//! A complete checkpoint with synthetic weights, for trying everything without a download.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
 
 use super::checkpoint::{CONFIG, FAST_CONFIG, FAST_TOKENIZER};
-use super::config::{ModelConfig, Sizes, SpecialIds};
 use super::error::CheckpointError;
-use super::manifest::{Benchmark, FORMAT, MANIFEST, Manifest, NormFile, Rotation, Target, Text};
-use super::prompt::{Layout, View};
+use super::manifest::MANIFEST;
+use super::presets::{Preset, manifest, norm_stats};
 use super::transformer::Transformer;
 use super::weights::{INDEX, SINGLE};
 use crate::golden;
-use crate::normalize::GripperRule;
 use crate::tokens::{synthetic_json, synthetic_ranks};
-use crate::vision::{VisionConfig, VisionTokenizer};
-
-/// The presets that [`make_checkpoint`] knows.
-pub const PRESETS: [&str; 1] = ["nano"];
-
-/// Visual codes of the nano vision tokenizer.
-const CODES: usize = 512;
-/// Entries of the synthetic action tokenizer.
-const ACTIONS: i64 = 1024;
+use crate::vision::VisionTokenizer;
 
 /// Writes a complete checkpoint with synthetic weights: the same bytes for the same preset and
 /// seed. It knows all three benchmarks and nothing about any of them: its actions are noise.
 ///
 /// # Errors
 /// An unknown preset, a directory that is not empty, a disk that refuses.
-pub fn make_checkpoint(preset: &str, seed: u64, dir: &Path) -> Result<(), CheckpointError> {
-    if !PRESETS.contains(&preset) {
+pub fn make_checkpoint(wanted: &str, seed: u64, dir: &Path) -> Result<(), CheckpointError> {
+    let preset = Preset::ALL.into_iter().find(|known| known.is_small() && known.name() == wanted);
+    let Some(preset) = preset else {
+        let small = Preset::ALL.into_iter().filter(|known| known.is_small());
         return Err(CheckpointError::Choice {
             what: "preset",
-            wanted: preset.to_owned(),
-            known: PRESETS.join(", "),
+            wanted: wanted.to_owned(),
+            known: small.map(Preset::name).collect::<Vec<_>>().join(", "),
         });
-    }
-    let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-    if taken || dir.is_file() {
-        return Err(CheckpointError::NotEmpty { dir: dir.to_owned() });
-    }
-    Writer { dir, seed }.all()
+    };
+    let writer = Writer::new(preset, seed, dir)?;
+    writer.weights_of_both()?;
+    writer.all_else()
+}
+
+/// Writes everything of a checkpoint but its weights, for
+/// [`Checkpoint::open_with_random_weights`](super::checkpoint::Checkpoint::open_with_random_weights).
+///
+/// # Errors
+/// A directory that is not empty, a disk that refuses.
+pub fn make_checkpoint_without_weights(preset: Preset, dir: &Path) -> Result<(), CheckpointError> {
+    Writer::new(preset, 0, dir)?.all_else()
 }
 
 struct Writer<'a> {
+    preset: Preset,
     dir: &'a Path,
     seed: u64,
 }
@@ -66,11 +66,31 @@ impl Weight {
     }
 }
 
-impl Writer<'_> {
-    fn all(&self) -> Result<(), CheckpointError> {
+impl<'a> Writer<'a> {
+    fn new(preset: Preset, seed: u64, dir: &'a Path) -> Result<Self, CheckpointError> {
+        let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+        match taken || dir.is_file() {
+            true => Err(CheckpointError::NotEmpty { dir: dir.to_owned() }),
+            false => Ok(Self { preset, dir, seed }),
+        }
+    }
+
+    fn weights_of_both(&self) -> Result<(), CheckpointError> {
+        self.shards("model", Transformer::parameters(&self.preset.model()))?;
+        let weights: Vec<_> = VisionTokenizer::parameters(&self.preset.vision())
+            .into_iter()
+            // A count that nothing reads.
+            .filter(|(name, _)| !name.ends_with(".num_batches_tracked"))
+            .map(|(name, shape)| self.weight("vision", name, shape))
+            .collect();
+        self.weights(&format!("vision/{SINGLE}"), &weights)
+    }
+
+    fn all_else(&self) -> Result<(), CheckpointError> {
         self.text("text/ranks.tiktoken", &synthetic_ranks())?;
         let names = ["<|image token|>", "<|image start|>", "<|image end|>"].map(str::to_owned);
-        let codes = (0..CODES).map(|code| format!("<|visual token {code:06}|>"));
+        let codes = 0..self.preset.vision().codebook_size;
+        let codes = codes.map(|code| format!("<|visual token {code:06}|>"));
         let names: Vec<String> = names.into_iter().chain(codes).collect();
         self.text("text/vision_tokens.txt", &(names.join("\n") + "\n"))?;
 
@@ -78,23 +98,12 @@ impl Writer<'_> {
         self.text(&format!("fast/{FAST_TOKENIZER}"), &tokenizer)?;
         self.text(&format!("fast/{FAST_CONFIG}"), &config)?;
         self.json("norm_stats.json", &norm_stats())?;
-
-        let config = model_config();
-        self.json(&format!("model/{CONFIG}"), &config.to_json())?;
-        self.shards("model", Transformer::parameters(&config))?;
-
-        let config = VisionConfig { codebook_size: CODES as i64, ..VisionConfig::tiny() };
-        self.json(&format!("vision/{CONFIG}"), &json!(config))?;
-        let weights: Vec<_> = VisionTokenizer::parameters(&config)
-            .into_iter()
-            // A count that nothing reads.
-            .filter(|(name, _)| !name.ends_with(".num_batches_tracked"))
-            .map(|(name, shape)| self.weight("vision", name, shape))
-            .collect();
-        self.weights(&format!("vision/{SINGLE}"), &weights)?;
+        self.json(&format!("model/{CONFIG}"), &self.preset.model().to_json())?;
+        self.json(&format!("vision/{CONFIG}"), &json!(self.preset.vision()))?;
 
         // The manifest comes last: a directory without it is visibly unfinished.
-        self.json(MANIFEST, &json!(manifest(self.seed)))
+        let name = format!("{} with seed {}", self.preset.name(), self.seed);
+        self.json(MANIFEST, &json!(manifest(name)))
     }
 
     /// Two shards and their index, as large models have them.
@@ -158,127 +167,5 @@ impl Writer<'_> {
         fs::create_dir_all(parent)
             .and_then(|()| fs::write(&file, bytes))
             .map_err(|source| CheckpointError::Write { file: file.clone(), source })
-    }
-}
-
-/// Ids where the text tokenizer of 256 bytes puts its special tokens; action ids lie behind the
-/// visual codes, for there are not enough text ids to lie over.
-fn model_config() -> ModelConfig {
-    let pad = 256;
-    let extra = |index: i64| pad + 3 + index;
-    let img = extra(205);
-    let bov = img + 3;
-    let eov = bov + CODES as i64 - 1;
-    let last = eov + 1 + ACTIONS;
-    ModelConfig {
-        sizes: Sizes {
-            vocab_size: last + 1,
-            hidden_size: 64,
-            intermediate_size: 128,
-            num_hidden_layers: 2,
-            num_attention_heads: 2,
-            num_key_value_heads: 1,
-            rms_norm_eps: 1e-5,
-            rope_theta: 1e6,
-            max_position_embeddings: 2048,
-            tie_word_embeddings: false,
-            qkv_bias: false,
-            hidden_act: "silu".into(),
-            use_blockwise_attn_mask: Some(true),
-            use_bidirectional_attn_mask: Some(false),
-        },
-        ids: SpecialIds {
-            pad_token_id: pad,
-            bos_token_id: extra(203),
-            img_token_id: img,
-            boi_token_id: img + 1,
-            eoi_token_id: img + 2,
-            eof_token_id: extra(201),
-            boa_token_id: extra(198),
-            eoa_token_id: extra(199),
-            mask_token_id: extra(202),
-            bov_token_id: bov,
-            eov_token_id: eov,
-            last_action_token_id: last,
-        },
-    }
-}
-
-/// Ranges of the benchmarks' own scale: full deflection, or 3 cm and 0.2 rad a step on WidowX.
-fn norm_stats() -> Value {
-    let full = json!({ "q01": vec![-1.0; 7], "q99": vec![1.0; 7] });
-    let step = [0.03, 0.03, 0.03, 0.1, 0.1, 0.2];
-    let low: Vec<f64> = step.iter().map(|limit| -limit).chain([0.0]).collect();
-    let high: Vec<f64> = step.into_iter().chain([1.0]).collect();
-    let small = json!({ "q01": low, "q99": high });
-    json!({ "norm_stats": { "calvin": full, "libero": full, "simpler": small } })
-}
-
-fn manifest(seed: u64) -> Manifest {
-    Manifest {
-        format: FORMAT,
-        name: format!("nano with seed {seed}"),
-        model: "model".into(),
-        attention: None,
-        target: Target::Future,
-        text: Text {
-            ranks: "text/ranks.tiktoken".into(),
-            vision_tokens: Some("text/vision_tokens.txt".into()),
-        },
-        vision: "vision".into(),
-        benchmarks: BTreeMap::from([
-            ("calvin".into(), calvin()),
-            ("libero".into(), libero()),
-            ("simpler".into(), simpler()),
-        ]),
-    }
-}
-
-fn calvin() -> Benchmark {
-    let views = [("static", [200, 200], [200, 200]), ("gripper", [84, 84], [80, 80])];
-    benchmark("calvin", "*0125", 70, &views)
-}
-
-fn libero() -> Benchmark {
-    let views = [("agentview", [256, 256], [200, 200]), ("eye_in_hand", [256, 256], [80, 80])];
-    benchmark("libero", "*012345", 70, &views)
-}
-
-fn simpler() -> Benchmark {
-    let views = [("third_person", [480, 640], [200, 200])];
-    Benchmark {
-        gripper: GripperRule::Half,
-        rotation: Rotation::EulerToAxisAngle,
-        denoise_steps: 128,
-        ..benchmark("simpler", "*0123456", 72, &views)
-    }
-}
-
-/// A benchmark with the chunk of 10 x 7 and the 72 steps that CALVIN and LIBERO share.
-fn benchmark(
-    name: &str,
-    size_characters: &str,
-    action_slots: usize,
-    views: &[(&str, [u32; 2], [u32; 2])],
-) -> Benchmark {
-    let view = |(camera, [height, width], resized): &(&str, [u32; 2], [u32; 2])| View {
-        camera: (*camera).to_owned(),
-        height: *height,
-        width: *width,
-        resized: *resized,
-    };
-    Benchmark {
-        layout: Layout {
-            views: views.iter().map(view).collect(),
-            size_characters: size_characters.to_owned(),
-            action_slots,
-            horizon: 10,
-            action_width: 7,
-        },
-        fast: PathBuf::from("fast"),
-        norm_stats: NormFile { file: "norm_stats.json".into(), name: name.to_owned() },
-        gripper: GripperRule::Sign,
-        rotation: Rotation::AsIs,
-        denoise_steps: 72,
     }
 }

@@ -11,9 +11,10 @@ use super::attention::Attention;
 use super::checkpoint::Checkpoint;
 use super::device;
 use super::error::CheckpointError;
-use super::jd3p::{Jd3p, Step};
+use super::jd3p::{Jd3p, Request, Step};
 use super::manifest::MANIFEST;
 use super::noise::{KeyedNoise, NOISE_VERSION};
+use super::phases::{Phases, Reading, Stopwatch};
 use super::prompt::Prompt;
 use super::sampling::Allowed;
 use super::transformer::Transformer;
@@ -38,12 +39,12 @@ pub struct UdVlaOptions {
 /// The model under test, ready to answer.
 pub struct UdVla {
     spec: PolicySpec,
-    translator: Translator,
+    pub(super) translator: Translator,
     model: Transformer,
     image: Allowed,
     action: Allowed,
-    attention: Attention,
-    steps: u16,
+    pub(super) attention: Attention,
+    pub(super) steps: u16,
 }
 
 impl UdVla {
@@ -52,7 +53,14 @@ impl UdVla {
     /// # Errors
     /// Whatever is missing, broken, foreign or not supported, by name.
     pub fn open(dir: &Path, options: &UdVlaOptions) -> Result<Self, CheckpointError> {
-        let checkpoint = Checkpoint::open(dir)?;
+        Self::of(&Checkpoint::open(dir)?, options)
+    }
+
+    /// As [`UdVla::open`], from an opened directory.
+    ///
+    /// # Errors
+    /// As [`UdVla::open`].
+    pub fn of(checkpoint: &Checkpoint, options: &UdVlaOptions) -> Result<Self, CheckpointError> {
         let benchmark = checkpoint.benchmark(&options.benchmark)?.clone();
         let steps = steps(options.denoise_steps.unwrap_or(benchmark.denoise_steps))?;
         let placement = device::placement(&options.device, options.dtype.as_deref())?;
@@ -61,7 +69,7 @@ impl UdVla {
         }
         let config = checkpoint.config()?;
         let attention = options.attention.map_or_else(|| checkpoint.attention(&config), Ok)?;
-        let translator = Translator::open(&checkpoint, benchmark, &config, placement.device)?;
+        let translator = Translator::open(checkpoint, benchmark, &config, placement.device)?;
         // Hashing reads every file that loading reads; side by side both wait for the disk once.
         let (digest, model) =
             rayon::join(|| checkpoint.digest(), || checkpoint.model(&config, placement));
@@ -92,6 +100,11 @@ impl UdVla {
         Ok(Self { spec, translator, model, image, action, attention, steps })
     }
 
+    /// Positions of the block that an answer is generated in.
+    pub fn block_positions(&self) -> usize {
+        self.translator.block().ids.len()
+    }
+
     /// As [`Policy::infer`]; `watch` sees every denoising step with the number of its row.
     ///
     /// # Errors
@@ -101,25 +114,40 @@ impl UdVla {
         batch: &[PolicyInput],
         watch: &mut dyn FnMut(usize, &Step),
     ) -> Result<Vec<Answer>, PolicyError> {
+        Ok(self.infer_timed(batch, watch, &Reading::default)?.0)
+    }
+
+    /// As [`UdVla::infer_watched`], with the time by `clock` that each phase took.
+    ///
+    /// # Errors
+    /// As [`Policy::infer`].
+    pub fn infer_timed(
+        &self,
+        batch: &[PolicyInput],
+        watch: &mut dyn FnMut(usize, &Step),
+        clock: &dyn Fn() -> Reading,
+    ) -> Result<(Vec<Answer>, Phases), PolicyError> {
         batch.iter().try_for_each(|row| self.translator.check(row))?;
         tch::no_grad(|| {
+            let stopwatch = Stopwatch::start(self.model.placement().device, clock);
             let prompts = self.translator.prompts(batch).map_err(|error| failed(&error))?;
-            let rows = batch.iter().zip(&prompts).enumerate();
-            rows.map(|(index, (row, prompt))| {
-                self.answer(row, prompt, &mut |step| watch(index, step))
-            })
-            .collect()
+            self.answers(batch, &prompts, watch, stopwatch)
         })
     }
 
-    fn answer(
+    fn answers(
         &self,
-        row: &PolicyInput,
-        prompt: &Prompt,
-        watch: &mut dyn FnMut(&Step),
-    ) -> Result<Answer, PolicyError> {
+        batch: &[PolicyInput],
+        prompts: &[Prompt],
+        watch: &mut dyn FnMut(usize, &Step),
+        mut stopwatch: Stopwatch,
+    ) -> Result<(Vec<Answer>, Phases), PolicyError> {
+        let encode = stopwatch.lap();
         let block = self.translator.block();
-        let noise = KeyedNoise::new(row.seed, &row.key.to_string(), row.call);
+        let noise = |row: &PolicyInput| KeyedNoise::new(row.seed, &row.key.to_string(), row.call);
+        let noises: Vec<KeyedNoise> = batch.iter().map(noise).collect();
+        let requests = prompts.iter().zip(&noises);
+        let requests = requests.map(|(prompt, noise)| Request { prompt, block: &block, noise });
         let decoding = Jd3p {
             model: &self.model,
             ids: &self.translator.ids,
@@ -128,9 +156,15 @@ impl UdVla {
             attention: self.attention,
             steps: self.steps,
         };
-        let generated =
-            decoding.decode(prompt, &block, &noise, watch).map_err(|error| failed(&error))?;
-        Ok(Answer::Chunk(self.translator.chunk(&generated, block.image)))
+        let requests: Vec<Request> = requests.collect();
+        let caches = decoding.prefill(&requests).map_err(|error| failed(&error))?;
+        let prefill = stopwatch.lap();
+        let generated = decoding.denoise(&requests, &caches, watch);
+        let generated = generated.map_err(|error| failed(&error))?;
+        let denoise = stopwatch.lap();
+        let answer = |ids: &Vec<i64>| Answer::Chunk(self.translator.chunk(ids, block.image));
+        let answers = generated.iter().map(answer).collect();
+        Ok((answers, Phases { encode, prefill, denoise, decode: stopwatch.lap() }))
     }
 }
 

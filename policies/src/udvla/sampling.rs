@@ -2,6 +2,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::layers::linear;
 use super::transformer::Transformer;
 
 /// Why a block could not be decoded.
@@ -69,7 +70,24 @@ impl Allowed {
     /// # Errors
     /// What libtorch refuses.
     pub fn draw(&self, states: &Tensor, uniforms: &[f64]) -> Result<Option<Drawn>, TchError> {
-        let logits = states.f_linear(&self.rows, None::<Tensor>)?.f_to_kind(Kind::Float)?; // [r, n]
+        self.draw_from(&self.logits(states)?, uniforms)
+    }
+
+    /// What the output head says of these ids for states `[r, d]`: `[r, n]` in the model's
+    /// number format.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn logits(&self, states: &Tensor) -> Result<Tensor, TchError> {
+        linear(states, &self.rows)
+    }
+
+    /// As [`Allowed::draw`], from logits `[r, n]`.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn draw_from(&self, logits: &Tensor, uniforms: &[f64]) -> Result<Option<Drawn>, TchError> {
+        let logits = logits.f_to_kind(Kind::Float)?;
         if logits.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
             return Ok(None);
         }

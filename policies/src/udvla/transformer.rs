@@ -1,7 +1,8 @@
 //! The language model: a Llama-shaped decoder whose attention mask is given as runs.
 //!
-//! One row at a time: what a row becomes then cannot depend on its neighbours in a batch, not
-//! even in the last bit, and rows of different text lengths need no padding.
+//! The rows of a batch lie one behind the other: every projection is one product over all of
+//! them, and each row attends for itself, so that rows of different text lengths need no mask.
+//! What a row becomes does not depend on its neighbours (see [`packing`](super::packing)).
 //!
 //! Source: `Emu3MoE` of the released code (without the flow-matching parts, which no published
 //! configuration creates); weight names and mathematics are Llama's.
@@ -13,7 +14,8 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::attention::Run;
 use super::config::ModelConfig;
 use super::error::CheckpointError;
-use super::layers::{Context, Get, Layer, Norm, linear, loading};
+use super::layers::{Context, Get, Layer, Norm, RowContext, linear, loading};
+use super::packing::Packing;
 use super::weights::{Placement, Weights};
 
 /// The language model on its device.
@@ -32,6 +34,49 @@ pub struct Transformer {
 pub struct Cache {
     positions: usize,
     layers: Vec<[Tensor; 2]>, // keys (rotated) and values: [1, key heads, positions, head]
+}
+
+/// What one row of a batch puts into the model.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Ids that continue the positions of `cache`.
+    pub ids: &'a [i64],
+    /// What they see; covers exactly them.
+    pub runs: &'a [Run],
+    /// The positions before them.
+    pub cache: Option<&'a Cache>,
+}
+
+/// The states behind the final norm of the rows of a batch.
+#[derive(Debug)]
+pub struct States {
+    all: Tensor, // [positions of all rows, d]
+    packing: Packing,
+}
+
+impl States {
+    /// The states of row `index`: `[ids, d]` in the model's number format.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn row(&self, index: usize) -> Result<Tensor, TchError> {
+        self.packing.cut(&self.all, 0, index)
+    }
+
+    /// The states at these places of each row's ids, and where each row's lie among them.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn select(&self, places: &[Vec<usize>]) -> Result<(Tensor, Packing), TchError> {
+        let shift = |(row, places): (usize, &Vec<usize>)| {
+            let start = self.packing.row(row).start;
+            places.iter().map(|&place| (start + place) as i64).collect::<Vec<_>>()
+        };
+        let shifted: Vec<Vec<i64>> = places.iter().enumerate().map(shift).collect();
+        let packing = Packing::new(places.iter().map(Vec::len));
+        let index = packing.pack(shifted.iter().map(Vec::as_slice), self.all.device())?;
+        Ok((self.all.f_index_select(0, &index)?, packing))
+    }
 }
 
 impl Cache {
@@ -134,20 +179,42 @@ impl Transformer {
         runs: &[Run],
         cache: Option<&Cache>,
     ) -> Result<(Tensor, Cache), TchError> {
-        let first = cache.map_or(0, Cache::positions);
-        let total = first + ids.len();
-        assert_covered(runs, first..total);
-        let rotary = self.rotary_of(first..total)?;
-        let ids = Tensor::f_from_slice(ids)?.f_to_device(self.placement.device)?; // [t] i64
-        let mut x = self.embedding.f_index_select(0, &ids)?; // [t, d]
-        let mut layers = Vec::with_capacity(self.layers.len());
-        for (index, layer) in self.layers.iter().enumerate() {
-            let past = cache.map(|cache| &cache.layers[index]);
-            let (y, keys_values) = layer.forward(&x, &Context { rotary: &rotary, runs, past })?;
-            x = y;
-            layers.push(keys_values);
+        let (states, mut caches) = self.forward_batch(&[Row { ids, runs, cache }])?;
+        Ok((states.row(0)?, caches.remove(0)))
+    }
+
+    /// As [`Transformer::forward`], for several rows at once.
+    ///
+    /// # Errors
+    /// As [`Transformer::forward`].
+    ///
+    /// # Panics
+    /// As [`Transformer::forward`].
+    pub fn forward_batch(&self, rows: &[Row]) -> Result<(States, Vec<Cache>), TchError> {
+        let device = self.placement.device;
+        if rows.is_empty() {
+            let all = self.embedding.f_narrow(0, 0, 0)?;
+            return Ok((States { all, packing: Packing::new([]) }, vec![]));
         }
-        Ok((self.norm.forward(&x)?, Cache { positions: total, layers }))
+        let packing = Packing::new(rows.iter().map(|row| row.ids.len()));
+        let rotary = self.rotary_of(rows, &packing)?;
+        let ids = packing.pack(rows.iter().map(|row| row.ids), device)?; // [t] i64
+        let mut x = self.embedding.f_index_select(0, &ids)?; // [t, d]
+        let ends = rows.iter().map(|row| row.positions().end);
+        let mut caches: Vec<Cache> =
+            ends.map(|positions| Cache { positions, layers: vec![] }).collect();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let own = rows.iter().map(|row| RowContext {
+                runs: row.runs,
+                past: row.cache.map(|cache| &cache.layers[index]),
+            });
+            let own: Vec<RowContext<'_>> = own.collect();
+            let context = Context { packing: &packing, rotary: &rotary, rows: &own };
+            let (y, keys_values) = layer.forward(&x, &context)?;
+            x = y;
+            caches.iter_mut().zip(keys_values).for_each(|(cache, kv)| cache.layers.push(kv));
+        }
+        Ok((States { all: self.norm.forward(&x)?, packing }, caches))
     }
 
     /// The head's rows of these ids, in their order: `[ids, d]`.
@@ -177,12 +244,28 @@ impl Transformer {
         self.placement
     }
 
-    fn rotary_of(&self, positions: Range<usize>) -> Result<[Tensor; 2], TchError> {
-        assert!(positions.end <= self.positions(), "{positions:?} is longer than the rotary table");
-        let cut = |table: &Tensor| {
-            table.f_narrow(0, positions.start as i64, positions.len() as i64) // [t, head]
+    /// Cosine and sine of the rows' positions, `[t, head]` each.
+    fn rotary_of(&self, rows: &[Row], packing: &Packing) -> Result<[Tensor; 2], TchError> {
+        let positions = |row: &Row| {
+            let positions = row.positions();
+            assert_covered(row.runs, positions.clone());
+            let fits = positions.end <= self.positions();
+            assert!(fits, "{positions:?} is longer than the rotary table");
+            positions.map(|position| position as i64).collect::<Vec<_>>()
         };
-        Ok([cut(&self.rotary[0])?, cut(&self.rotary[1])?])
+        let positions: Vec<Vec<i64>> = rows.iter().map(positions).collect();
+        let device = self.placement.device;
+        let index = packing.pack(positions.iter().map(Vec::as_slice), device)?;
+        let [cos, sin] = &self.rotary;
+        Ok([cos.f_index_select(0, &index)?, sin.f_index_select(0, &index)?])
+    }
+}
+
+impl Row<'_> {
+    /// Where its ids stand in their sequence.
+    fn positions(&self) -> Range<usize> {
+        let first = self.cache.map_or(0, Cache::positions);
+        first..first + self.ids.len()
     }
 }
 
@@ -212,125 +295,5 @@ fn assert_covered(runs: &[Run], positions: Range<usize>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::attention::{self, Attention, Parts};
-    use super::super::config::{Sizes, SpecialIds};
-    use super::*;
-    use crate::golden;
-
-    fn tiny(kind: Kind) -> Transformer {
-        let sizes = Sizes {
-            vocab_size: 64,
-            hidden_size: 32,
-            intermediate_size: 48,
-            num_hidden_layers: 3,
-            num_attention_heads: 4,
-            num_key_value_heads: 2,
-            rms_norm_eps: 1e-5,
-            rope_theta: 1e6,
-            max_position_embeddings: 64,
-            tie_word_embeddings: false,
-            qkv_bias: false,
-            hidden_act: "silu".into(),
-            use_blockwise_attn_mask: None,
-            use_bidirectional_attn_mask: None,
-        };
-        let config = ModelConfig { sizes, ids: SpecialIds::default() };
-        let mut get = |name: &str, shape: &[i64]| {
-            let weight = golden::language_weight(name, shape);
-            Ok(Tensor::from_slice(&weight).view(shape).to_kind(kind))
-        };
-        let placement = Placement { device: Device::Cpu, kind };
-        Transformer::build(&config, placement, &mut get).unwrap()
-    }
-
-    fn sequence() -> (Vec<i64>, Parts) {
-        let parts = Parts { text: 6, views: vec![8, 5], actions: 7 };
-        ((0..parts.total() as i64).map(|at| at * 29 % 64).collect(), parts)
-    }
-
-    #[test]
-    fn positions_behind_a_cache_have_the_states_of_the_whole_sequence() {
-        let (ids, parts) = sequence();
-        let model = tiny(Kind::Double);
-        for attention in Attention::ALL {
-            let runs = attention.runs(&parts, Some(parts.total() - 3));
-            let (whole, _) = model.forward(&ids, &runs, None).unwrap();
-            let count = attention::frozen(&runs, parts.prompt());
-            let before: Vec<Run> = runs
-                .iter()
-                .filter(|run| run.start < count)
-                .map(|run| Run { end: run.end.min(count), ..*run })
-                .collect();
-            let (head, cache) = model.forward(&ids[..count], &before, None).unwrap();
-            assert_eq!(cache.positions(), count, "{attention}");
-            let after = attention::from_position(&runs, count);
-            let (tail, cache) = model.forward(&ids[count..], &after, Some(&cache)).unwrap();
-            assert_eq!(cache.positions(), ids.len(), "{attention}");
-            // The norms are f32, so the order of f64 sums shows at that size.
-            let apart = (Tensor::cat(&[head, tail], 0) - whole).abs().max().double_value(&[]);
-            assert!(apart < 1e-6, "{attention}: {apart:e}");
-        }
-    }
-
-    #[test]
-    fn nothing_behind_the_end_of_actions_changes_what_stands_before_it() {
-        let (ids, parts) = sequence();
-        let model = tiny(Kind::Float);
-        let end = parts.total() - 3;
-        for attention in [Attention::Released, Attention::ReleasedBidirectional] {
-            let runs = attention.runs(&parts, Some(end));
-            let (first, _) = model.forward(&ids, &runs, None).unwrap();
-            let changed = [&ids[..=end], &[1, 1]].concat();
-            let (second, _) = model.forward(&changed, &runs, None).unwrap();
-            let cut = |states: &Tensor| states.narrow(0, 0, end as i64 + 1);
-            assert_eq!(cut(&first), cut(&second), "{attention}");
-            assert_ne!(first, second, "{attention}");
-        }
-    }
-
-    #[test]
-    fn half_precision_stays_near_single_precision() {
-        let (ids, parts) = sequence();
-        let runs = Attention::Released.runs(&parts, None);
-        let logits = |kind| {
-            let model = tiny(kind);
-            model.logits(&model.forward(&ids, &runs, None).unwrap().0).unwrap()
-        };
-        let single = logits(Kind::Float);
-        for kind in [Kind::BFloat16, Kind::Half] {
-            let other = logits(kind);
-            assert_eq!(other.kind(), Kind::Float);
-            let apart = (&other - &single).abs().mean(Kind::Float).double_value(&[]);
-            assert!(apart < 0.05, "{kind:?}: {apart}");
-        }
-    }
-
-    #[test]
-    fn the_listed_parameters_are_the_ones_asked_for() {
-        let sizes = tiny(Kind::Float);
-        assert_eq!(sizes.positions(), 64);
-        let mut asked = vec![];
-        let config = ModelConfig::parse(
-            r#"{"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48,
-                "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-                "rms_norm_eps": 1e-5, "rope_theta": 1e6, "max_position_embeddings": 8,
-                "pad_token_id": 1, "bos_token_id": 1, "img_token_id": 1, "boi_token_id": 1,
-                "eoi_token_id": 1, "eof_token_id": 1, "boa_token_id": 1, "eoa_token_id": 1,
-                "mask_token_id": 1, "bov_token_id": 1, "eov_token_id": 1,
-                "last_action_token_id": 1}"#,
-            std::path::Path::new("config.json"),
-        )
-        .unwrap();
-        let mut get = |name: &str, shape: &[i64]| {
-            asked.push((name.to_owned(), shape.to_vec()));
-            Ok(Tensor::zeros(shape, (Kind::Float, Device::Cpu)))
-        };
-        let placement = Placement { device: Device::Cpu, kind: Kind::Float };
-        Transformer::build(&config, placement, &mut get).unwrap();
-        let mut listed = Transformer::parameters(&config);
-        listed.sort();
-        asked.sort();
-        assert_eq!(listed, asked);
-    }
-}
+#[path = "transformer_tests.rs"]
+mod tests;

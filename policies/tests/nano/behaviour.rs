@@ -3,7 +3,10 @@
 use std::fs;
 
 use tempfile::TempDir;
-use udvla_policies::udvla::{Attention, CheckpointError, UdVla, UdVlaOptions, make_checkpoint};
+use udvla_policies::udvla::jd3p::Step;
+use udvla_policies::udvla::{
+    Attention, CheckpointError, UdVla, UdVlaOptions, make_checkpoint, products,
+};
 use udvla_policies::{Answer, Policy, PolicyError, PolicyInput};
 use udvla_sims::observation::Image;
 
@@ -83,6 +86,33 @@ fn a_row_does_not_depend_on_its_neighbours_nor_on_what_was_asked_before() {
 }
 
 #[test]
+fn eight_rows_take_as_many_products_as_one_and_get_the_same_ids() {
+    let dir = nano();
+    let words = ["open", "push the sliding door to the left side", "turn off the light", "a"];
+    for attention in Attention::ALL {
+        let options = UdVlaOptions { attention: Some(attention), ..options("calvin", Some(6)) };
+        let policy = UdVla::open(dir.path(), &options).unwrap();
+        let texts = (0..8).map(|trial: usize| words[trial % 4].repeat(1 + trial / 4));
+        let rows: Vec<_> = texts.zip(0..).map(|(text, trial)| row(&policy, trial, &text)).collect();
+        let decode = |rows: &[PolicyInput]| {
+            let mut blocks = vec![vec![]; rows.len()];
+            let before = products();
+            let mut watch = |row: usize, step: &Step| blocks[row].push(step.clone());
+            let answers = policy.infer_watched(rows, &mut watch).unwrap();
+            (blocks, answers, products() - before)
+        };
+        let (together, answers, products) = decode(&rows);
+        // Two layers of four products and two parts of the head; the prompt has no head.
+        assert_eq!(products, 6 * (2 * 4 + 2) + 2 * 4, "{attention}");
+        for (index, row) in rows.iter().enumerate() {
+            let (alone, answer, count) = decode(std::slice::from_ref(row));
+            assert_eq!(alone[0], together[index], "{attention}: row {index}");
+            assert_eq!((&answer[0], count), (&answers[index], products), "{attention}");
+        }
+    }
+}
+
+#[test]
 fn all_four_attentions_run_and_differ() {
     let dir = nano();
     let answers: Vec<Answer> = Attention::ALL
@@ -159,7 +189,7 @@ fn nothing_is_overwritten_and_presets_have_names() {
     let error = make_checkpoint("nano", 0, dir.path()).unwrap_err();
     assert!(matches!(error, CheckpointError::NotEmpty { .. }), "{error:?}");
     let error = make_checkpoint("huge", 0, &dir.path().join("new")).unwrap_err();
-    assert_eq!(error.to_string(), "preset `huge` is not one of nano");
+    assert_eq!(error.to_string(), "preset `huge` is not one of nano, medium");
     assert!(!dir.path().join("new").exists());
 }
 

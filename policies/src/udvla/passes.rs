@@ -1,0 +1,134 @@
+//! The two kinds of forward pass of a decoding, each for a whole batch: what no step can change,
+//! once, and the block with what is known of it, in every step.
+
+use tch::TchError;
+
+use super::attention::{self, Attention, Run};
+use super::config::SpecialIds;
+use super::packing::Packing;
+use super::prompt::Prompt;
+use super::sampling::{Allowed, Drawn};
+use super::transformer::{Cache, Row, States, Transformer};
+
+/// The model with what it may fill in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passes<'a> {
+    pub model: &'a Transformer,
+    pub ids: &'a SpecialIds,
+    pub image: &'a Allowed,
+    pub action: &'a Allowed,
+    pub attention: Attention,
+}
+
+/// A block whose unknown positions are to be drawn.
+#[derive(Debug)]
+pub(super) struct Pending<'a> {
+    pub prompt: &'a Prompt,
+    pub cache: &'a Cache,
+    /// The block's ids, MASK where they are unknown.
+    pub known: Vec<i64>,
+    /// The unknown positions, ascending.
+    pub unknown: &'a [usize],
+    /// One number in [0, 1) per position of the block.
+    pub uniforms: Vec<f64>,
+    /// Positions of the views; the action part is the rest.
+    pub image: usize,
+}
+
+impl Passes<'_> {
+    /// The positions of each prompt whose states no step can change.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn prefill(&self, prompts: &[&Prompt]) -> Result<Vec<Cache>, TchError> {
+        let frozen = |prompt: &&Prompt| {
+            let runs = self.attention.runs(&prompt.parts, None);
+            let count = attention::frozen(&runs, prompt.ids.len());
+            let cut = |run: &Run| Run { end: run.end.min(count), ..*run };
+            (count, runs.iter().filter(|run| run.start < count).map(cut).collect::<Vec<_>>())
+        };
+        let frozen: Vec<(usize, Vec<Run>)> = prompts.iter().map(frozen).collect();
+        let rows = prompts.iter().zip(&frozen).map(|(prompt, (count, runs))| Row {
+            ids: &prompt.ids[..*count],
+            runs,
+            cache: None,
+        });
+        let rows: Vec<Row> = rows.collect();
+        Ok(self.model.forward_batch(&rows)?.1)
+    }
+
+    /// One id and its probability for each unknown position of each block, in order; nothing
+    /// when a logit is not finite.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn draw(&self, blocks: &[Pending]) -> Result<Option<Vec<Drawn>>, TchError> {
+        let inputs: Vec<_> = blocks.iter().map(|block| self.input(block)).collect();
+        let rows = blocks.iter().zip(&inputs).map(|(block, (ids, runs))| Row {
+            ids,
+            runs,
+            cache: Some(block.cache),
+        });
+        let (states, _) = self.model.forward_batch(&rows.collect::<Vec<_>>())?;
+        let image = self.part(self.image, blocks, &states, |block| {
+            let split = block.unknown.partition_point(|&position| position < block.image);
+            &block.unknown[..split]
+        })?;
+        let action = self.part(self.action, blocks, &states, |block| {
+            let split = block.unknown.partition_point(|&position| position < block.image);
+            &block.unknown[split..]
+        })?;
+        let (Some(image), Some(action)) = (image, action) else { return Ok(None) };
+        let joined = image.into_iter().zip(action).map(|(mut drawn, action)| {
+            drawn.ids.extend(action.ids);
+            drawn.probabilities.extend(action.probabilities);
+            drawn
+        });
+        Ok(Some(joined.collect()))
+    }
+
+    /// The ids of a block's pass with what they see: the prompt behind its cache, then the block,
+    /// MASK behind an end of actions.
+    fn input(&self, block: &Pending) -> (Vec<i64>, Vec<Run>) {
+        let prompt = &block.prompt.ids;
+        let first = block.cache.positions();
+        let end = block.known.iter().position(|&id| id == self.ids.eoa_token_id);
+        let mut ids = [&prompt[first..], &block.known].concat();
+        if let Some(end) = end {
+            ids[prompt.len() - first + end + 1..].fill(self.ids.mask_token_id);
+        }
+        let runs = self.attention.runs(&block.prompt.parts, end.map(|at| prompt.len() + at));
+        (ids, attention::from_position(&runs, first))
+    }
+
+    /// Draws the unknown positions that `of` gives from one product with the head's rows.
+    fn part(
+        &self,
+        allowed: &Allowed,
+        blocks: &[Pending],
+        states: &States,
+        of: impl for<'b> Fn(&'b Pending) -> &'b [usize],
+    ) -> Result<Option<Vec<Drawn>>, TchError> {
+        let places = |block: &Pending| {
+            // The states at a position predict the next one; block position 0 is always given.
+            let before = block.prompt.ids.len() - block.cache.positions();
+            of(block).iter().map(|&position| before + position - 1).collect()
+        };
+        let places: Vec<Vec<usize>> = blocks.iter().map(places).collect();
+        let (states, packing): (_, Packing) = states.select(&places)?;
+        let logits = allowed.logits(&states)?;
+        let mut all = vec![];
+        for (index, block) in blocks.iter().enumerate() {
+            let uniforms: Vec<f64> = of(block).iter().map(|&at| block.uniforms[at]).collect();
+            if uniforms.is_empty() {
+                all.push(Drawn { ids: vec![], probabilities: vec![] });
+                continue;
+            }
+            match allowed.draw_from(&packing.cut(&logits, 0, index)?, &uniforms)? {
+                Some(drawn) => all.push(drawn),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(all))
+    }
+}

@@ -1,0 +1,188 @@
+//! Sizes, ids and settings of the synthetic checkpoints.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::config::{ModelConfig, Sizes, SpecialIds};
+use super::manifest::{Benchmark, FORMAT, Manifest, NormFile, Rotation, Target, Text};
+use super::prompt::{Layout, View};
+use crate::normalize::GripperRule;
+use crate::vision::VisionConfig;
+
+/// Entries of the synthetic action tokenizer.
+const ACTIONS: i64 = 1024;
+
+/// A size of synthetic checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// 0.3 M parameters and 512 visual codes: decodes in about a second on a processor.
+    Nano,
+    /// 29 M parameters and 1,024 visual codes: matrix products outweigh all else.
+    Medium,
+    /// The published sizes, 8.5 B parameters and 32,768 visual codes; never written to disk.
+    Random8b,
+}
+
+impl Preset {
+    /// All of them, by size.
+    pub const ALL: [Self; 3] = [Self::Nano, Self::Medium, Self::Random8b];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nano => "nano",
+            Self::Medium => "medium",
+            Self::Random8b => "random-8b",
+        }
+    }
+
+    /// Whether a checkpoint of this size may be written to disk.
+    pub fn is_small(self) -> bool {
+        self != Self::Random8b
+    }
+
+    /// The vision tokenizer's sizes.
+    pub fn vision(self) -> VisionConfig {
+        match self {
+            Self::Nano => VisionConfig { codebook_size: 512, ..VisionConfig::tiny() },
+            Self::Medium => VisionConfig { codebook_size: 1024, ..VisionConfig::tiny() },
+            Self::Random8b => VisionConfig::emu3(),
+        }
+    }
+
+    /// The language model's sizes and ids.
+    ///
+    /// Ids are where the text tokenizer of 256 bytes puts its special tokens; action ids lie
+    /// behind the visual codes, for there are not enough text ids to lie over.
+    pub fn model(self) -> ModelConfig {
+        let ids = special_ids(self.vision().codebook_size);
+        // Width, feed-forward width, layers, heads, key heads.
+        let (sizes, vocabulary) = match self {
+            Self::Nano => ([64, 128, 2, 2, 1], ids.last_action_token_id + 1),
+            Self::Medium => ([512, 1536, 8, 8, 2], ids.last_action_token_id + 1),
+            Self::Random8b => ([4096, 14336, 32, 32, 8], 184_622),
+        };
+        let [hidden_size, intermediate_size, num_hidden_layers, heads, key_heads] = sizes;
+        let sizes = Sizes {
+            vocab_size: vocabulary,
+            hidden_size,
+            intermediate_size,
+            num_hidden_layers,
+            num_attention_heads: heads,
+            num_key_value_heads: key_heads,
+            rms_norm_eps: 1e-5,
+            rope_theta: 1e6,
+            max_position_embeddings: 2048,
+            tie_word_embeddings: false,
+            qkv_bias: false,
+            hidden_act: "silu".into(),
+            use_blockwise_attn_mask: Some(true),
+            use_bidirectional_attn_mask: Some(false),
+        };
+        ModelConfig { sizes, ids }
+    }
+}
+
+fn special_ids(codes: i64) -> SpecialIds {
+    let pad = 256;
+    let extra = |index: i64| pad + 3 + index;
+    let img = extra(205);
+    let bov = img + 3;
+    let eov = bov + codes - 1;
+    SpecialIds {
+        pad_token_id: pad,
+        bos_token_id: extra(203),
+        img_token_id: img,
+        boi_token_id: img + 1,
+        eoi_token_id: img + 2,
+        eof_token_id: extra(201),
+        boa_token_id: extra(198),
+        eoa_token_id: extra(199),
+        mask_token_id: extra(202),
+        bov_token_id: bov,
+        eov_token_id: eov,
+        last_action_token_id: eov + 1 + ACTIONS,
+    }
+}
+
+/// Ranges of the benchmarks' own scale: full deflection, or 3 cm and 0.2 rad a step on WidowX.
+pub(super) fn norm_stats() -> Value {
+    let full = json!({ "q01": vec![-1.0; 7], "q99": vec![1.0; 7] });
+    let step = [0.03, 0.03, 0.03, 0.1, 0.1, 0.2];
+    let low: Vec<f64> = step.iter().map(|limit| -limit).chain([0.0]).collect();
+    let high: Vec<f64> = step.into_iter().chain([1.0]).collect();
+    let small = json!({ "q01": low, "q99": high });
+    json!({ "norm_stats": { "calvin": full, "libero": full, "simpler": small } })
+}
+
+/// A manifest for what the presets write.
+pub(super) fn manifest(name: String) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        name,
+        model: "model".into(),
+        attention: None,
+        target: Target::Future,
+        text: Text {
+            ranks: "text/ranks.tiktoken".into(),
+            vision_tokens: Some("text/vision_tokens.txt".into()),
+        },
+        vision: "vision".into(),
+        benchmarks: BTreeMap::from([
+            ("calvin".into(), calvin()),
+            ("libero".into(), libero()),
+            ("simpler".into(), simpler()),
+        ]),
+    }
+}
+
+fn calvin() -> Benchmark {
+    let views = [("static", [200, 200], [200, 200]), ("gripper", [84, 84], [80, 80])];
+    benchmark("calvin", "*0125", 70, &views)
+}
+
+fn libero() -> Benchmark {
+    let views = [("agentview", [256, 256], [200, 200]), ("eye_in_hand", [256, 256], [80, 80])];
+    benchmark("libero", "*012345", 70, &views)
+}
+
+fn simpler() -> Benchmark {
+    let views = [("third_person", [480, 640], [200, 200])];
+    Benchmark {
+        gripper: GripperRule::Half,
+        rotation: Rotation::EulerToAxisAngle,
+        denoise_steps: 128,
+        ..benchmark("simpler", "*0123456", 72, &views)
+    }
+}
+
+/// A benchmark with the chunk of 10 x 7 and the 72 steps that CALVIN and LIBERO share.
+fn benchmark(
+    name: &str,
+    size_characters: &str,
+    action_slots: usize,
+    views: &[(&str, [u32; 2], [u32; 2])],
+) -> Benchmark {
+    let view = |(camera, [height, width], resized): &(&str, [u32; 2], [u32; 2])| View {
+        camera: (*camera).to_owned(),
+        height: *height,
+        width: *width,
+        resized: *resized,
+    };
+    Benchmark {
+        layout: Layout {
+            views: views.iter().map(view).collect(),
+            size_characters: size_characters.to_owned(),
+            action_slots,
+            horizon: 10,
+            action_width: 7,
+        },
+        fast: PathBuf::from("fast"),
+        norm_stats: NormFile { file: "norm_stats.json".into(), name: name.to_owned() },
+        gripper: GripperRule::Sign,
+        rotation: Rotation::AsIs,
+        denoise_steps: 72,
+    }
+}

@@ -1,0 +1,173 @@
+//! Tests of the language model, with weights from the golden formula.
+
+use super::super::attention::{self, Attention, Parts};
+use super::super::config::{Sizes, SpecialIds};
+use super::*;
+use crate::golden;
+
+fn tiny(kind: Kind) -> Transformer {
+    let sizes = Sizes {
+        vocab_size: 64,
+        hidden_size: 32,
+        intermediate_size: 48,
+        num_hidden_layers: 3,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        rms_norm_eps: 1e-5,
+        rope_theta: 1e6,
+        max_position_embeddings: 64,
+        tie_word_embeddings: false,
+        qkv_bias: false,
+        hidden_act: "silu".into(),
+        use_blockwise_attn_mask: None,
+        use_bidirectional_attn_mask: None,
+    };
+    let config = ModelConfig { sizes, ids: SpecialIds::default() };
+    let mut get = |name: &str, shape: &[i64]| {
+        let weight = golden::language_weight(name, shape);
+        Ok(Tensor::from_slice(&weight).view(shape).to_kind(kind))
+    };
+    let placement = Placement { device: Device::Cpu, kind };
+    Transformer::build(&config, placement, &mut get).unwrap()
+}
+
+/// A model whose products are large enough to be worked on in blocks.
+fn wide() -> Transformer {
+    let text = r#"{"vocab_size": 64, "hidden_size": 384, "intermediate_size": 1000,
+        "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-5, "rope_theta": 1e6, "max_position_embeddings": 256}"#;
+    let sizes = serde_json::from_str(text).unwrap();
+    let mut get = |name: &str, shape: &[i64]| {
+        let weight = golden::language_weight(name, shape);
+        Ok(Tensor::from_slice(&weight).view(shape).to_kind(Kind::Float))
+    };
+    let placement = Placement { device: Device::Cpu, kind: Kind::Float };
+    let config = ModelConfig { sizes, ids: SpecialIds::default() };
+    Transformer::build(&config, placement, &mut get).unwrap()
+}
+
+fn sequence() -> (Vec<i64>, Parts) {
+    let parts = Parts { text: 6, views: vec![8, 5], actions: 7 };
+    ((0..parts.total() as i64).map(|at| at * 29 % 64).collect(), parts)
+}
+
+#[test]
+fn positions_behind_a_cache_have_the_states_of_the_whole_sequence() {
+    let (ids, parts) = sequence();
+    let model = tiny(Kind::Double);
+    for attention in Attention::ALL {
+        let runs = attention.runs(&parts, Some(parts.total() - 3));
+        let (whole, _) = model.forward(&ids, &runs, None).unwrap();
+        let count = attention::frozen(&runs, parts.prompt());
+        let before: Vec<Run> = runs
+            .iter()
+            .filter(|run| run.start < count)
+            .map(|run| Run { end: run.end.min(count), ..*run })
+            .collect();
+        let (head, cache) = model.forward(&ids[..count], &before, None).unwrap();
+        assert_eq!(cache.positions(), count, "{attention}");
+        let after = attention::from_position(&runs, count);
+        let (tail, cache) = model.forward(&ids[count..], &after, Some(&cache)).unwrap();
+        assert_eq!(cache.positions(), ids.len(), "{attention}");
+        // The norms are f32, so the order of f64 sums shows at that size.
+        let apart = (Tensor::cat(&[head, tail], 0) - whole).abs().max().double_value(&[]);
+        assert!(apart < 1e-6, "{attention}: {apart:e}");
+    }
+}
+
+#[test]
+fn nothing_behind_the_end_of_actions_changes_what_stands_before_it() {
+    let (ids, parts) = sequence();
+    let model = tiny(Kind::Float);
+    let end = parts.total() - 3;
+    for attention in [Attention::Released, Attention::ReleasedBidirectional] {
+        let runs = attention.runs(&parts, Some(end));
+        let (first, _) = model.forward(&ids, &runs, None).unwrap();
+        let changed = [&ids[..=end], &[1, 1]].concat();
+        let (second, _) = model.forward(&changed, &runs, None).unwrap();
+        let cut = |states: &Tensor| states.narrow(0, 0, end as i64 + 1);
+        assert_eq!(cut(&first), cut(&second), "{attention}");
+        assert_ne!(first, second, "{attention}");
+    }
+}
+
+#[test]
+fn half_precision_stays_near_single_precision() {
+    let (ids, parts) = sequence();
+    let runs = Attention::Released.runs(&parts, None);
+    let logits = |kind| {
+        let model = tiny(kind);
+        model.logits(&model.forward(&ids, &runs, None).unwrap().0).unwrap()
+    };
+    let single = logits(Kind::Float);
+    for kind in [Kind::BFloat16, Kind::Half] {
+        let other = logits(kind);
+        assert_eq!(other.kind(), Kind::Float);
+        let apart = (&other - &single).abs().mean(Kind::Float).double_value(&[]);
+        assert!(apart < 0.05, "{kind:?}: {apart}");
+    }
+}
+
+#[test]
+fn the_listed_parameters_are_the_ones_asked_for() {
+    let sizes = tiny(Kind::Float);
+    assert_eq!(sizes.positions(), 64);
+    let mut asked = vec![];
+    let config = ModelConfig::parse(
+        r#"{"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-5, "rope_theta": 1e6, "max_position_embeddings": 8,
+            "pad_token_id": 1, "bos_token_id": 1, "img_token_id": 1, "boi_token_id": 1,
+            "eoi_token_id": 1, "eof_token_id": 1, "boa_token_id": 1, "eoa_token_id": 1,
+            "mask_token_id": 1, "bov_token_id": 1, "eov_token_id": 1,
+            "last_action_token_id": 1}"#,
+        std::path::Path::new("config.json"),
+    )
+    .unwrap();
+    let mut get = |name: &str, shape: &[i64]| {
+        asked.push((name.to_owned(), shape.to_vec()));
+        Ok(Tensor::zeros(shape, (Kind::Float, Device::Cpu)))
+    };
+    let placement = Placement { device: Device::Cpu, kind: Kind::Float };
+    Transformer::build(&config, placement, &mut get).unwrap();
+    let mut listed = Transformer::parameters(&config);
+    listed.sort();
+    asked.sort();
+    assert_eq!(listed, asked);
+}
+
+/// Not only close: the same bits, whatever the number of rows. Three threads would share the
+/// work in pieces that no row's start lies at, and differ in the last bit.
+#[test]
+fn rows_of_a_batch_have_the_states_that_they_have_alone() {
+    let model = wide();
+    let lengths = [(3, 40), (10, 40), (64, 40), (1, 40)];
+    for threads in [1, 2, 4] {
+        tch::set_num_threads(threads);
+        for attention in Attention::ALL {
+            let parts =
+                lengths.map(|(text, view)| Parts { text, views: vec![view, 9], actions: 7 });
+            let ids: Vec<Vec<i64>> = (0..)
+                .zip(&parts)
+                .map(|(row, parts)| {
+                    (0..parts.total() as i64).map(|at| (at * 29 + row * 7) % 64).collect()
+                })
+                .collect();
+            let runs: Vec<_> = parts.iter().map(|parts| attention.runs(parts, None)).collect();
+            let row = |(ids, runs)| Row { ids, runs, cache: None };
+            let rows: Vec<Row> = ids
+                .iter()
+                .map(Vec::as_slice)
+                .zip(runs.iter().map(Vec::as_slice))
+                .map(row)
+                .collect();
+            let (together, caches) = model.forward_batch(&rows).unwrap();
+            for (index, row) in rows.iter().enumerate() {
+                let (alone, cache) = model.forward(row.ids, row.runs, None).unwrap();
+                assert_eq!(alone, together.row(index).unwrap(), "{threads} {attention}: {index}");
+                assert_eq!(cache.layers, caches[index].layers, "{threads} {attention}: {index}");
+            }
+        }
+    }
+    tch::set_num_threads(1);
+}
