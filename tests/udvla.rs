@@ -54,6 +54,47 @@ fn the_model_gives_the_same_records_for_any_workers_and_batches() {
 }
 
 #[test]
+fn the_decode_benchmark_gives_its_figures_and_a_case_to_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, case] =
+        ["figures.json", "case.json"].map(|name| folder.path().join(name).display().to_string());
+    let words = ["bench", "decode", "--attention", "hybrid", "--denoise-steps", "3"];
+    let more = ["--batch", "2", "--repeats", "1", "--out", &out, "--case", &case];
+    let ended = udvla(&[&words[..], &more].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("nano, hybrid, 3 steps, batch 2, f32"), "{}", ended.stderr);
+    let read = |file: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+    };
+    let figures = read(&out);
+    // Two layers of four products and two parts of the head per step, and the prompt.
+    assert_eq!(figures["weight_products"], 3 * (2 * 4 + 2) + 2 * 4);
+    for phase in ["whole", "encode", "prefill", "denoise", "decode"] {
+        assert!(figures["seconds"][phase]["median"].as_f64().unwrap() > 0.0, "{phase}");
+    }
+    let case = read(&case);
+    let count = |key: &str| case[key].as_array().unwrap().len();
+    assert_eq!((count("block"), count("generated")), (817, 817));
+    assert!(!case["generated"].as_array().unwrap().contains(&case["mask_token_id"]));
+}
+
+#[test]
+fn an_inspection_names_what_is_missing_and_draws_the_masks() {
+    let checkpoint = Checkpoint::make();
+    let picture = checkpoint.path().join("masks.png");
+    let words = ["inspect", &checkpoint.word(), "--mask", &picture.display().to_string()];
+    let ended = udvla(&words);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains("0.33 M parameters in 21 tensors"), "{}", ended.stdout);
+    assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
+    std::fs::remove_file(checkpoint.path().join("norm_stats.json")).unwrap();
+    let ended = udvla(&words);
+    assert_eq!(ended.code, 2, "{}", ended.stdout);
+    assert!(ended.stdout.contains("norm_stats.json"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("faults"), "{}", ended.stderr);
+}
+
+#[test]
 fn the_policy_needs_the_simulators_cameras() {
     let checkpoint = Checkpoint::make();
     let run = Run::fake(&["--checkpoint", &checkpoint.word(), "--trials", "1", "--task", "0"]);

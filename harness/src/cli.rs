@@ -56,6 +56,16 @@ pub enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Say what a checkpoint is and everything that is missing or wrong
+    #[cfg(feature = "torch")]
+    Inspect(crate::commands::inspect::InspectArguments),
+    /// Measure speed on this machine
+    #[cfg(feature = "torch")]
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        what: crate::commands::bench::BenchCommand,
+    },
     /// Write a small checkpoint with synthetic weights, for trying and testing
     MakeCheckpoint {
         /// Size of the model
@@ -81,6 +91,8 @@ pub enum Benchmark {
 pub enum Preset {
     /// A two-layer model that decodes in about a second on a processor
     Nano,
+    /// An eight-layer model, 27 M parameters, for measuring on a processor
+    Medium,
 }
 
 /// A LIBERO suite on the command line.

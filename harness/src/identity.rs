@@ -41,7 +41,8 @@ pub fn manifest(
     }
 }
 
-fn software() -> BTreeMap<String, String> {
+/// What runs, by name: version, commit, profile.
+pub(crate) fn software() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("udvla-eval".into(), env!("CARGO_PKG_VERSION").into()),
         ("commit".into(), env!("UDVLA_COMMIT").into()),
@@ -49,7 +50,8 @@ fn software() -> BTreeMap<String, String> {
     ])
 }
 
-fn machine() -> BTreeMap<String, String> {
+/// What it runs on, as far as the system says.
+pub(crate) fn machine() -> BTreeMap<String, String> {
     let line = |path: &str, key: &str| {
         let text = std::fs::read_to_string(path).ok()?;
         let line = text.lines().find(|line| line.starts_with(key))?;

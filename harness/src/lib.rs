@@ -21,6 +21,8 @@ pub mod environment;
 pub mod event;
 pub mod exit;
 pub mod identity;
+#[cfg(feature = "torch")]
+pub mod masks;
 pub mod plan;
 pub mod pool;
 pub mod progress;

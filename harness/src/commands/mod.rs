@@ -1,6 +1,10 @@
 //! One subcommand per file.
 
+#[cfg(feature = "torch")]
+pub mod bench;
 mod doctor;
+#[cfg(feature = "torch")]
+pub mod inspect;
 mod list;
 mod report;
 mod resume;
@@ -30,6 +34,10 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Setup { benchmark, print: true, .. } => setup::print(benchmark),
         Command::Setup { benchmark, python, .. } => setup::run(benchmark, python.as_deref()),
+        #[cfg(feature = "torch")]
+        Command::Bench { what: bench::BenchCommand::Decode(arguments) } => bench::run(&arguments),
+        #[cfg(feature = "torch")]
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::MakeCheckpoint { preset, seed, directory } => {
             make_checkpoint(preset, seed, &directory)
         }

@@ -1,0 +1,302 @@
+//! `bench decode`: how long the policy takes for an action chunk, and where the time goes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+use udvla_policies::udvla::checkpoint::Checkpoint;
+use udvla_policies::udvla::phases::{Phases, Reading};
+use udvla_policies::udvla::presets::Preset;
+use udvla_policies::udvla::{
+    Attention, CheckpointError, UdVla, UdVlaOptions, device, make_checkpoint,
+    make_checkpoint_without_weights, products,
+};
+use udvla_policies::{Policy, PolicyInput, golden};
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::observation::{Camera, Image, Observation};
+
+use crate::exit::{Exit, Refused};
+use crate::identity;
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Time action chunks: pictures and words in, actions out
+    Decode(Box<DecodeArguments>),
+}
+
+/// Sizes of the models that need no download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Model {
+    /// Two layers of width 64
+    Nano,
+    /// Eight layers of width 512
+    Medium,
+    /// The published sizes, with weights that are drawn on the device
+    #[value(name = "random-8b")]
+    Random8b,
+}
+
+/// Arguments of `bench decode`.
+#[derive(Debug, Args)]
+pub struct DecodeArguments {
+    /// Model with synthetic weights
+    #[arg(long, value_enum, default_value_t = Model::Nano)]
+    pub model: Model,
+    /// Measure this checkpoint instead of a synthetic model
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub checkpoint: Option<PathBuf>,
+    /// Whose views and slots: calvin, libero, simpler
+    #[arg(long, default_value = "calvin", value_name = "NAME")]
+    pub benchmark: String,
+    /// Attention mask: released, hybrid, released-bidirectional, causal [the checkpoint's]
+    #[arg(long, value_name = "MASK")]
+    pub attention: Option<String>,
+    /// Denoising steps per action chunk [the checkpoint's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub denoise_steps: Option<u16>,
+    /// Observations in one forward pass
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub batch: u16,
+    /// Number format of the weights: f32, bf16, f16, f64 [bf16 on CUDA, f32 on a processor]
+    #[arg(long, value_name = "DTYPE")]
+    pub dtype: Option<String>,
+    /// Where the policy runs: auto, cpu, cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// libtorch's threads within an operation [half the cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Batches that are not measured
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub warm_up: u16,
+    /// Batches that are measured
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub repeats: u16,
+    /// Seed of the sampling noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// File for the figures as JSON [standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Also write the first row's decoding to this file, for another implementation to repeat
+    #[arg(long, value_name = "FILE")]
+    pub case: Option<PathBuf>,
+}
+
+/// Measures, prints a line and writes the figures.
+///
+/// # Errors
+/// [`Refused`] for what cannot be opened as asked.
+pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
+    let policy = open(arguments)?;
+    if let Some(threads) = arguments.threads {
+        device::set_threads(threads);
+    }
+    let rows: Vec<PolicyInput> = (0..arguments.batch).map(|row| input(&policy, row)).collect();
+    let mut laps = vec![];
+    for index in 0..arguments.warm_up + arguments.repeats {
+        let lap = measure(&policy, &rows, u32::from(index), arguments.seed)?;
+        if index >= arguments.warm_up {
+            laps.push(lap);
+        }
+    }
+    let figures = figures(arguments, &policy, &laps);
+    eprintln!("{}", line(&figures));
+    let text = format!("{figures:#}\n");
+    match &arguments.out {
+        Some(file) => write(file, &text)?,
+        None => print!("{text}"),
+    }
+    if let Some(file) = &arguments.case {
+        let mut row = rows[0].clone();
+        row.seed = arguments.seed;
+        write(file, &format!("{}\n", policy.case(&row)?))?;
+    }
+    Ok(Exit::Complete)
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))
+}
+
+fn open(arguments: &DecodeArguments) -> Result<UdVla> {
+    let attention = arguments.attention.as_deref().map(str::parse::<Attention>).transpose();
+    let options = UdVlaOptions {
+        benchmark: arguments.benchmark.clone(),
+        device: arguments.device.clone(),
+        dtype: arguments.dtype.clone(),
+        denoise_steps: arguments.denoise_steps,
+        attention: attention.map_err(Refused::new)?,
+    };
+    let opened = match &arguments.checkpoint {
+        Some(dir) => UdVla::open(dir, &options),
+        None => synthetic(arguments.model, &options)?,
+    };
+    opened.map_err(|error| {
+        let hint = error.hint().unwrap_or_else(|| "`udvla-eval bench decode --help`".into());
+        Refused::new("the model cannot be measured").because(error).hint(hint).into()
+    })
+}
+
+/// A synthetic model by way of a checkpoint in a temporary folder, which is gone when it is open.
+fn synthetic(model: Model, options: &UdVlaOptions) -> Result<Result<UdVla, CheckpointError>> {
+    let dir = std::env::temp_dir().join(format!("udvla-bench-{}", std::process::id()));
+    let opened = match model {
+        Model::Nano | Model::Medium => make_checkpoint(&crate::plan::name(model), 0, &dir)
+            .and_then(|()| UdVla::open(&dir, options)),
+        Model::Random8b => make_checkpoint_without_weights(Preset::Random8b, &dir)
+            .and_then(|()| Checkpoint::open_with_random_weights(&dir))
+            .and_then(|checkpoint| UdVla::of(&checkpoint, options)),
+    };
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).context("cannot remove the temporary checkpoint")?;
+    }
+    Ok(opened)
+}
+
+/// One answered batch.
+struct Lap {
+    phases: Phases,
+    products: u64,
+}
+
+impl Lap {
+    /// The phases by name, and their sum.
+    fn named(&self) -> [(&'static str, Reading); 5] {
+        let Phases { encode, prefill, denoise, decode } = self.phases;
+        let parts = [encode, prefill, denoise, decode];
+        let whole = Reading {
+            wall: parts.iter().map(|part| part.wall).sum(),
+            processor: parts.iter().map(|part| part.processor).sum(),
+        };
+        let names = ["encode", "prefill", "denoise", "decode"];
+        let [a, b, c, d] = [0, 1, 2, 3].map(|index| (names[index], parts[index]));
+        [("whole", whole), a, b, c, d]
+    }
+}
+
+fn measure(policy: &UdVla, rows: &[PolicyInput], call: u32, seed: u64) -> Result<Lap> {
+    let rows: Vec<PolicyInput> =
+        rows.iter().map(|row| PolicyInput { call, seed, ..row.clone() }).collect();
+    let (start, before) = (Instant::now(), products());
+    let clock = || Reading { wall: start.elapsed(), processor: processor_time() };
+    let (_, phases) = policy.infer_timed(&rows, &mut |_, _| {}, &clock)?;
+    Ok(Lap { phases, products: products() - before })
+}
+
+/// The time that this process has spent on processors, all threads together.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call only writes to the structure that it is given.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert_eq!(failed, 0, "every Linux has this clock");
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// A row with noise for pictures and one of a few instructions of different lengths.
+fn input(policy: &UdVla, row: u16) -> PolicyInput {
+    const INSTRUCTIONS: [&str; 4] = [
+        "push the sliding door to the left side",
+        "turn off the light bulb",
+        "take the red block and rotate it to the right",
+        "open the drawer",
+    ];
+    let picture = |(view, camera): (usize, &Camera)| {
+        let (height, width) = (camera.height, camera.width);
+        let name = format!("bench/{row}/{view}");
+        let series = golden::uniform(&name, (height * width * 3) as usize);
+        Image { height, width, rgb: series.into_iter().map(|u| (u * 256.0) as u8).collect() }
+    };
+    PolicyInput {
+        key: EpisodeKey { suite: "bench".into(), task: 0, trial: row },
+        call: 0,
+        seed: 0,
+        observation: Observation {
+            images: policy.spec().cameras.iter().enumerate().map(picture).collect(),
+            state: vec![],
+            instruction: Arc::from(INSTRUCTIONS[usize::from(row) % INSTRUCTIONS.len()]),
+            stage: 0,
+        },
+    }
+}
+
+/// Everything that was measured and what it was measured on. Times are seconds per batch, but
+/// for `seconds_per_chunk`.
+fn figures(arguments: &DecodeArguments, policy: &UdVla, laps: &[Lap]) -> Value {
+    let seconds = |time: fn(&Reading) -> Duration| -> Value {
+        let names = laps[0].named().map(|(name, _)| name);
+        let phase = |index: usize| {
+            let times = laps.iter().map(|lap| time(&lap.named()[index].1).as_secs_f64());
+            (names[index].to_owned(), spread(times.collect()))
+        };
+        (0..names.len()).map(phase).collect::<Map<_, _>>().into()
+    };
+    let (wall, processor) = (seconds(|time| time.wall), seconds(|time| time.processor));
+    let median = |phase: &str| wall[phase]["median"].as_f64().unwrap_or_default();
+    let rows = f64::from(arguments.batch);
+    let positions = rows * policy.block_positions() as f64;
+    let subject = &policy.spec().subject;
+    json!({
+        "model": match &arguments.checkpoint {
+            Some(dir) => dir.display().to_string(),
+            None => crate::plan::name(arguments.model),
+        },
+        "benchmark": arguments.benchmark,
+        "attention": subject["attention"],
+        "decoding": subject["decoding"],
+        "sampler": subject["sampler"],
+        "denoise_steps": subject["denoise_steps"].parse::<u16>().unwrap_or_default(),
+        "dtype": subject["dtype"],
+        "batch": arguments.batch,
+        "setting": policy.spec().setting,
+        "threads": device::threads(),
+        "software": identity::software(),
+        "machine": identity::machine(),
+        "date": identity::now(),
+        "warm_up": arguments.warm_up,
+        "repeats": laps.len(),
+        "weight_products": laps[0].products,
+        "block_positions": policy.block_positions(),
+        "seconds_per_chunk": median("whole") / rows,
+        "positions_per_second": positions / median("whole"),
+        // The released loop stands between its clock's two readings, nothing else.
+        "released_tokens_per_second": positions / (median("prefill") + median("denoise")),
+        "seconds": wall,
+        "processor_seconds": processor,
+    })
+}
+
+fn spread(mut times: Vec<f64>) -> Value {
+    times.sort_by(f64::total_cmp);
+    let [smallest, median, largest] = [0, times.len() / 2, times.len() - 1].map(|i| times[i]);
+    json!({ "median": median, "smallest": smallest, "largest": largest })
+}
+
+/// The figures in words.
+fn line(figures: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = |key: &str| figures[key].as_f64().unwrap_or_default();
+    let seconds = |phase: &str| {
+        let median = figures["seconds"][phase]["median"].as_f64().unwrap_or_default();
+        format!("{phase} {median:.3} s")
+    };
+    let phases = ["encode", "prefill", "denoise", "decode"].map(seconds).join(", ");
+    format!(
+        "{}, {}, {} steps, batch {}, {} on {} ({} threads): {:.3} s per chunk ({phases}), \
+         {:.1} positions/s, {:.1} by the released counting",
+        text(&figures["model"]),
+        text(&figures["attention"]),
+        figures["denoise_steps"],
+        figures["batch"],
+        text(&figures["dtype"]),
+        text(&figures["setting"]["device"]),
+        figures["threads"],
+        number("seconds_per_chunk"),
+        number("positions_per_second"),
+        number("released_tokens_per_second"),
+    )
+}

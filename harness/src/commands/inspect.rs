@@ -1,0 +1,83 @@
+//! `inspect`: what a checkpoint is, what is wrong with it, and its attention mask as a picture.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use udvla_policies::udvla::CheckpointError;
+use udvla_policies::udvla::checkpoint::Checkpoint;
+use udvla_policies::udvla::inspection::{self, Part};
+use udvla_results::plots;
+
+use crate::exit::{Exit, Refused};
+use crate::masks;
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The checkpoint directory
+    pub checkpoint: PathBuf,
+    /// Draw the attention masks of a prompt into this file, as SVG or PNG by its ending
+    #[arg(long, value_name = "FILE")]
+    pub mask: Option<PathBuf>,
+    /// Whose views and slots the masks are of [the first that the checkpoint knows]
+    #[arg(long, value_name = "NAME")]
+    pub benchmark: Option<String>,
+    /// Words of the prompt
+    #[arg(long, default_value = "push the sliding door to the left side", value_name = "TEXT")]
+    pub instruction: String,
+}
+
+/// Prints all parts; draws the masks when asked for.
+///
+/// # Errors
+/// [`Refused`] when something is missing or wrong, after everything was printed.
+pub fn run(arguments: &InspectArguments) -> Result<Exit> {
+    let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(|e| refused(arguments, e))?;
+    let parts = inspection::inspect(&checkpoint);
+    parts.iter().for_each(print);
+    let faults: usize = parts.iter().map(|part| part.faults.len()).sum();
+    if faults > 0 {
+        let count = if faults == 1 { "one fault".into() } else { format!("{faults} faults") };
+        let text = format!("the checkpoint `{}` has {count}", arguments.checkpoint.display());
+        return Err(Refused::new(text).hint("docs/checkpoint.md says what belongs where").into());
+    }
+    if arguments.mask.is_some() {
+        draw(arguments, &checkpoint)?;
+    }
+    Ok(Exit::Complete)
+}
+
+fn print(part: &Part) {
+    println!("{}", part.name);
+    part.facts.iter().for_each(|fact| println!("  {fact}"));
+    part.faults.iter().for_each(|fault| println!("  ! {fault}"));
+}
+
+fn draw(arguments: &InspectArguments, checkpoint: &Checkpoint) -> Result<()> {
+    let Some(file) = &arguments.mask else { return Ok(()) };
+    let first = checkpoint.manifest().benchmarks.keys().next();
+    let name = arguments.benchmark.as_ref().or(first);
+    let name = name.ok_or_else(|| Refused::new("the checkpoint knows no benchmark"))?;
+    let parts = inspection::parts_of(checkpoint, name, &arguments.instruction);
+    let parts = parts.map_err(|error| refused(arguments, error))?;
+    let views = &checkpoint.manifest().benchmarks[name].layout.views;
+    let cameras: Vec<&str> = views.iter().map(|view| view.camera.as_str()).collect();
+    let own = checkpoint.config().and_then(|config| checkpoint.attention(&config)).ok();
+    let svg = masks::svg(&parts, &cameras, own);
+    let bytes = match file.extension().and_then(|ending| ending.to_str()) {
+        Some("svg") => svg.into_bytes(),
+        Some("png") => plots::png(&svg)?,
+        _ => {
+            let text = format!("`{}` ends neither in .svg nor in .png", file.display());
+            return Err(Refused::new(text).into());
+        }
+    };
+    std::fs::write(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))
+}
+
+fn refused(arguments: &InspectArguments, error: CheckpointError) -> Refused {
+    let hint = error.hint().unwrap_or_else(|| "docs/checkpoint.md says what belongs where".into());
+    let text = format!("the checkpoint `{}` cannot be read", arguments.checkpoint.display());
+    Refused::new(text).because(error).hint(hint)
+}
