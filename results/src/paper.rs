@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::statistics::{Estimate, average_length, mean, wilson};
+use crate::statistics::{Estimate, Rate, average_length, suites_mean, wilson};
 
 /// The method whose row stands beside ours.
 const METHOD: &str = "UD-VLA";
@@ -16,6 +16,57 @@ pub struct Paper {
     pub paper: String,
     /// Its tables of results.
     pub tables: Vec<PaperTable>,
+    /// Its tables of variants of UD-VLA.
+    pub variants: Vec<VariantTable>,
+    /// Numbers of its tables that it prints elsewhere too.
+    pub claims: Vec<Claim>,
+}
+
+/// A table that changes one thing of UD-VLA.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct VariantTable {
+    /// Which table, for example `Table 5`.
+    pub source: String,
+    /// What is changed.
+    pub title: String,
+    /// The benchmark it is about.
+    pub benchmark: String,
+    /// The key of a run's subject that says the same.
+    pub key: String,
+    /// Sequences behind each length, as the paper states.
+    pub n_stated: u32,
+    /// Its rows, the one to compare with first.
+    pub rows: Vec<VariantRow>,
+}
+
+/// A variant of UD-VLA.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct VariantRow {
+    /// The variant as the paper names it.
+    pub method: String,
+    /// The values of the table's key that are this variant.
+    pub values: Vec<String>,
+    /// Its average length.
+    pub length: f64,
+    /// The length less that of the first row, as printed.
+    pub gain: Option<f64>,
+    /// Generated tokens per second.
+    pub tokens_per_second: Option<f64>,
+    /// Tokens per second over those of the first row, as printed.
+    pub speed_up: Option<f64>,
+}
+
+/// A table's average as it is printed somewhere else.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Claim {
+    /// Where it is printed.
+    pub r#where: String,
+    /// The table.
+    pub source: String,
+    /// The row.
+    pub method: String,
+    /// The number there.
+    pub average: f64,
 }
 
 /// One table of the paper.
@@ -31,6 +82,8 @@ pub struct PaperTable {
     pub measure: Measure,
     /// What a row's `n` counts.
     pub n_of: String,
+    /// The n that the paper or the benchmark states for all rows.
+    pub n_stated: u32,
     /// Its columns, the average left out.
     pub columns: Vec<PaperColumn>,
     /// Its rows, one per method.
@@ -103,10 +156,15 @@ impl Paper {
 impl PaperTable {
     /// UD-VLA's success rate on `suite`: pooled where the table has a value per task.
     pub fn suite(&self, suite: &str) -> Option<Published> {
+        let rate = self.suite_rate(suite)?;
+        Some(self.published(rate.estimate?, rate.n))
+    }
+
+    fn suite_rate(&self, suite: &str) -> Option<Rate> {
         let counts = self.counts(|column| column.suite == suite && column.in_a_row.is_none())?;
         let (successes, n) =
             counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
-        Some(self.published(wilson(successes, n)?, n))
+        Some(Rate::new(successes, n, 0))
     }
 
     /// UD-VLA's success rate on one task of `suite`.
@@ -137,9 +195,9 @@ impl PaperTable {
 
     /// UD-VLA's mean over the table's suites.
     pub fn average(&self) -> Option<Published> {
-        let suites: Vec<_> = self.suites().iter().filter_map(|suite| self.suite(suite)).collect();
-        let estimates: Vec<_> = suites.iter().map(|suite| suite.estimate).collect();
-        Some(self.published(mean(&estimates)?, suites.iter().map(|suite| suite.n).sum()))
+        let rates: Vec<_> =
+            self.suites().iter().filter_map(|suite| self.suite_rate(suite)).collect();
+        Some(self.published(suites_mean(&rates)?, rates.iter().map(|rate| rate.n).sum()))
     }
 
     /// The table's suites, in its order.

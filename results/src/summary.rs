@@ -7,7 +7,7 @@ use crate::manifest::{Manifest, PlannedTask, RunStatus};
 use crate::paper::{Paper, PaperTable};
 use crate::read::Run;
 use crate::record::{EpisodeRecord, Status};
-use crate::statistics::{Estimate, Length, Rate, average_length, mean};
+use crate::statistics::{Estimate, Length, Rate, average_length, suites_mean};
 use crate::verdict::{Comparison, Evidence, incomparable, withheld};
 
 /// A run in numbers.
@@ -229,8 +229,8 @@ fn average(
     counts: Counts,
     table: Option<&PaperTable>,
 ) -> AverageSummary {
-    let parts: Option<Vec<_>> = suites.iter().map(|suite| suite.rate.estimate).collect();
-    let estimate = parts.and_then(|parts| mean(&parts));
+    let rates: Vec<_> = suites.iter().map(|suite| suite.rate).collect();
+    let estimate = suites_mean(&rates);
     let successes = suites.iter().map(|suite| suite.rate.successes).sum();
     let rate = Rate::new(successes, counts.ok, counts.errors);
     let paper = table.and_then(|table| {

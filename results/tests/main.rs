@@ -1,7 +1,8 @@
-//! Tests of the run directory's reader, the tables, the plots and the report.
+//! Tests of the run directory's reader, the statistics, the tables, the plots and the report.
 
 mod build;
 mod plots;
 mod read;
 mod report;
+mod statistics;
 mod tables;

@@ -7,8 +7,8 @@ use crate::table::{Align, RowKind, Table, tables};
 
 /// How to read the numbers; stands at the end of every page.
 const READING: &str = "\
-Intervals are two-sided 95 % intervals: Wilson's for a success rate, recovered from those of the \
-suites for an average, a bootstrap over sequences for an average length. Episodes that could not \
+Intervals are two-sided 95 % intervals: Wilson's for a success rate and for an average of suites, \
+a bootstrap over sequences for an average length. Episodes that could not \
 be run (errors) or were not run yet (missing) are neither successes nor failures. Steps are the \
 mean of the episodes that succeeded. A verdict rests on the interval of the difference to the \
 paper: it agrees where that holds 0 and rules out 5 % of the scale either way.
@@ -38,7 +38,8 @@ pub fn markdown(summary: &Summary) -> String {
     page + "\n" + READING
 }
 
-fn markdown_table(table: &Table) -> String {
+/// One table.
+pub fn markdown_table(table: &Table) -> String {
     let mut escaped = table.clone();
     for row in &mut escaped.rows {
         for cell in &mut row.cells {
@@ -71,7 +72,7 @@ fn markdown_table(table: &Table) -> String {
 }
 
 /// `text` without meaning for Markdown.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

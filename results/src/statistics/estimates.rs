@@ -1,0 +1,139 @@
+//! Estimates with 95 % intervals: success rates, their means and differences.
+
+use super::intervals::{score_interval, wilson};
+
+/// A number with its two-sided 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The number itself.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+impl Estimate {
+    /// The estimate on another scale: all three numbers times `factor`, which is positive.
+    pub fn times(self, factor: f64) -> Self {
+        Self { value: self.value * factor, low: self.low * factor, high: self.high * factor }
+    }
+}
+
+/// A success rate: episodes that could not be run are apart, neither in `successes` nor in `n`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Episodes that succeeded.
+    pub successes: u32,
+    /// Episodes that ran to their end.
+    pub n: u32,
+    /// Episodes that could not be run.
+    pub errors: u32,
+    /// Share of successes, 0 to 1, with its Wilson interval; `None` when nothing ran.
+    pub estimate: Option<Estimate>,
+}
+
+impl Rate {
+    /// The rate of `successes` in `n` episodes, beside `errors` that could not be run.
+    pub fn new(successes: u32, n: u32, errors: u32) -> Self {
+        Self { successes, n, errors, estimate: wilson(successes, n) }
+    }
+}
+
+/// The mean number of stages completed, with a bootstrap interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Length {
+    /// Episodes that ran to their end.
+    pub n: u32,
+    /// Episodes that could not be run.
+    pub errors: u32,
+    /// Mean number of stages completed; `None` when nothing ran.
+    pub estimate: Option<Estimate>,
+}
+
+/// `a - b` for independent estimates.
+///
+/// The distance to each end is the root of the summed squares of the distances that make it up;
+/// for two Wilson intervals that is Newcombe's hybrid score interval.
+///
+/// Source: Newcombe 1998, method 10; Zou and Donner 2008 for other estimates.
+pub fn difference(a: Estimate, b: Estimate) -> Estimate {
+    let value = a.value - b.value;
+    let below = ((a.value - a.low).powi(2) + (b.high - b.value).powi(2)).sqrt();
+    let above = ((a.high - a.value).powi(2) + (b.value - b.low).powi(2)).sqrt();
+    Estimate { value, low: value - below, high: value + above }
+}
+
+/// The mean of the success rates of suites, every suite counted alike; `None` where one of them
+/// has no episode, or there is none.
+///
+/// Its interval is Wilson's at the mean rate, with the number of episodes that a mean of such
+/// suites is worth: the count of suites squared over the sum of 1/n. With equal n that is all
+/// episodes together, so the interval is the one a reader gets from `k/n`. The episodes are
+/// stratified, whose variance is at most that of a pooled sample: the interval is never too
+/// narrow for equal n, and a little too wide where suites differ. An interval recovered from
+/// those of the suites would need no equal n either, but nobody can check it by hand, and for
+/// the paper's counts it differs by 0.1 points.
+pub fn suites_mean(rates: &[Rate]) -> Option<Estimate> {
+    if rates.is_empty() || rates.iter().any(|rate| rate.n == 0) {
+        return None;
+    }
+    if let [only] = rates {
+        return wilson(only.successes, only.n);
+    }
+    if rates.iter().all(|rate| rate.n == rates[0].n) {
+        let successes = rates.iter().map(|rate| rate.successes).sum();
+        return wilson(successes, rates.iter().map(|rate| rate.n).sum());
+    }
+    let count = rates.len() as f64;
+    let share = |rate: &Rate| f64::from(rate.successes) / f64::from(rate.n);
+    let size = count * count / rates.iter().map(|rate| f64::from(rate.n).recip()).sum::<f64>();
+    Some(score_interval(rates.iter().map(share).sum::<f64>() / count, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_close(found: f64, expected: f64, tolerance: f64) {
+        assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+    }
+
+    #[test]
+    fn without_episodes_there_is_no_estimate() {
+        assert_eq!(Rate::new(0, 0, 3).estimate, None);
+        assert_eq!(suites_mean(&[]), None);
+        assert_eq!(suites_mean(&[Rate::new(1, 2, 0), Rate::new(0, 0, 1)]), None);
+    }
+
+    #[test]
+    fn the_mean_of_the_papers_libero_suites_is_1922_of_2000() {
+        let suites = [481, 494, 471, 476].map(|k| Rate::new(k, 500, 0));
+        assert_eq!(suites_mean(&suites), wilson(1922, 2000));
+    }
+
+    #[test]
+    fn a_missing_episode_hardly_moves_the_mean_of_suites() {
+        let mut suites = [481, 494, 471, 476].map(|k| Rate::new(k, 500, 0));
+        let whole = suites_mean(&suites).unwrap();
+        suites[3] = Rate::new(475, 499, 1);
+        let less = suites_mean(&suites).unwrap();
+        assert_close(less.low, whole.low, 1e-4);
+        assert_close(less.high, whole.high, 1e-4);
+    }
+
+    #[test]
+    fn a_difference_agrees_with_newcombe_in_statsmodels() {
+        // `confint_proportions_2indep(k1, n1, k2, n2, method="newcomb")`, 0.15.0.
+        for (a, b, low, high) in [
+            ((465, 500), (476, 500), -0.052_113_531_8, 0.007_549_393_4),
+            ((1950, 2000), (1922, 2000), 0.003_077_848_5, 0.025_149_061_0),
+            ((73, 96), (73, 96), -0.120_086_571_4, 0.120_086_571_4),
+        ] {
+            let found = difference(wilson(a.0, a.1).unwrap(), wilson(b.0, b.1).unwrap());
+            assert_close(found.low, low, 1e-9);
+            assert_close(found.high, high, 1e-9);
+        }
+    }
+}
