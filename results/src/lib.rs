@@ -6,13 +6,25 @@
 //! [`read`] turns a directory into a [`read::Run`], [`summary`] turns that into numbers beside
 //! those of [`paper`], [`table`], [`render`] and [`plots`] turn the numbers into text and
 //! pictures, and [`report`] does it all and writes the files.
+//!
+//! [`merge`] joins run directories, [`paper_tables`] puts their rows into the paper's tables,
+//! [`compare`] sets two runs side by side, [`gate`] decides, and [`audit`] asks of any printed
+//! table ([`printed`]) whether it can be true.
 
+pub mod audit;
+pub mod audit_csv;
 pub mod caption;
+pub mod compare;
 pub mod counts;
+pub mod differences;
 pub mod figures;
+pub mod gate;
 pub mod manifest;
+pub mod merge;
 pub mod paper;
+pub mod paper_tables;
 pub mod plots;
+pub mod printed;
 pub mod read;
 pub mod record;
 pub mod render;
@@ -20,4 +32,5 @@ pub mod report;
 pub mod statistics;
 pub mod summary;
 pub mod table;
+mod variants;
 pub mod verdict;

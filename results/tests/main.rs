@@ -1,6 +1,8 @@
 //! Tests of the run directory's reader, the statistics, the tables, the plots and the report.
 
+mod analysis;
 mod build;
+mod paper_tables;
 mod plots;
 mod read;
 mod report;

@@ -1,11 +1,21 @@
-//! Tables as text: Markdown, a terminal's plain text, CSV.
+//! Tables as text: Markdown, a terminal's plain text, CSV, LaTeX, JSON.
 
+mod audit;
+mod compare;
 mod csv;
+mod gate;
+mod latex;
 mod markdown;
+mod paper;
 mod terminal;
 
+pub use audit::audit_markdown;
+pub use compare::compare_markdown;
 pub use csv::{summary_csv, tasks_csv};
-pub use markdown::markdown;
+pub use gate::{gate_junit, gate_markdown};
+pub use latex::latex_table;
+pub use markdown::{escape as markdown_escape, markdown, markdown_table};
+pub use paper::{paper_csv, paper_json, paper_latex, paper_markdown};
 pub use terminal::terminal;
 
 use crate::table::{Align, Table};

@@ -1,0 +1,69 @@
+//! Which fields of two manifests differ, by name and with both values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use udvla_sims::protocol::Protocol;
+
+use crate::manifest::Manifest;
+
+/// Fields of the protocol that differ: `protocol.settle_steps (10, other 0)`.
+///
+/// Empty when the fingerprints are equal, for then nothing differs.
+pub fn protocols(one: &Manifest, other: &Manifest) -> Vec<String> {
+    if one.protocol_fingerprint == other.protocol_fingerprint {
+        return Vec::new();
+    }
+    let (a, b) = (facts(&one.protocol), facts(&other.protocol));
+    let fields = of_maps("protocol", &a, &b);
+    if fields.is_empty() { vec!["protocol (its fingerprint)".into()] } else { fields }
+}
+
+/// Fields of the subject that differ.
+pub fn subjects(one: &Manifest, other: &Manifest) -> Vec<String> {
+    of_maps("subject", &one.subject, &other.subject)
+}
+
+/// Fields of the setting that differ.
+pub fn settings(one: &Manifest, other: &Manifest) -> Vec<String> {
+    of_maps("setting", &one.setting, &other.setting)
+}
+
+/// A protocol as names and values, one per field that can differ by itself.
+fn facts(protocol: &Protocol) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::from([
+        ("name".to_owned(), protocol.name.clone()),
+        ("version".to_owned(), protocol.version.to_string()),
+        ("benchmark".to_owned(), protocol.benchmark.clone()),
+    ]);
+    for suite in &protocol.suites {
+        let Ok(Value::Object(fields)) = serde_json::to_value(suite) else { continue };
+        for (field, value) in fields.into_iter().filter(|(field, _)| field != "name") {
+            facts.insert(format!("suites.{}.{field}", suite.name), value.to_string());
+        }
+    }
+    let environment = protocol.environment.iter();
+    facts.extend(environment.map(|(name, value)| (name.clone(), value.to_string())));
+    facts
+}
+
+fn of_maps(
+    what: &str,
+    one: &BTreeMap<String, String>,
+    other: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let show = |value: Option<&String>| match value {
+        None => "none".into(),
+        // A list of tasks would bury the names of the other fields.
+        Some(value) if value.chars().count() > 90 => "…".into(),
+        Some(value) => format!("`{value}`"),
+    };
+    names
+        .into_iter()
+        .filter(|name| one.get(*name) != other.get(*name))
+        .map(|name| {
+            format!("{what}.{name} ({}, other {})", show(one.get(name)), show(other.get(name)))
+        })
+        .collect()
+}

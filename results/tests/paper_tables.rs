@@ -1,0 +1,192 @@
+//! The paper's tables with our rows, and what may be counted together.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use udvla_results::merge::{MergeError, read_all};
+use udvla_results::paper::Paper;
+use udvla_results::paper_tables::{Origin, ResultRow, ResultTable, paper_tables};
+use udvla_results::read::Run;
+use udvla_results::render::{paper_csv, paper_json, paper_latex, paper_markdown};
+
+use crate::build;
+
+fn tables(runs: &[Run]) -> Vec<ResultTable> {
+    paper_tables(&Paper::bundled(), runs, &[])
+}
+
+/// The row of a table about runs.
+fn measured(table: &ResultTable) -> &ResultRow {
+    table.rows.last().unwrap()
+}
+
+/// What stands in the last column: number and interval.
+fn last(row: &ResultRow) -> (String, String) {
+    let cell = row.cells.last().unwrap().as_ref().unwrap();
+    (cell.printed.clone(), cell.interval.clone().unwrap())
+}
+
+#[test]
+fn the_papers_counts_print_the_papers_averages_and_intervals() {
+    let runs =
+        [build::calvin_as_published(), build::libero_as_published(), build::simpler_as_published()];
+    let tables = tables(&runs);
+    let texts = |text: &str, interval: &str| (text.to_owned(), interval.to_owned());
+    assert_eq!(last(measured(&tables[1])), texts("96.1", "[95.2, 96.9]"));
+    assert_eq!(last(measured(&tables[2])), texts("76.0", "[66.6, 83.5]"));
+    let calvin = measured(&tables[0]).cells.last().unwrap().clone().unwrap();
+    assert_eq!(calvin.printed, "4.64");
+    let (low, high) = (calvin.low.unwrap(), calvin.high.unwrap());
+    assert!((low - 4.55).abs() < 0.02 && (high - 4.72).abs() < 0.02, "[{low}, {high}]");
+    for table in &tables[..3] {
+        let published = table.rows.iter().find(|row| row.method == "UD-VLA").unwrap();
+        // The same counts give the same intervals, whoever measured them.
+        assert_eq!(last(published), last(measured(table)), "{}", table.source);
+    }
+    let verdicts = tables[..3].iter().map(|table| measured(table).verdict.clone().unwrap());
+    assert_eq!(verdicts.collect::<Vec<_>>(), ["✓ agrees", "✓ agrees", "? cannot tell"]);
+}
+
+#[test]
+fn the_report_and_the_tables_agree_on_the_average() {
+    let run = build::libero_as_published();
+    let average = build::summary(&run).average.unwrap().estimate.unwrap();
+    let cell = measured(&tables(&[run])[1]).cells.last().unwrap().clone().unwrap();
+    assert_eq!((cell.low, cell.high), (Some(average.low), Some(average.high)));
+}
+
+#[test]
+fn what_was_not_measured_says_so_and_no_cell_is_blank() {
+    let tables = tables(&[]);
+    assert_eq!(tables.len(), 6);
+    for table in &tables {
+        assert!(table.rows.iter().any(|row| row.status == Origin::NotMeasured), "{}", table.source);
+    }
+    let page = paper_markdown("paper", &tables);
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        assert!(
+            line.split('|').skip(1).all(|cell| !cell.trim().is_empty() || cell.is_empty()),
+            "{line}"
+        );
+    }
+    assert!(page.contains("not measured"), "{page}");
+}
+
+#[test]
+fn an_average_needs_every_suite() {
+    let mut run = build::libero_long(10);
+    build::spread(&mut run, "long", 476);
+    let row = measured(&tables(&[run])[1]).clone();
+    assert_eq!(
+        row.cells.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [false, false, false, true, false]
+    );
+    assert_eq!(row.verdict, None);
+}
+
+#[test]
+fn errors_stand_beside_n_with_the_bound_that_counts_them_as_failures() {
+    let mut run = build::libero_as_published();
+    for trial in 0..2 {
+        build::fail(&mut run, "long", 9, trial);
+    }
+    let tables = tables(&[run]);
+    assert_eq!(measured(&tables[1]).n, "n = 1998 of 2000, 2 errors");
+    let notes = tables[1].notes.join("\n");
+    assert!(notes.contains("with errors counted as failures: 1920/2000 = 96.0"), "{notes}");
+    assert!(measured(&tables[1]).verdict.as_ref().unwrap().contains("no verdict"));
+}
+
+#[test]
+fn a_variant_gets_its_own_row() {
+    let mut run = build::calvin_as_published();
+    run.manifest.subject.insert("decoding".into(), "ar".into());
+    let tables = paper_tables(&Paper::bundled(), &[], &[run]);
+    let rows = &tables[5].rows;
+    assert_eq!((rows[1].status, rows[1].method.contains("AR")), (Origin::Measured, true));
+    assert!(rows[3..].iter().all(|row| row.status != Origin::Measured));
+    assert_eq!(measured(&tables[0]).status, Origin::NotMeasured);
+}
+
+#[test]
+fn latex_has_as_many_ends_as_begins_and_csv_and_json_can_be_read() {
+    let tables = tables(&[build::libero_as_published()]);
+    let latex = paper_latex(&tables);
+    assert_eq!(latex.matches("\\begin{").count(), latex.matches("\\end{").count());
+    let columns = latex.lines().filter(|line| line.ends_with(" \\\\"));
+    for line in columns {
+        assert!(!line.contains('→') && !line.contains('✓'), "{line}");
+    }
+    let csv = paper_csv(&tables).unwrap();
+    let lines = csv::Reader::from_reader(csv.as_bytes()).records().map(Result::unwrap).count();
+    assert!(lines > 150, "{lines}");
+    let json: serde_json::Value = serde_json::from_str(&paper_json(&tables)).unwrap();
+    assert_eq!(json[1]["rows"][11]["cells"][3]["successes"], 476);
+}
+
+/// Run directories, each with the records that `wanted` picks.
+fn split(run: &Run, parts: usize) -> (TempDir, Vec<PathBuf>) {
+    let folder = TempDir::new().unwrap();
+    let directories = (0..parts).map(|part| {
+        let mut some = run.clone();
+        let mut index = 0;
+        some.records.retain(|_, _| {
+            index += 1;
+            index % parts == part
+        });
+        let directory = folder.path().join(format!("part-{part}"));
+        fs::create_dir(&directory).unwrap();
+        build::store(&some, &directory, &build::lines(&some));
+        directory
+    });
+    let directories = directories.collect();
+    (folder, directories)
+}
+
+#[test]
+fn parts_of_a_run_give_the_bytes_of_the_whole_in_any_order() {
+    let whole = build::libero_as_published();
+    let expected = paper_json(&tables(std::slice::from_ref(&whole)));
+    let (_folder, mut directories) = split(&whole, 3);
+    for _ in 0..3 {
+        directories.rotate_left(1);
+        let merged = read_all(&directories).unwrap();
+        assert_eq!(merged.len(), 1);
+        assert_eq!(paper_json(&tables(&merged)), expected);
+    }
+}
+
+#[test]
+fn benchmarks_stay_apart() {
+    let (_one, libero) = split(&build::libero_as_published(), 1);
+    let (_other, calvin) = split(&build::calvin_as_published(), 1);
+    let merged = read_all(&[libero, calvin].concat()).unwrap();
+    let names: Vec<&str> = merged.iter().map(|run| &*run.manifest.protocol.benchmark).collect();
+    assert_eq!(names, ["calvin", "libero"]);
+}
+
+#[test]
+fn doubled_episodes_and_other_runs_are_refused_by_name() {
+    let (_folder, directories) = split(&build::libero_as_published(), 2);
+    let twice = [directories[0].clone(), directories[0].clone()];
+    let error = read_all(&twice).unwrap_err();
+    assert!(matches!(&error, MergeError::Doubled { key, .. } if key.suite == "goal"), "{error}");
+    let refused = |change: &dyn Fn(&mut Run)| {
+        let mut other = build::libero_as_published();
+        other.records.clear();
+        change(&mut other);
+        other.manifest.protocol_fingerprint = other.manifest.protocol.fingerprint();
+        let folder = TempDir::new().unwrap();
+        build::store(&other, folder.path(), &[]);
+        read_all(&[directories[0].clone(), folder.path().into()]).unwrap_err().to_string()
+    };
+    let subject = refused(&|run| {
+        run.manifest.subject.insert("checkpoint".into(), "sha256:ffff".into());
+    });
+    assert!(subject.contains("subject.checkpoint") && subject.contains("sha256:ffff"), "{subject}");
+    let setting = refused(&|run| drop(run.manifest.setting.insert("renderer".into(), "x".into())));
+    assert!(setting.contains("setting.renderer"), "{setting}");
+    let protocol = refused(&|run| run.manifest.protocol.suites[3].max_steps = 600);
+    assert!(protocol.contains("protocol.suites.long.max_steps"), "{protocol}");
+}
