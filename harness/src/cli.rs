@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli_results::{
+    AuditArguments, CompareArguments, GateArguments, PlanArguments, TablesArguments,
+};
 use crate::pool::Video;
 
 /// Evaluate the UD-VLA robot policy on simulated manipulation benchmarks
 ///
 /// Results go to a run directory: `episodes.jsonl` is the truth, tables and plots are made from
 /// it. Exit codes: 0 complete, 1 internal error, 2 wrong usage or set-up, 3 interrupted,
-/// 4 some episodes could not be run, 5 gave up, 130 stopped at once. After 3, 4, 5 and 130
+/// 4 some episodes could not be run, 5 gave up, 6 gate failed, 7 gate inconclusive,
+/// 130 stopped at once. After 3, 4, 5 and 130
 /// `udvla-eval resume DIR` goes on.
 #[derive(Debug, Parser)]
 #[command(name = "udvla-eval", version, max_term_width = 100)]
@@ -38,6 +42,16 @@ pub enum Command {
         /// The run directory
         directory: PathBuf,
     },
+    /// Put run directories into the paper's tables
+    Tables(TablesArguments),
+    /// Check whether published tables can be true
+    Audit(AuditArguments),
+    /// Compare two runs episode by episode
+    Compare(CompareArguments),
+    /// Pass, fail (6) or inconclusive (7) against a baseline or the paper
+    Gate(Box<GateArguments>),
+    /// Tell how many episodes an interval or a comparison takes
+    Plan(PlanArguments),
     /// List benchmarks, suites, tasks and protocols
     List {
         /// Show the tasks of this benchmark

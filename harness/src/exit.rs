@@ -18,6 +18,10 @@ pub enum Exit {
     WithErrors = 4,
     /// Stopped after repeated failures.
     GaveUp = 5,
+    /// A gate's number is too low, or `audit --strict` found something.
+    GateFailed = 6,
+    /// A gate needs more episodes.
+    GateInconclusive = 7,
     /// Stopped at once by a second interrupt.
     Killed = 130,
 }

@@ -15,6 +15,7 @@
 
 pub mod batcher;
 pub mod cli;
+pub mod cli_results;
 pub mod commands;
 pub mod dispatcher;
 pub mod environment;

@@ -1,8 +1,11 @@
 //! One subcommand per file.
 
+mod audit;
 #[cfg(feature = "torch")]
 pub mod bench;
+mod compare;
 mod doctor;
+mod gate;
 #[cfg(feature = "torch")]
 pub mod inspect;
 mod list;
@@ -10,13 +13,16 @@ mod report;
 mod resume;
 mod run;
 mod setup;
+mod sizes;
+mod tables;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use udvla_results::read::{Run, RunDirectory};
 
 use crate::cli::{Cli, Command, Preset};
-use crate::exit::Exit;
+use crate::exit::{Exit, Refused};
 use crate::plan;
 use crate::progress::Show;
 
@@ -30,6 +36,11 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Libero(arguments) => run::run(plan::libero(*arguments)?, show, command_line()),
         Command::Resume(arguments) => resume::run(&arguments, show),
         Command::Report { directory } => report::run(&directory),
+        Command::Tables(arguments) => tables::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Gate(arguments) => gate::run(&arguments),
+        Command::Plan(arguments) => sizes::run(&arguments),
         Command::List { benchmark } => list::run(benchmark),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Setup { benchmark, print: true, .. } => setup::print(benchmark),
@@ -44,6 +55,28 @@ pub fn run(cli: Cli) -> Result<Exit> {
     }
 }
 
+/// The run in a directory.
+///
+/// # Errors
+/// [`Refused`] when it is no run directory, or a damaged one.
+fn read(directory: &Path) -> Result<Run> {
+    RunDirectory::read(directory).map_err(|error| {
+        let hint = error.hint();
+        let refused = Refused::new(format!("cannot read `{}`", directory.display()));
+        hint.into_iter().fold(refused.because(error), Refused::hint).into()
+    })
+}
+
+/// Writes a file, and the folders above it.
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder
+        .and_then(|()| std::fs::write(path, text))
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}
+
 /// The words that this process was started with, the program's path left out.
 fn command_line() -> Vec<String> {
     std::env::args().skip(1).collect()
@@ -51,8 +84,6 @@ fn command_line() -> Vec<String> {
 
 #[cfg(feature = "torch")]
 fn make_checkpoint(preset: Preset, seed: u64, directory: &Path) -> Result<Exit> {
-    use crate::exit::Refused;
-
     let made = udvla_policies::udvla::make_checkpoint(&plan::name(preset), seed, directory);
     made.map_err(|error| Refused::new(error.to_string()))?;
     eprintln!("wrote {}", directory.display());
@@ -61,5 +92,5 @@ fn make_checkpoint(preset: Preset, seed: u64, directory: &Path) -> Result<Exit> 
 
 #[cfg(not(feature = "torch"))]
 fn make_checkpoint(_: Preset, _: u64, _: &Path) -> Result<Exit> {
-    Err(crate::exit::Refused::new("this build has no libtorch").into())
+    Err(Refused::new("this build has no libtorch").into())
 }

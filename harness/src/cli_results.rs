@@ -1,0 +1,140 @@
+//! The command line of everything that is asked of finished runs.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Arguments of `tables`.
+#[derive(Debug, Args)]
+pub struct TablesArguments {
+    /// Run directories; those of one benchmark count together
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Run directory of a variant (attention, target, decoding), a row of its own in Tables 5 to 7
+    #[arg(long, value_name = "RUN")]
+    pub variant: Vec<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = TableFormat::Markdown)]
+    pub format: TableFormat,
+    /// Write all formats into this folder instead
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// How tables are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For reading
+    Markdown,
+    /// A line per number
+    Csv,
+    /// A document that needs booktabs
+    Latex,
+    /// Rows and cells
+    Json,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// Tables as CSV: `method`, then a column per rate; see docs/results.md for the other columns
+    #[arg(required_unless_present = "paper")]
+    pub files: Vec<PathBuf>,
+    /// Audit the tables of the UD-VLA paper
+    #[arg(long)]
+    pub paper: bool,
+    /// Exit with 6 when something is found
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// Run directory A
+    pub a: PathBuf,
+    /// Run directory B
+    pub b: PathBuf,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = CompareFormat::Markdown)]
+    pub format: CompareFormat,
+}
+
+/// How a comparison is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    /// For reading
+    Markdown,
+    /// Numbers and flips
+    Json,
+}
+
+/// Arguments of `gate`.
+#[derive(Debug, Args)]
+pub struct GateArguments {
+    /// The run directory
+    pub run: PathBuf,
+    /// Run directory, or a file that `--save-baseline` wrote
+    #[arg(long, value_name = "RUN|FILE", required_unless_present_any = ["against", "save_baseline"])]
+    pub baseline: Option<PathBuf>,
+    /// Published numbers to hold the run against
+    #[arg(long, value_enum, conflicts_with = "baseline")]
+    pub against: Option<Against>,
+    /// Loss that is allowed, as a share of the scale
+    #[arg(long, default_value_t = 0.02, value_parser = share)]
+    pub margin: f64,
+    /// Write the decision as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the decision as Markdown as well
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+    /// Write the run as a baseline for later gates
+    #[arg(long, value_name = "FILE")]
+    pub save_baseline: Option<PathBuf>,
+}
+
+/// Published numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// The UD-VLA paper
+    Paper,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Success rate that is expected, or to be found different from `--other`
+    #[arg(long, value_parser = share, required_unless_present = "deviation")]
+    pub rate: Option<f64>,
+    /// Half width of the wanted 95 % interval, as a share (or in stages with `--deviation`)
+    #[arg(long, value_name = "WIDTH", value_parser = positive)]
+    pub half_width: Option<f64>,
+    /// Standard deviation of the number of stages, for an average length
+    #[arg(long, value_parser = positive, requires = "half_width", conflicts_with_all = ["rate", "other"])]
+    pub deviation: Option<f64>,
+    /// Success rate of the other policy
+    #[arg(long, value_parser = share, requires = "rate")]
+    pub other: Option<f64>,
+    /// Share of equal episodes on which the two policies differ, for a comparison in pairs
+    #[arg(long, value_parser = share, requires = "other")]
+    pub discordant: Option<f64>,
+    /// Probability of finding the difference
+    #[arg(long, default_value_t = 0.8, value_parser = share)]
+    pub power: f64,
+    /// Run directory whose speed tells the hours
+    #[arg(long, value_name = "RUN")]
+    pub like: Option<PathBuf>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number")?;
+    let fine = value > 0.0 && value < 1.0;
+    fine.then_some(value).ok_or_else(|| "expected a share between 0 and 1, such as 0.95".into())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number")?;
+    let fine = value > 0.0 && value.is_finite();
+    fine.then_some(value).ok_or_else(|| "expected a number above 0".into())
+}

@@ -1,0 +1,63 @@
+//! `tables`: the paper's tables with rows from run directories.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use udvla_results::merge::{self, MergeError};
+use udvla_results::paper::Paper;
+use udvla_results::paper_tables::{ResultTable, paper_tables};
+use udvla_results::read::Run;
+use udvla_results::render::{paper_csv, paper_json, paper_latex, paper_markdown};
+
+use crate::cli_results::{TableFormat, TablesArguments};
+use crate::exit::{Exit, Refused};
+
+/// Prints them, or writes them into a folder.
+///
+/// # Errors
+/// [`Refused`] when a directory is no run, or the runs cannot be counted together.
+pub fn run(arguments: &TablesArguments) -> Result<Exit> {
+    let paper = Paper::bundled();
+    let runs = merge::read_all(&arguments.runs).map_err(refused)?;
+    let mut variants: Vec<Run> = Vec::new();
+    let mut paths = arguments.variant.clone();
+    paths.sort();
+    for path in paths {
+        variants.extend(merge::read_all(&[path]).map_err(refused)?);
+    }
+    let tables = paper_tables(&paper, &runs, &variants);
+    match &arguments.out {
+        None => print!("{}", text(arguments.format, &paper, &tables)?),
+        Some(folder) => write(folder, &paper, &tables)?,
+    }
+    Ok(Exit::Complete)
+}
+
+fn refused(error: MergeError) -> Refused {
+    let hint = error.hint();
+    let refused = Refused::new("these run directories make no tables").because(error);
+    hint.into_iter().fold(refused, Refused::hint)
+}
+
+fn text(format: TableFormat, paper: &Paper, tables: &[ResultTable]) -> Result<String> {
+    Ok(match format {
+        TableFormat::Markdown => paper_markdown(&paper.paper, tables),
+        TableFormat::Csv => paper_csv(tables)?,
+        TableFormat::Latex => paper_latex(tables),
+        TableFormat::Json => paper_json(tables),
+    })
+}
+
+fn write(folder: &Path, paper: &Paper, tables: &[ResultTable]) -> Result<()> {
+    let formats = [
+        (TableFormat::Markdown, "paper-tables.md"),
+        (TableFormat::Csv, "paper-tables.csv"),
+        (TableFormat::Latex, "paper-tables.tex"),
+        (TableFormat::Json, "paper-tables.json"),
+    ];
+    for (format, name) in formats {
+        super::write_file(&folder.join(name), &text(format, paper, tables)?)
+            .context("cannot write the tables")?;
+    }
+    Ok(())
+}
