@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli_results::{
-    AuditArguments, CompareArguments, GateArguments, PlanArguments, TablesArguments,
+    AuditArguments, CompareArguments, GateArguments, PlanArguments, ReplayArguments,
+    TablesArguments,
 };
 use crate::pool::Video;
 
@@ -50,6 +51,8 @@ pub enum Command {
     Compare(CompareArguments),
     /// Pass, fail (6) or inconclusive (7) against a baseline or the paper
     Gate(Box<GateArguments>),
+    /// Play stored actions again and confirm outcome and final state (6 where one differs)
+    Replay(ReplayArguments),
     /// Tell how many episodes an interval or a comparison takes
     Plan(PlanArguments),
     /// List benchmarks, suites, tasks and protocols

@@ -101,6 +101,18 @@ pub enum Against {
     Paper,
 }
 
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// The run directory
+    pub run: PathBuf,
+    /// Episodes such as long-task03-trial017 [all with stored actions]
+    pub episodes: Vec<String>,
+    /// Make videos of them in this folder
+    #[arg(long, value_name = "DIR")]
+    pub video: Option<PathBuf>,
+}
+
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {

@@ -18,7 +18,7 @@ pub enum Exit {
     WithErrors = 4,
     /// Stopped after repeated failures.
     GaveUp = 5,
-    /// A gate's number is too low, or `audit --strict` found something.
+    /// A gate's number is too low, a replay differs, or `audit --strict` found something.
     GateFailed = 6,
     /// A gate needs more episodes.
     GateInconclusive = 7,

@@ -9,6 +9,7 @@ mod gate;
 #[cfg(feature = "torch")]
 pub mod inspect;
 mod list;
+mod replay;
 mod report;
 mod resume;
 mod run;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Plan(arguments) => sizes::run(&arguments),
         Command::List { benchmark } => list::run(benchmark),
         Command::Doctor(arguments) => doctor::run(&arguments),
