@@ -3,6 +3,7 @@
 mod interruptions;
 mod libero;
 mod refusals;
+mod results;
 mod resume;
 mod runs;
 mod support;

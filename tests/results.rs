@@ -1,0 +1,96 @@
+//! Finished runs through the program: tables, comparisons, gates, audits and replays.
+
+use crate::support::{Run, udvla};
+
+const TASKS: [&str; 8] = ["--suite", "long", "--task", "0", "--task", "1", "--policy", "random"];
+
+fn text(path: std::path::PathBuf) -> String {
+    path.display().to_string()
+}
+
+/// Two finished runs on the fake simulator.
+fn two() -> (Run, Run) {
+    let run = || Run::fake(&[&TASKS[..], &["--trials", "3"]].concat());
+    let (a, b) = (run(), run());
+    assert_eq!((a.go().code, b.go().code), (0, 0));
+    (a, b)
+}
+
+#[test]
+fn equal_runs_compare_and_gate_without_a_decision() {
+    let (a, b) = two();
+    let (a, b) = (text(a.directory()), text(b.directory()));
+    let compared = udvla(&["compare", &a, &b]);
+    assert_eq!(compared.code, 0, "{}", compared.stderr);
+    assert!(compared.stdout.contains("subject and setting are equal"), "{}", compared.stdout);
+    let gate = udvla(&["gate", &b, "--baseline", &a]);
+    assert_eq!(gate.code, 7, "{}", gate.stderr);
+    let generous = udvla(&["gate", &b, "--baseline", &a, "--margin", "0.9"]);
+    assert_eq!(generous.code, 0, "{}", generous.stdout);
+}
+
+#[test]
+fn a_stored_baseline_decides_like_its_run_and_writes_junit() {
+    let (a, b) = two();
+    let folder = tempfile::tempdir().unwrap();
+    let [file, junit] = ["baseline.json", "junit.xml"].map(|name| text(folder.path().join(name)));
+    let saved = udvla(&["gate", &text(a.directory()), "--save-baseline", &file]);
+    assert_eq!(saved.code, 0, "{}", saved.stderr);
+    let words = ["gate", &text(b.directory()), "--baseline", &file, "--junit", &junit];
+    assert_eq!(udvla(&words).code, 7);
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("errors=\"1\""));
+}
+
+#[test]
+fn tables_refuse_doubled_episodes_and_gates_the_paper_for_a_fake_simulator() {
+    let (a, b) = two();
+    let (a, b) = (text(a.directory()), text(b.directory()));
+    let one = udvla(&["tables", &a]);
+    assert_eq!(one.code, 0, "{}", one.stderr);
+    assert!(one.stdout.contains("fake simulator, not comparable"), "{}", one.stdout);
+    let both = udvla(&["tables", &a, &b]);
+    assert_eq!(both.code, 2);
+    assert!(both.stderr.contains("long-task00-trial000 is in"), "{}", both.stderr);
+    let gate = udvla(&["gate", &a, "--against", "paper"]);
+    assert_eq!(gate.code, 2);
+    assert!(gate.stderr.contains("fake simulator"), "{}", gate.stderr);
+}
+
+#[test]
+fn an_audit_is_strict_when_asked() {
+    assert_eq!(udvla(&["audit", "--paper"]).code, 0);
+    let strict = udvla(&["audit", "--paper", "--strict"]);
+    assert_eq!(strict.code, 6);
+    assert!(strict.stdout.contains("printed as 76.0 and as 75.0"), "{}", strict.stdout);
+    assert_eq!(udvla(&["audit"]).code, 2);
+    assert_eq!(udvla(&["audit", "no-such-file.csv"]).code, 2);
+}
+
+#[test]
+fn a_plan_needs_a_question() {
+    let told = udvla(&["plan", "--rate", "0.95", "--other", "0.9"]);
+    assert!(told.stdout.starts_with("424 different episodes per policy"), "{}", told.stdout);
+    assert_eq!(udvla(&["plan", "--rate", "0.95"]).code, 2);
+    assert_eq!(udvla(&["plan", "--rate", "95"]).code, 2);
+}
+
+#[test]
+fn a_replay_ends_as_recorded_and_an_edited_one_does_not() {
+    let (run, _) = two();
+    let directory = text(run.directory());
+    let replayed = udvla(&["replay", &directory]);
+    assert_eq!(replayed.code, 0, "{}{}", replayed.stdout, replayed.stderr);
+    assert!(replayed.stdout.ends_with("6 of 6 episodes end as recorded\n"), "{}", replayed.stdout);
+    let mut record = run.records().into_values().next().unwrap();
+    record.stages_completed = 1 - record.stages_completed;
+    let path = run.directory().join("episodes.jsonl");
+    let mut records = std::fs::read_to_string(&path).unwrap();
+    // The last line of an episode counts.
+    records += &format!("{}\n", serde_json::to_string(&record).unwrap());
+    std::fs::write(&path, records).unwrap();
+    let replayed = udvla(&["replay", &directory]);
+    assert_eq!(replayed.code, 6, "{}{}", replayed.stdout, replayed.stderr);
+    assert!(replayed.stdout.contains("✗ long-task00-trial000: stages"), "{}", replayed.stdout);
+    let none = udvla(&["replay", &directory, "long-task09-trial000"]);
+    assert_eq!(none.code, 2, "{}", none.stderr);
+}
