@@ -95,6 +95,34 @@ fn an_inspection_names_what_is_missing_and_draws_the_masks() {
 }
 
 #[test]
+fn an_imagination_is_a_chunk_and_pictures() {
+    let checkpoint = Checkpoint::make();
+    let file = |name: &str| checkpoint.path().join(name).display().to_string();
+    // A picture of another size than the cameras'.
+    let masks = udvla(&["inspect", &checkpoint.word(), "--mask", &file("masks.png")]);
+    assert_eq!(masks.code, 0, "{}", masks.stderr);
+    let (image, out, film) = (file("masks.png"), file("out.png"), file("film.png"));
+    let words = ["--instruction", "go", "--checkpoint", &checkpoint.word(), "--device", "cpu"];
+    let words = [&words[..], &["--denoise-steps", "4", "--out", &out]].concat();
+    let pair = [&["imagine", &image, &image, "--steps-film", &film][..], &words].concat();
+    let ended = udvla(&pair);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let actions = ended.stdout.lines().filter(|line| line.split_whitespace().count() == 8);
+    assert_eq!(actions.count(), 10, "{}", ended.stdout);
+    let size = |file: &str| {
+        let bytes = std::fs::read(file).unwrap();
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        (number(16), number(20))
+    };
+    // Two views, now and later; a film has a column per step.
+    assert_eq!(size(&out), (4 + 2 * 204, 4 + 204 + 84));
+    assert_eq!(size(&film), (4 + 4 * 204, 4 + 204 + 84));
+    let ended = udvla(&[&["imagine", &image][..], &words].concat());
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("`static`, `gripper`"), "{}", ended.stderr);
+}
+
+#[test]
 fn the_policy_needs_the_simulators_cameras() {
     let checkpoint = Checkpoint::make();
     let run = Run::fake(&["--checkpoint", &checkpoint.word(), "--trials", "1", "--task", "0"]);

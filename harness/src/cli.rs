@@ -73,6 +73,9 @@ pub enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Show what the policy would do and what it expects to see, for pictures of your own
+    #[cfg(feature = "torch")]
+    Imagine(crate::commands::imagine::ImagineArguments),
     /// Say what a checkpoint is and everything that is missing or wrong
     #[cfg(feature = "torch")]
     Inspect(crate::commands::inspect::InspectArguments),

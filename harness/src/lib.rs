@@ -24,6 +24,8 @@ pub mod exit;
 pub mod identity;
 #[cfg(feature = "torch")]
 pub mod masks;
+#[cfg(feature = "torch")]
+pub mod pictures;
 pub mod plan;
 pub mod pool;
 pub mod progress;

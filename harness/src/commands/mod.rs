@@ -7,6 +7,8 @@ mod compare;
 mod doctor;
 mod gate;
 #[cfg(feature = "torch")]
+pub mod imagine;
+#[cfg(feature = "torch")]
 pub mod inspect;
 mod list;
 mod replay;
@@ -49,6 +51,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Setup { benchmark, python, .. } => setup::run(benchmark, python.as_deref()),
         #[cfg(feature = "torch")]
         Command::Bench { what: bench::BenchCommand::Decode(arguments) } => bench::run(&arguments),
+        #[cfg(feature = "torch")]
+        Command::Imagine(arguments) => imagine::run(&arguments),
         #[cfg(feature = "torch")]
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::MakeCheckpoint { preset, seed, directory } => {

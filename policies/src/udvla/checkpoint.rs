@@ -14,7 +14,7 @@ use super::transformer::Transformer;
 use super::weights::{self, Placement, Weights};
 use crate::normalize::NormStats;
 use crate::tokens::{FastTokenizer, TextTokenizer, TokenError};
-use crate::vision::{VisionConfig, VisionTokenizer};
+use crate::vision::{VisionConfig, VisionDecoder, VisionTokenizer, WeightSource};
 
 /// The configuration beside weight files.
 pub const CONFIG: &str = "config.json";
@@ -138,18 +138,37 @@ impl Checkpoint {
         &self,
         device: Device,
     ) -> Result<(VisionTokenizer, VisionConfig), CheckpointError> {
-        let dir = self.vision_folder();
-        let file = dir.join(CONFIG);
+        let config = self.vision_config()?;
+        let tokenizer = self.vision_weights(device, |get| VisionTokenizer::load(&config, get))?;
+        Ok((tokenizer, config))
+    }
+
+    /// The other half of the vision tokenizer, from codes to pictures.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::vision`].
+    pub fn decoder(&self, device: Device) -> Result<VisionDecoder, CheckpointError> {
+        let config = self.vision_config()?;
+        self.vision_weights(device, |get| VisionDecoder::load(&config, get))
+    }
+
+    fn vision_config(&self) -> Result<VisionConfig, CheckpointError> {
+        let file = self.vision_folder().join(CONFIG);
         require("configuration of the vision tokenizer", &file)?;
-        let config = VisionConfig::open(&file).map_err(self.unusable("vision tokenizer"))?;
+        VisionConfig::open(&file).map_err(self.unusable("vision tokenizer"))
+    }
+
+    fn vision_weights<T>(
+        &self,
+        device: Device,
+        load: impl FnOnce(&mut WeightSource<'_, CheckpointError>) -> Result<T, CheckpointError>,
+    ) -> Result<T, CheckpointError> {
         let placement = Placement { device, kind: Kind::Float };
         if self.origin == Origin::Random {
-            let mut get = |name: &str, shape: &[i64]| random(name, shape, placement);
-            return Ok((VisionTokenizer::load(&config, &mut get)?, config));
+            return load(&mut |name, shape| random(name, shape, placement));
         }
-        let weights = Weights::open(&dir)?;
-        let mut get = |name: &str, shape: &[i64]| weights.tensor(name, shape, placement);
-        Ok((VisionTokenizer::load(&config, &mut get)?, config))
+        let weights = Weights::open(&self.vision_folder())?;
+        load(&mut |name, shape| weights.tensor(name, shape, placement))
     }
 
     /// The text tokenizer, whose special tokens must be where the model's configuration has them.

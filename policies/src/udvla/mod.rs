@@ -13,6 +13,7 @@ pub mod device;
 mod digest;
 mod error;
 mod files;
+pub mod imagination;
 pub mod inspection;
 pub mod jd3p;
 mod layers;

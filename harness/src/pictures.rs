@@ -1,0 +1,111 @@
+//! PNG files in and out, and pictures beside one another.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use udvla_policies::vision::resize_bicubic;
+use udvla_sims::observation::Image;
+
+/// White pixels between pictures.
+const GAP: usize = 4;
+
+/// Reads a PNG file of any kind but 16 bits wide or animated; transparency is ignored.
+///
+/// # Errors
+/// A file that cannot be read or is no such picture.
+pub fn read(file: &Path) -> Result<Image> {
+    let name = || format!("cannot read the picture `{}`", file.display());
+    let mut decoder = png::Decoder::new(BufReader::new(File::open(file).with_context(name)?));
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
+    let mut reader = decoder.read_info().with_context(name)?;
+    let size = reader.output_buffer_size().context("the picture is too large")?;
+    let mut bytes = vec![0; size];
+    let info = reader.next_frame(&mut bytes).with_context(name)?;
+    let bytes = &bytes[..info.buffer_size()];
+    let rgb = match info.color_type {
+        png::ColorType::Rgb => bytes.to_vec(),
+        png::ColorType::Rgba => bytes.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
+        png::ColorType::Grayscale => bytes.iter().flat_map(|&p| [p, p, p]).collect(),
+        png::ColorType::GrayscaleAlpha => {
+            bytes.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0]]).collect()
+        }
+        png::ColorType::Indexed => {
+            bail!("`{}` has a palette that was not resolved", file.display())
+        }
+    };
+    Ok(Image { height: info.height, width: info.width, rgb })
+}
+
+/// Writes a PNG file.
+///
+/// # Errors
+/// A disk that refuses.
+pub fn write(file: &Path, image: &Image) -> Result<()> {
+    let name = || format!("cannot write the picture `{}`", file.display());
+    let out = BufWriter::new(File::create(file).with_context(name)?);
+    let mut encoder = png::Encoder::new(out, image.width, image.height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().with_context(name)?.write_image_data(&image.rgb).with_context(name)
+}
+
+/// The picture in another size, bicubic as for the model; the aspect is not kept.
+pub fn resize(image: &Image, [height, width]: [u32; 2]) -> Image {
+    let size = |height: u32, width: u32| (height as usize, width as usize);
+    let to = size(height, width);
+    let rgb = resize_bicubic(&image.rgb, size(image.height, image.width), to);
+    Image { height, width, rgb }
+}
+
+/// Rows of pictures on white, each column as wide and each row as high as its largest picture.
+pub fn grid(rows: &[Vec<Image>]) -> Image {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let column = |index: usize| {
+        let widths = rows.iter().filter_map(|row| row.get(index)).map(|image| image.width);
+        widths.max().unwrap_or(0) as usize + GAP
+    };
+    let widths: Vec<usize> = (0..columns).map(column).collect();
+    let height_of =
+        |row: &Vec<Image>| row.iter().map(|image| image.height).max().unwrap_or(0) as usize + GAP;
+    let width = GAP + widths.iter().sum::<usize>();
+    let height = GAP + rows.iter().map(height_of).sum::<usize>();
+    let mut rgb = vec![255; 3 * width * height];
+    let mut top = GAP;
+    for row in rows {
+        let mut left = GAP;
+        for (image, column) in row.iter().zip(&widths) {
+            let lines = image.rgb.chunks_exact(3 * image.width as usize);
+            for (line, y) in lines.zip(top..) {
+                let start = 3 * (y * width + left);
+                rgb[start..start + line.len()].copy_from_slice(line);
+            }
+            left += column;
+        }
+        top += height_of(row);
+    }
+    Image { height: height as u32, width: width as u32, rgb }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_reads_back_and_a_grid_keeps_its_pictures() {
+        let image = |height, width, byte| Image {
+            height,
+            width,
+            rgb: vec![byte; (3 * height * width) as usize],
+        };
+        let whole = grid(&[vec![image(8, 16, 1), image(8, 8, 2)], vec![image(4, 4, 3)]]);
+        assert_eq!((whole.height, whole.width), (4 + 12 + 8, 4 + 20 + 12));
+        let count = |byte: u8| whole.rgb.iter().filter(|&&b| b == byte).count() / 3;
+        assert_eq!([1, 2, 3].map(count), [128, 64, 16]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.png");
+        write(&file, &whole).unwrap();
+        assert_eq!(read(&file).unwrap().rgb, whole.rgb);
+        assert!(read(&folder.path().join("none.png")).is_err());
+    }
+}
