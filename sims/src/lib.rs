@@ -8,4 +8,5 @@ pub mod episode;
 pub mod observation;
 pub mod process;
 pub mod protocol;
+pub mod sequences;
 pub mod wire;

@@ -47,6 +47,12 @@ impl Protocol {
             .expect("the protocol files of this crate are tested")
     }
 
+    /// CALVIN's chains of five sub-tasks in environment D, with CALVIN's own list.
+    pub fn calvin() -> Self {
+        serde_json::from_str(include_str!("../protocols/calvin-abcd-d.json"))
+            .expect("the protocol files of this crate are tested")
+    }
+
     /// `sha256:` and the SHA-256 of the protocol's canonical JSON (sorted keys, no spaces).
     pub fn fingerprint(&self) -> String {
         let value = serde_json::to_value(self).expect("a protocol holds only JSON values");
@@ -93,6 +99,18 @@ mod tests {
         assert!(protocol.suites.iter().all(|suite| suite.tasks.len() == 10));
         let steps: Vec<u32> = protocol.suites.iter().map(|suite| suite.max_steps).collect();
         assert_eq!(steps, [220, 280, 300, 520]);
+    }
+
+    #[test]
+    fn calvin_has_chains_of_five_and_34_sub_tasks() {
+        let protocol = Protocol::calvin();
+        let [suite] = protocol.suites.as_slice() else { panic!("one suite") };
+        assert_eq!((suite.name.as_str(), suite.trials, suite.stages), ("abcd-d", 1000, 5));
+        assert_eq!(suite.max_steps, 360);
+        assert_eq!(suite.details["subtasks"].as_array().map(Vec::len), Some(34));
+        let text = serde_json::to_string(&protocol).unwrap();
+        let back: Protocol = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.fingerprint(), protocol.fingerprint());
     }
 
     #[test]
