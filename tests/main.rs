@@ -1,5 +1,6 @@
 //! The program from outside: command lines in, run directories and exit codes out.
 
+mod calvin;
 mod interruptions;
 mod libero;
 mod refusals;

@@ -106,7 +106,7 @@ pub fn udvla(words: &[&str]) -> Ended {
 fn program(words: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_udvla-eval"));
     command.args(words).stdin(Stdio::null());
-    for name in ["UDVLA_CHECKPOINT", "UDVLA_LIBERO_ASSETS"] {
+    for name in ["UDVLA_CHECKPOINT", "UDVLA_LIBERO_ASSETS", "CALVIN_ROOT"] {
         command.env_remove(name);
     }
     command

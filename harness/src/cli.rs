@@ -36,6 +36,8 @@ pub struct Cli {
 pub enum Command {
     /// Run LIBERO suites and report success rates
     Libero(Box<LiberoArguments>),
+    /// Run CALVIN's chains of five sub-tasks and report the average length
+    Calvin(Box<CalvinArguments>),
     /// Continue an interrupted run where it stopped
     Resume(ResumeArguments),
     /// Write tables and plots from a run directory again
@@ -104,6 +106,8 @@ pub enum Command {
 pub enum Benchmark {
     /// LIBERO: four suites of ten tasks
     Libero,
+    /// CALVIN ABCD→D: chains of five sub-tasks
+    Calvin,
 }
 
 /// Sizes of synthetic checkpoints.
@@ -174,6 +178,57 @@ pub struct LiberoSimulator {
     /// OpenGL back end: auto, egl or osmesa
     #[arg(long, default_value = "auto", value_parser = ["auto", "egl", "osmesa"])]
     pub renderer: String,
+    /// How the worker is started
+    #[command(flatten)]
+    pub worker: WorkerArguments,
+}
+
+/// What comes before a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CalvinReset {
+    /// What the physics engine remembers is cleared: order and workers cannot change a result
+    Isolated,
+    /// It is left, as in CALVIN's own loop: results depend on the order, in one process
+    Reference,
+}
+
+/// Arguments of `calvin`.
+#[derive(Debug, Clone, Args)]
+pub struct CalvinArguments {
+    /// Chains to run, from the first of the list on [500, or all of a shorter list]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub rollouts: Option<u16>,
+    /// List of chains: canonical, udvla-2026-01, or a JSON file; part of the protocol
+    #[arg(long, default_value = "canonical", value_name = "LIST")]
+    pub sequences: String,
+    /// What comes before a chain; part of the protocol
+    #[arg(long, value_enum, default_value_t = CalvinReset::Isolated)]
+    pub reset_mode: CalvinReset,
+    /// The simulator's side
+    #[command(flatten)]
+    pub simulator: CalvinSimulator,
+    /// What all benchmarks share
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// How CALVIN's simulator is found.
+#[derive(Debug, Clone, Args)]
+pub struct CalvinSimulator {
+    /// CALVIN checkout, or a folder with `calvin_env_data` and the two task files
+    #[arg(long, env = "CALVIN_ROOT", value_name = "DIR")]
+    pub calvin_root: Option<PathBuf>,
+    /// What draws the pictures: auto, egl, egl-software or tiny
+    #[arg(long, default_value = "auto", value_parser = ["auto", "egl", "egl-software", "tiny"])]
+    pub renderer: String,
+    /// How the worker is started
+    #[command(flatten)]
+    pub worker: WorkerArguments,
+}
+
+/// How a simulator's worker is started.
+#[derive(Debug, Clone, Args)]
+pub struct WorkerArguments {
     /// Python of the simulator's environment [what `udvla-eval setup` made]
     #[arg(long, value_name = "PATH")]
     pub python: Option<PathBuf>,
@@ -262,7 +317,7 @@ pub struct ResumeArguments {
 }
 
 /// Arguments of `doctor`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DoctorArguments {
     /// The benchmark
     #[arg(default_value = "libero", value_enum)]
@@ -270,9 +325,18 @@ pub struct DoctorArguments {
     /// Save the first observation of each suite as PNG files in this folder
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
-    /// The simulator's side
+    /// LIBERO's meshes and textures, or `stand-ins`
+    #[arg(long, env = "UDVLA_LIBERO_ASSETS", value_name = "DIR")]
+    pub assets: Option<String>,
+    /// CALVIN checkout
+    #[arg(long, env = "CALVIN_ROOT", value_name = "DIR")]
+    pub calvin_root: Option<PathBuf>,
+    /// Renderer, as for the benchmark's own command
+    #[arg(long, default_value = "auto")]
+    pub renderer: String,
+    /// How the worker is started
     #[command(flatten)]
-    pub simulator: LiberoSimulator,
+    pub worker: WorkerArguments,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -11,6 +11,9 @@ use crate::exit::Refused;
 /// The lock file of LIBERO's environment: every package with its version and hash.
 pub const LIBERO_LOCK: &str = include_str!("../../sims/python/libero.lock");
 
+/// The lock file of CALVIN's environment.
+pub const CALVIN_LOCK: &str = include_str!("../../sims/python/calvin.lock");
+
 /// The folder for environments: `UDVLA_HOME`, else the user's data folder.
 ///
 /// # Errors

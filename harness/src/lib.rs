@@ -14,6 +14,7 @@
 //! run directory.
 
 pub mod batcher;
+pub mod calvin;
 pub mod cli;
 pub mod cli_results;
 pub mod commands;

@@ -10,7 +10,7 @@ use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::WorkerCommand;
 use udvla_sims::protocol::{Protocol, Suite as ProtocolSuite};
 
-use crate::cli::{LiberoArguments, LiberoSimulator, RunArguments, Suite};
+use crate::cli::{LiberoArguments, LiberoSimulator, RunArguments, Suite, WorkerArguments};
 use crate::environment::{self, LIBERO_LOCK};
 use crate::exit::Refused;
 
@@ -127,11 +127,24 @@ pub fn libero(arguments: LiberoArguments) -> Result<Plan> {
 pub fn libero_simulator(arguments: &LiberoSimulator) -> Result<Simulator> {
     let mut options = BTreeMap::from([("renderer".into(), arguments.renderer.clone())]);
     options.extend(arguments.assets.as_ref().map(|assets| ("assets".into(), assets.clone())));
+    worker_command("libero", LIBERO_LOCK, &arguments.worker, options)
+}
+
+/// How the workers of a benchmark are started: embedded Python, or the program that was given.
+///
+/// # Errors
+/// [`Refused`] when the worker, its Python or the adapters are missing.
+pub(crate) fn worker_command(
+    benchmark: &str,
+    lock: &str,
+    arguments: &WorkerArguments,
+    mut options: BTreeMap<String, String>,
+) -> Result<Simulator> {
     options.extend(arguments.sim_option.iter().cloned());
     let (program, words, adapters) = match &arguments.simulator {
         Some(program) => (program.clone(), vec![], None),
         None => {
-            let python = environment::python("libero", LIBERO_LOCK, arguments.python.as_deref())?;
+            let python = environment::python(benchmark, lock, arguments.python.as_deref())?;
             let adapters = environment::adapters()?;
             let digest = environment::adapters_digest(&adapters)?;
             let words = [&python, &adapters].map(|path| path.to_string_lossy().into_owned());
@@ -167,14 +180,14 @@ fn tasks(suites: &[&ProtocolSuite], asked: &[u16], trials: Option<u16>) -> Vec<P
 
 /// Twice the batch, so that one half steps while the other is with the policy; never more than
 /// the cores or the episodes.
-fn workers(run: &RunArguments, episodes: usize) -> usize {
+pub(crate) fn workers(run: &RunArguments, episodes: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let wanted = run.workers.map_or((2 * usize::from(run.max_batch)).min(cores), usize::from);
     wanted.clamp(1, episodes.max(1))
 }
 
 /// `runs/<label>-<UTC date>-<four hexadecimal digits>`.
-fn new_directory(label: &str) -> PathBuf {
+pub(crate) fn new_directory(label: &str) -> PathBuf {
     let now = jiff::Timestamp::now();
     let stamp = now.strftime("%Y%m%d-%H%M%S");
     let id = (now.subsec_nanosecond().unsigned_abs() / 1000 + std::process::id()) & 0xffff;

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use udvla_policies::{Expert, Idle, Policy, PolicySpec, Random};
 use udvla_sims::observation::{Camera, SimSpec};
+use udvla_sims::protocol::Protocol;
 
 use crate::cli::PolicyName;
 use crate::exit::Refused;
@@ -13,14 +14,26 @@ use crate::plan::Plan;
 /// # Errors
 /// [`Refused`] when its checkpoint or device is missing or unfit.
 pub fn open(plan: &Plan) -> Result<Box<dyn Policy>> {
-    let idle = plan.protocol.environment.get("settle_action").cloned().unwrap_or_default();
-    let idle: Vec<f32> = serde_json::from_value(idle).context("the protocol's idle action")?;
+    let idle = idle_action(&plan.protocol)?;
+    let signs = plan.protocol.environment.get("action_signs").cloned();
+    let signs = signs.map(serde_json::from_value).transpose();
+    let signs = signs.context("the protocol's signs")?.unwrap_or_default();
     Ok(match plan.run.policy {
         PolicyName::Expert => Box::new(Expert::new(idle.len())),
-        PolicyName::Random => Box::new(Random::new(idle.len())),
+        PolicyName::Random => Box::new(Random::new(idle.len(), signs)),
         PolicyName::Idle => Box::new(Idle::new(idle)),
         PolicyName::Udvla => open_udvla(plan)?,
     })
+}
+
+/// The action of a protocol that does nothing.
+///
+/// # Errors
+/// When it is no list of numbers.
+pub fn idle_action(protocol: &Protocol) -> Result<Vec<f32>> {
+    let names = ["idle_action", "settle_action"];
+    let found = names.iter().find_map(|name| protocol.environment.get(*name));
+    serde_json::from_value(found.cloned().unwrap_or_default()).context("the protocol's idle action")
 }
 
 #[cfg(feature = "torch")]

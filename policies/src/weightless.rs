@@ -57,12 +57,14 @@ impl Policy for Idle {
 #[derive(Debug)]
 pub struct Random {
     spec: PolicySpec,
+    signs: Vec<usize>,
 }
 
 impl Random {
-    /// `action_width` numbers per control step.
-    pub fn new(action_width: usize) -> Self {
-        Self { spec: spec("random", action_width) }
+    /// `action_width` numbers per control step; those at `signs` are -1 or 1, for simulators
+    /// that take nothing else there.
+    pub fn new(action_width: usize, signs: Vec<usize>) -> Self {
+        Self { spec: spec("random", action_width), signs }
     }
 }
 
@@ -74,7 +76,11 @@ impl Policy for Random {
     fn infer(&mut self, batch: &[PolicyInput]) -> Result<Vec<Answer>, PolicyError> {
         let width = self.spec.action_width;
         let answer = |row: &PolicyInput| {
-            let values = (0..usize::from(CHUNK) * width).map(|index| draw(row, index)).collect();
+            let number = |index: usize| match draw(row, index) {
+                drawn if self.signs.contains(&(index % width)) => 1.0_f32.copysign(drawn),
+                drawn => drawn,
+            };
+            let values = (0..usize::from(CHUNK) * width).map(number).collect();
             Answer::Chunk(ActionChunk { width, values })
         };
         Ok(batch.iter().map(answer).collect())
@@ -137,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_random_row_does_not_depend_on_its_neighbours() {
-        let mut policy = Random::new(7);
+        let mut policy = Random::new(7, vec![]);
         let together = policy.infer(&[row(0, 0), row(1, 0), row(0, 1)]).unwrap();
         assert_eq!(policy.infer(&[row(1, 0)]).unwrap()[0], together[1]);
         assert_ne!(together[0], together[1]);
@@ -146,13 +152,23 @@ mod tests {
 
     #[test]
     fn random_actions_fill_the_range_and_stay_in_it() {
-        let Answer::Chunk(chunk) = &Random::new(7).infer(&[row(0, 0)]).unwrap()[0] else {
+        let Answer::Chunk(chunk) = &Random::new(7, vec![]).infer(&[row(0, 0)]).unwrap()[0] else {
             panic!("random answers with chunks");
         };
         assert_eq!((chunk.steps(), chunk.width), (10, 7));
         assert!(chunk.values.iter().all(|value| (-1.0..1.0).contains(value)));
         assert!(chunk.values.iter().any(|value| *value < -0.5));
         assert!(chunk.values.iter().any(|value| *value > 0.5));
+    }
+
+    #[test]
+    fn random_signs_are_both_signs_and_nothing_else() {
+        let Answer::Chunk(chunk) = &Random::new(7, vec![6]).infer(&[row(0, 0)]).unwrap()[0] else {
+            panic!("random answers with chunks");
+        };
+        let signs: Vec<f32> = chunk.values.chunks_exact(7).map(|action| action[6]).collect();
+        assert!(signs.contains(&1.0) && signs.contains(&-1.0), "{signs:?}");
+        assert!(signs.iter().all(|sign| sign.abs() == 1.0), "{signs:?}");
     }
 
     #[test]

@@ -278,7 +278,13 @@ fn mean_of(numbers: impl Iterator<Item = u32>) -> Option<f64> {
 
 fn protocol_name(manifest: &Manifest) -> String {
     let protocol = &manifest.protocol;
-    format!("{} v{} ({})", protocol.name, protocol.version, short(&manifest.protocol_fingerprint))
+    let fingerprint = short(&manifest.protocol_fingerprint);
+    let lists = protocol.suites.iter().filter_map(|suite| suite.details.get("sequences"));
+    let lists = lists.filter_map(|list| Some((list["name"].as_str()?, list["sha256"].as_str()?)));
+    let lists: String = lists
+        .map(|(name, sha256)| format!(" · sequences {name} ({})", &sha256[..sha256.len().min(8)]))
+        .collect();
+    format!("{} v{} ({fingerprint}){lists}", protocol.name, protocol.version)
 }
 
 fn setting(manifest: &Manifest) -> Vec<(String, String)> {

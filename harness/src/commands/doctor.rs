@@ -12,9 +12,11 @@ use udvla_sims::process::{SimError, Worker, WorkerCommand};
 use udvla_sims::protocol::Protocol;
 use udvla_sims::wire::{self, OpenConfig, Reply, Request};
 
-use crate::cli::DoctorArguments;
+use crate::calvin;
+use crate::cli::{Benchmark, CalvinSimulator, DoctorArguments, LiberoSimulator};
 use crate::exit::{Exit, Refused};
 use crate::plan::{self, Simulator};
+use crate::subject;
 
 const START: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(300);
@@ -24,8 +26,7 @@ const STEP: Duration = Duration::from_secs(300);
 /// # Errors
 /// [`Refused`] when nothing of the benchmark can be run.
 pub fn run(arguments: &DoctorArguments) -> Result<Exit> {
-    let protocol = Protocol::libero();
-    let simulator = plan::libero_simulator(&arguments.simulator)?;
+    let (protocol, simulator) = chosen(arguments)?;
     let scratch = std::env::temp_dir().join(format!("udvla-doctor-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
     let outcome = examine(&protocol, &simulator, &scratch, arguments.frames.as_deref());
@@ -33,6 +34,21 @@ pub fn run(arguments: &DoctorArguments) -> Result<Exit> {
         let _ = std::fs::remove_dir_all(&scratch);
     }
     outcome
+}
+
+/// The benchmark's protocol, and its simulator as the benchmark's own command would start it.
+fn chosen(arguments: &DoctorArguments) -> Result<(Protocol, Simulator)> {
+    let DoctorArguments { assets, calvin_root, renderer, worker, .. } = arguments.clone();
+    Ok(match arguments.benchmark {
+        Benchmark::Libero => {
+            let simulator = LiberoSimulator { assets, renderer, worker };
+            (Protocol::libero(), plan::libero_simulator(&simulator)?)
+        }
+        Benchmark::Calvin => {
+            let simulator = CalvinSimulator { calvin_root, renderer, worker };
+            (Protocol::calvin(), calvin::simulator(&simulator)?)
+        }
+    })
 }
 
 fn examine(
@@ -61,9 +77,10 @@ fn examine(
     for (name, value) in &setting {
         println!("           {name}: {value}");
     }
+    let idle = subject::idle_action(protocol)?;
     let mut failed = 0;
     for suite in &protocol.suites {
-        match play(&mut worker, &spec, &suite.name, frames) {
+        match play(&mut worker, &spec, (&suite.name, &idle), frames) {
             Ok(text) => println!("✓ {:<8} {text}", suite.name),
             Err(error) => {
                 failed += 1;
@@ -89,8 +106,13 @@ fn examine(
         .into())
 }
 
-/// Three control steps of a suite's first episode.
-fn play(worker: &mut Worker, spec: &SimSpec, suite: &str, frames: Option<&Path>) -> Result<String> {
+/// Three idle control steps of a suite's first episode.
+fn play(
+    worker: &mut Worker,
+    spec: &SimSpec,
+    (suite, idle): (&str, &[f32]),
+    frames: Option<&Path>,
+) -> Result<String> {
     let begun = Instant::now();
     let key = EpisodeKey { suite: suite.into(), task: 0, trial: 0 };
     let reset = Request::Reset { key: key.clone(), video: None };
@@ -104,7 +126,7 @@ fn play(worker: &mut Worker, spec: &SimSpec, suite: &str, frames: Option<&Path>)
     }
     let begun = Instant::now();
     let width = u16::try_from(spec.action.len()).context("the width of an action")?;
-    let idle = wire::to_bytes(&vec![0.0; spec.action.len() * 3]);
+    let idle = wire::to_bytes(&idle.repeat(3));
     worker.ask(&Request::Play { width }, &idle, STEP)?;
     let sizes: Vec<String> = images.iter().map(|(h, w)| format!("{h}x{w}")).collect();
     Ok(format!(

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use udvla_sims::protocol::Protocol;
+use udvla_sims::sequences::Sequences;
 
 use crate::cli::Benchmark;
 use crate::exit::Exit;
@@ -13,34 +14,59 @@ use crate::exit::Exit;
 pub fn run(benchmark: Option<Benchmark>) -> Result<Exit> {
     match benchmark {
         None => {
-            let protocol = Protocol::libero();
-            let episodes: usize = protocol
-                .suites
-                .iter()
-                .map(|suite| suite.tasks.len() * usize::from(suite.trials))
-                .sum();
-            println!(
-                "libero   {} suites, {episodes} episodes, protocol {} version {} ({})",
-                protocol.suites.len(),
-                protocol.name,
-                protocol.version,
-                protocol.fingerprint()
-            );
-        }
-        Some(Benchmark::Libero) => {
-            for suite in Protocol::libero().suites {
-                println!(
-                    "{} ({} tasks x {} trials, at most {} steps)",
-                    suite.name,
-                    suite.tasks.len(),
-                    suite.trials,
-                    suite.max_steps
-                );
-                for (index, task) in suite.tasks.iter().enumerate() {
-                    println!("  {index}  {task}");
-                }
+            for protocol in [Protocol::libero(), Protocol::calvin()] {
+                overview(&protocol);
             }
         }
+        Some(Benchmark::Libero) => libero(),
+        Some(Benchmark::Calvin) => calvin(),
     }
     Ok(Exit::Complete)
+}
+
+fn overview(protocol: &Protocol) {
+    let episodes: usize =
+        protocol.suites.iter().map(|suite| suite.tasks.len() * usize::from(suite.trials)).sum();
+    let suites = match protocol.suites.len() {
+        1 => "1 suite".to_owned(),
+        n => format!("{n} suites"),
+    };
+    println!(
+        "{:<8} {suites}, {episodes} episodes, protocol {} version {} ({})",
+        protocol.benchmark,
+        protocol.name,
+        protocol.version,
+        protocol.fingerprint()
+    );
+}
+
+fn libero() {
+    for suite in Protocol::libero().suites {
+        println!(
+            "{} ({} tasks x {} trials, at most {} steps)",
+            suite.name,
+            suite.tasks.len(),
+            suite.trials,
+            suite.max_steps
+        );
+        for (index, task) in suite.tasks.iter().enumerate() {
+            println!("  {index}  {task}");
+        }
+    }
+}
+
+fn calvin() {
+    for suite in Protocol::calvin().suites {
+        println!(
+            "{} (chains of {} sub-tasks, at most {} steps each)",
+            suite.name, suite.stages, suite.max_steps
+        );
+        for subtask in suite.details["subtasks"].as_array().into_iter().flatten() {
+            let text = |key: &str| subtask[key].as_str().unwrap_or_default();
+            println!("  {:<24}{}", text("name"), text("instruction"));
+        }
+    }
+    for list in [Sequences::canonical(), Sequences::udvla_2026_01()] {
+        println!("sequences {} ({} chains, sha256:{})", list.name, list.count(), list.sha256());
+    }
 }

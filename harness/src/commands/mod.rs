@@ -24,6 +24,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use udvla_results::read::{Run, RunDirectory};
 
+use crate::calvin;
 use crate::cli::{Cli, Command, Preset};
 use crate::exit::{Exit, Refused};
 use crate::plan;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
     let show = Show::choose(cli.quiet, cli.no_progress);
     match cli.command {
         Command::Libero(arguments) => run::run(plan::libero(*arguments)?, show, command_line()),
+        Command::Calvin(arguments) => run::run(calvin::plan(*arguments)?, show, command_line()),
         Command::Resume(arguments) => resume::run(&arguments, show),
         Command::Report { directory } => report::run(&directory),
         Command::Tables(arguments) => tables::run(&arguments),

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use udvla_results::manifest::Manifest;
 
+use crate::calvin;
 use crate::cli::{Cli, Command, ResumeArguments};
 use crate::exit::{Exit, Refused};
 use crate::plan;
@@ -35,6 +36,11 @@ pub fn run(arguments: &ResumeArguments, show: Show) -> Result<Exit> {
             command.run.out = Some(directory);
             command.run.workers = arguments.workers.or(command.run.workers);
             super::run::run(plan::libero(*command)?, show, manifest.command)
+        }
+        Command::Calvin(mut command) => {
+            command.run.out = Some(directory);
+            command.run.workers = arguments.workers.or(command.run.workers);
+            super::run::run(calvin::plan(*command)?, show, manifest.command)
         }
         _ => Err(Refused::new(format!("`{}` names no run", path.display())).into()),
     }

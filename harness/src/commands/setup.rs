@@ -8,35 +8,45 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::cli::Benchmark;
-use crate::environment::{self, LIBERO_LOCK};
+use crate::environment::{self, CALVIN_LOCK, LIBERO_LOCK};
 use crate::exit::{Exit, Refused};
 
-/// Pythons that LIBERO's packages are locked for, the preferred one first.
-const VERSIONS: [&str; 3] = ["3.11", "3.10", "3.12"];
+/// An environment that can be made.
+struct Recipe {
+    name: &'static str,
+    lock: &'static str,
+    /// Pythons that the packages are locked for, the preferred one first.
+    versions: &'static [&'static str],
+    /// About how much is downloaded.
+    megabytes: u16,
+    /// What the user has to bring, where it is not a package.
+    next: Option<&'static str>,
+}
 
 /// Makes the environment, unless the same one is there already.
 ///
 /// # Errors
 /// [`Refused`] when no fitting Python is found or packages cannot be installed.
 pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
-    let (name, lock) = lock_of(benchmark);
-    let folder = environment::folder(name, lock)?;
+    let recipe = recipe(benchmark);
+    let (name, versions) = (recipe.name, recipe.versions);
+    let folder = environment::folder(name, recipe.lock)?;
     if folder.join("bin/python").exists() {
         eprintln!("{name}: ready in {}", folder.display());
         return Ok(Exit::Complete);
     }
     let python = match python {
-        Some(path) => fitting(path.as_os_str()).ok_or_else(|| {
-            Refused::new(format!("`{}` is no Python {}", path.display(), VERSIONS.join(", ")))
+        Some(path) => fitting(path.as_os_str(), versions).ok_or_else(|| {
+            Refused::new(format!("`{}` is no Python {}", path.display(), versions.join(", ")))
                 .hint("leave `--python` out to take the first one on PATH")
         })?,
-        None => find()?,
+        None => find(versions)?,
     };
     eprintln!("{name}: making {} with {}", folder.display(), python.display());
     // Built beside its final name: what stands there is always whole.
     let part = folder.with_extension(format!("part-{}", std::process::id()));
     let _ = fs::remove_dir_all(&part);
-    let made = install(&python, &part, lock);
+    let made = install(&python, &part, &recipe);
     if made.is_err() {
         let _ = fs::remove_dir_all(&part);
     }
@@ -47,6 +57,9 @@ pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
         renamed => renamed.with_context(|| format!("cannot make `{}`", folder.display()))?,
     }
     eprintln!("{name}: ready in {}", folder.display());
+    if let Some(next) = recipe.next {
+        eprintln!("\nhint: {next}");
+    }
     Ok(Exit::Complete)
 }
 
@@ -55,30 +68,47 @@ pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
 /// # Errors
 /// [`Refused`] when the environment has not been made.
 pub fn print(benchmark: Benchmark) -> Result<Exit> {
-    let (name, lock) = lock_of(benchmark);
+    let Recipe { name, lock, .. } = recipe(benchmark);
     println!("{}", environment::python(name, lock, None)?.display());
     Ok(Exit::Complete)
 }
 
-fn lock_of(benchmark: Benchmark) -> (&'static str, &'static str) {
+fn recipe(benchmark: Benchmark) -> Recipe {
     match benchmark {
-        Benchmark::Libero => ("libero", LIBERO_LOCK),
+        Benchmark::Libero => Recipe {
+            name: "libero",
+            lock: LIBERO_LOCK,
+            versions: &["3.11", "3.10", "3.12"],
+            megabytes: 450,
+            next: None,
+        },
+        // pybullet has no wheels for later Pythons.
+        Benchmark::Calvin => Recipe {
+            name: "calvin",
+            lock: CALVIN_LOCK,
+            versions: &["3.11", "3.10"],
+            megabytes: 170,
+            next: Some(
+                "the scene's files come from CALVIN itself: git clone --recurse-submodules https://github.com/mees/calvin, then pass `--calvin-root calvin`",
+            ),
+        },
     }
 }
 
-fn install(python: &Path, folder: &Path, lock: &str) -> Result<()> {
+fn install(python: &Path, folder: &Path, recipe: &Recipe) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let venv = [OsStr::new("-m"), OsStr::new("venv"), folder.as_os_str()];
     call(python, &venv, "on Debian and Ubuntu: apt-get install python3-venv")?;
     let file = folder.join("requirements.lock");
-    fs::write(&file, lock)?;
+    fs::write(&file, recipe.lock)?;
     let words = ["-m", "pip", "install", "--no-deps", "--require-hashes", "--no-input"];
     let mut arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
     let progress = ["--disable-pip-version-check", "--quiet", "-r"];
     arguments.extend(progress.iter().map(OsStr::new));
     arguments.push(file.as_os_str());
-    let hint = "a package index must be reachable; about 450 MB are downloaded";
-    call(&folder.join("bin/python"), &arguments, hint)
+    let size = recipe.megabytes;
+    let hint = format!("a package index must be reachable; about {size} MB are downloaded");
+    call(&folder.join("bin/python"), &arguments, &hint)
 }
 
 fn call(program: &Path, arguments: &[&OsStr], hint: &str) -> Result<()> {
@@ -98,11 +128,11 @@ fn call(program: &Path, arguments: &[&OsStr], hint: &str) -> Result<()> {
 }
 
 /// The first fitting Python on PATH.
-fn find() -> Result<PathBuf> {
-    let names = VERSIONS.iter().map(|version| format!("python{version}"));
-    names.chain(["python3".to_owned()]).find_map(|name| fitting(OsStr::new(&name))).ok_or_else(
+fn find(versions: &[&str]) -> Result<PathBuf> {
+    let names = versions.iter().map(|version| format!("python{version}"));
+    names.chain(["python3".to_owned()]).find_map(|name| fitting(OsStr::new(&name), versions)).ok_or_else(
         || {
-            Refused::new(format!("no Python {} on PATH", VERSIONS.join(", ")))
+            Refused::new(format!("no Python {} on PATH", versions.join(", ")))
                 .hint("install one (Debian: apt-get install python3 python3-venv; or uv python install 3.11) or pass `--python PATH`")
                 .into()
         },
@@ -111,7 +141,7 @@ fn find() -> Result<PathBuf> {
 
 /// The interpreter's own path, if it runs and has a locked version. Launchers that stand for
 /// an interpreter (version managers' shims) are seen through.
-fn fitting(program: &OsStr) -> Option<PathBuf> {
+fn fitting(program: &OsStr, versions: &[&str]) -> Option<PathBuf> {
     let ask = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
     let output = Command::new(program)
         .args(["-I", "-c", ask])
@@ -122,5 +152,5 @@ fn fitting(program: &OsStr) -> Option<PathBuf> {
         .filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout);
     let (version, executable) = text.trim().split_once('\n')?;
-    VERSIONS.contains(&version).then(|| PathBuf::from(executable))
+    versions.contains(&version).then(|| PathBuf::from(executable))
 }

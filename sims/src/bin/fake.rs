@@ -1,6 +1,7 @@
 //! A simulator that speaks the worker's wire without Python: it carries the harness's tests.
 //!
-//! Every episode has a length that its name gives; about one in four never succeeds. Options
+//! Every stage of an episode has a length that the episode's name gives; about one in four never
+//! succeeds. Options
 //! (`--sim-option NAME=VALUE` of the harness) make it misbehave: `crash`, `hang`, `raise` take
 //! episode names (comma separated) that fail the first time they are played, `poison` names
 //! that always raise; `start` takes `setup` or `mute`; `step_ms` slows every control step.
@@ -56,13 +57,16 @@ struct Fake {
     config: OpenConfig,
     key: Option<EpisodeKey>,
     executed: Vec<f32>,
+    stage: u16,
+    /// Control steps and way of the current stage.
+    steps: u32,
     progress: f32,
 }
 
 impl Fake {
     fn open(config: OpenConfig) -> Self {
         println!("fake simulator: open");
-        Self { config, key: None, executed: vec![], progress: 0.0 }
+        Self { config, key: None, executed: vec![], stage: 0, steps: 0, progress: 0.0 }
     }
 
     fn option(&self, name: &str) -> Option<&str> {
@@ -76,10 +80,14 @@ impl Fake {
             _ => {}
         }
         let camera = |name: &str| Camera { name: name.into(), height: SIDE, width: SIDE };
+        let cameras = match self.config.protocol.benchmark.as_str() {
+            "calvin" => ["static", "gripper"],
+            _ => ["agentview", "eye_in_hand"],
+        };
         Reply::Ready {
             wire: WIRE_VERSION,
             spec: SimSpec {
-                cameras: vec![camera("agentview"), camera("eye_in_hand")],
+                cameras: cameras.map(camera).to_vec(),
                 state: vec!["steps".into()],
                 action: ["x", "y", "z", "rx", "ry", "rz", "gripper"].map(String::from).to_vec(),
                 control_hz: 20.0,
@@ -90,7 +98,7 @@ impl Fake {
 
     fn reset(&mut self, key: EpisodeKey) -> (Reply, Vec<u8>) {
         self.executed.clear();
-        self.progress = 0.0;
+        self.begin(0);
         let named = |name: &str| {
             self.option(name).is_some_and(|list| list.split(',').any(|one| one == key.to_string()))
         };
@@ -120,36 +128,44 @@ impl Fake {
         self.key.as_ref().expect("reset comes before play")
     }
 
-    /// A number in 0..1 that belongs to the episode.
+    /// A number in 0..1 that belongs to the episode's stage.
     fn difficulty(&self) -> f32 {
         let digest = Sha256::digest(self.key().to_string().as_bytes());
-        f32::from(digest[0]) / 256.0
+        f32::from(digest[usize::from(self.stage)]) / 256.0
+    }
+
+    fn begin(&mut self, stage: u16) {
+        (self.stage, self.steps, self.progress) = (stage, 0, 0.0);
     }
 
     fn play(&mut self, body: &[u8]) -> (Reply, Vec<u8>) {
         let pause = self.option("step_ms").map_or(0, |text| text.parse().expect("milliseconds"));
         let suite = self.config.protocol.suite(&self.key().suite).expect("a suite of the protocol");
-        let limit = suite.max_steps as usize;
+        let (limit, stages) = (suite.max_steps, suite.stages);
         let values = from_bytes(body).expect("whole numbers");
         for action in values.chunks_exact(WIDTH) {
             std::thread::sleep(Duration::from_millis(pause));
             self.executed.extend_from_slice(action);
             self.progress += action[0].abs();
-            let steps = self.executed.len() / WIDTH;
+            self.steps += 1;
             let solved = self.difficulty() < 0.75 && self.progress > 20.0 * self.difficulty() + 5.0;
-            if solved || steps == limit {
-                return self.finish(solved);
+            if solved {
+                self.begin(self.stage + 1);
+                return if self.stage == stages { self.finish(false) } else { self.observe() };
+            }
+            if self.steps == limit {
+                return self.finish(true);
             }
         }
         self.observe()
     }
 
-    fn finish(&self, solved: bool) -> (Reply, Vec<u8>) {
+    fn finish(&self, truncated: bool) -> (Reply, Vec<u8>) {
         let bytes = to_bytes(&self.executed);
         let reply = Reply::Finished {
-            stages_completed: u16::from(solved),
+            stages_completed: self.stage,
             steps: (self.executed.len() / WIDTH) as u32,
-            truncated: !solved,
+            truncated,
             final_state_sha256: hex(&Sha256::digest(&bytes)),
             video: false,
         };
@@ -163,7 +179,7 @@ impl Fake {
         let mut body = vec![shade; count * (SIDE * SIDE * 3) as usize];
         body.extend((steps as f32).to_le_bytes());
         let reply = Reply::Observed {
-            stage: 0,
+            stage: self.stage,
             steps,
             instruction: format!("play the fake task {}", self.key().task),
             images: vec![(SIDE, SIDE); count],

@@ -1,0 +1,166 @@
+//! CALVIN: chains on the fake simulator, and on the real one where its files are.
+
+use std::path::PathBuf;
+
+use udvla_eval::environment::{CALVIN_LOCK, python};
+use udvla_results::record::Status;
+
+use crate::support::{Run, assert_same_outcomes, udvla};
+
+fn fake(words: &[&str]) -> Run {
+    let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
+    Run::new(&[&["calvin", "--simulator", fake, "--no-progress"], words].concat())
+}
+
+/// A run on the real simulator, or `None` after printing why the test is skipped.
+fn real(words: &[&str]) -> Option<Run> {
+    let Some(data) = std::env::var_os("UDVLA_TEST_DATA").map(PathBuf::from) else {
+        println!("skipped: UDVLA_TEST_DATA is not set: no CALVIN scene");
+        return None;
+    };
+    let given = std::env::var_os("UDVLA_TEST_CALVIN_PYTHON").map(PathBuf::from);
+    let python = match python("calvin", CALVIN_LOCK, given.as_deref()) {
+        Ok(path) => path.display().to_string(),
+        Err(error) => {
+            println!("skipped: {error} (udvla-eval setup calvin)");
+            return None;
+        }
+    };
+    let root = data.join("calvin").display().to_string();
+    let base = ["calvin", "--calvin-root", &root, "--python", &python, "--no-progress"];
+    Some(Run::new(&[&base[..], words].concat()))
+}
+
+#[test]
+fn chains_have_five_stages_and_a_table_of_their_lengths() {
+    let run = fake(&["--policy", "expert", "--rollouts", "40"]);
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let records = run.records();
+    assert_eq!(records.len(), 40);
+    assert!(records.keys().all(|key| key.suite == "abcd-d" && key.task == 0));
+    let stages: Vec<u16> = records.values().map(|record| record.stages_completed).collect();
+    assert!(stages.contains(&0) && stages.iter().any(|&done| done > 1), "{stages:?}");
+    for record in records.values() {
+        assert_eq!((record.stages, record.status), (5, Status::Ok));
+        assert_eq!(record.truncated, record.stages_completed < 5);
+        assert!(!record.truncated || record.steps >= 360, "{record:?}");
+    }
+    let mean = f64::from(stages.iter().sum::<u16>()) / 40.0;
+    assert!(ended.stdout.contains(&format!("{mean:.2}")), "{mean} in {}", ended.stdout);
+    for text in ["average length", "sequences canonical", "4.64", "policy expert"] {
+        assert!(ended.stdout.contains(text), "no `{text}` in: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn workers_and_a_resume_do_not_change_a_chain() {
+    let words = ["--policy", "random", "--rollouts", "12"];
+    let alone = fake(&[&words[..], &["--workers", "1"]].concat());
+    let many = fake(&[&words[..], &["--workers", "4"]].concat());
+    assert_eq!((alone.go().code, many.go().code), (0, 0));
+    assert_same_outcomes(&alone.records(), &many.records());
+    let path = many.directory().join("episodes.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let half: Vec<&str> = text.lines().take(6).collect();
+    std::fs::write(&path, half.join("\n") + "\n").unwrap();
+    let ended = many.resume();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_same_outcomes(&alone.records(), &many.records());
+}
+
+#[test]
+fn another_list_is_another_run() {
+    let run = fake(&["--policy", "idle", "--rollouts", "2"]);
+    assert_eq!(run.go().code, 0);
+    let out = run.directory().display().to_string();
+    let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
+    let base = ["calvin", "--simulator", fake, "--policy", "idle", "--rollouts", "2"];
+    let other = udvla(&[&base[..], &["--sequences", "udvla-2026-01", "--out", &out]].concat());
+    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert!(other.stderr.contains("protocol"), "{}", other.stderr);
+}
+
+#[test]
+fn a_list_in_a_file_is_named_and_not_set_beside_the_paper() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.json");
+    let state = r#"{"led": 0, "lightbulb": 0, "slider": "right", "drawer": "closed",
+        "red_block": "table", "blue_block": "table", "pink_block": "slider_right", "grasped": 0}"#;
+    let names = r#"["turn_on_led", "turn_on_lightbulb", "open_drawer", "push_red_block_left",
+        "lift_blue_block_table"]"#;
+    std::fs::write(&file, format!("[[{state}, {names}]]")).unwrap();
+    let path = file.display().to_string();
+    let run = fake(&["--policy", "expert", "--sequences", &path]);
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(run.records().len(), 1);
+    assert_eq!(run.manifest().protocol.name, "calvin-abcd-d-own-list");
+    let too_many = fake(&["--policy", "expert", "--sequences", &path, "--rollouts", "2"]).go();
+    assert_eq!(too_many.code, 2);
+    assert!(too_many.stderr.contains("the list `file` has 1"), "{}", too_many.stderr);
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    let refused = |words: &[&str], expected: &str| {
+        let run = Run::new(&[&["calvin", "--policy", "idle"], words].concat());
+        let ended = run.go();
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "no `{expected}` in: {}", ended.stderr);
+        assert!(!run.directory().exists());
+    };
+    refused(&[], "git clone --recurse-submodules");
+    refused(&["--calvin-root", "/nowhere"], "no CALVIN checkout at `/nowhere`");
+    refused(&["--sequences", "canonica"], "canonical, udvla-2026-01");
+    refused(&["--sequences", "/dev/null"], "cannot be used");
+    refused(&["--rollouts", "1001"], "the list `canonical` has 1000");
+    refused(&["--reset-mode", "reference", "--workers", "2"], "in one process");
+    refused(&["--renderer", "vulkan"], "possible values");
+}
+
+#[test]
+fn list_names_sub_tasks_and_lists_with_their_hashes() {
+    let ended = udvla(&["list", "calvin"]);
+    for text in ["push_into_drawer", "canonical (1000 chains, sha256:840cb992", "a8bca088"] {
+        assert!(ended.stdout.contains(text), "no `{text}` in: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn the_expert_plays_real_chains_alike_with_one_worker_and_two() {
+    let words = ["--policy", "expert", "--rollouts", "8"];
+    let Some(one) = real(&[&words[..], &["--workers", "1"]].concat()) else { return };
+    let Some(two) = real(&[&words[..], &["--workers", "2"]].concat()) else { return };
+    let ended = one.go();
+    assert_eq!((ended.code, two.go().code), (0, 0), "{}", ended.stderr);
+    assert_same_outcomes(&one.records(), &two.records());
+    let stages: u16 = one.records().values().map(|record| record.stages_completed).sum();
+    assert!(stages >= 12, "{stages} sub-tasks of 8 chains");
+    assert_eq!(one.manifest().setting["embedding"], "embedded");
+}
+
+#[test]
+fn an_idle_policy_solves_nothing_and_sees_the_limit_of_one_stage() {
+    let Some(run) = real(&["--policy", "idle", "--rollouts", "3"]) else { return };
+    assert_eq!(run.go().code, 0);
+    for record in run.records().values() {
+        assert_eq!((record.stages_completed, record.steps, record.truncated), (0, 360, true));
+    }
+}
+
+#[test]
+fn a_real_chain_that_is_impossible_is_refused_with_its_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.json");
+    let state = r#"{"led": 0, "lightbulb": 0, "slider": "right", "drawer": "closed",
+        "red_block": "table", "blue_block": "table", "pink_block": "slider_right", "grasped": 0}"#;
+    let names = r#"["turn_off_led", "turn_on_led", "open_drawer", "close_drawer", "stack_block"]"#;
+    std::fs::write(&file, format!("[[{state}, {names}]]")).unwrap();
+    let path = file.display().to_string();
+    let Some(run) = real(&["--policy", "idle", "--sequences", &path]) else { return };
+    let ended = run.go();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("sequence 0 of `file`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`turn_off_led` cannot be done there"), "{}", ended.stderr);
+}
