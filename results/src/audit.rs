@@ -166,6 +166,9 @@ fn again(table: &PrintedTable, row: &PrintedRow, of: &str, printed: &Printed) ->
 
 fn ratio(table: &PrintedTable, row: &PrintedRow, of: &str, printed: &Printed) -> Found {
     let (ours, first) = (table.cell(row, of)?, table.cell(table.rows.first()?, of)?);
+    if first.low() <= 0.0 {
+        return None;
+    }
     let (low, high) = (ours.low() / first.high(), ours.high() / first.low());
     if printed.low() <= high && printed.high() >= low {
         return None;

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::printed::{Printed, PrintedColumn, PrintedRow, PrintedTable, Role};
 
+/// The most episodes that a row can have.
+const MOST: f64 = 1e6;
+
 /// Why a file is no table.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditFileError {
@@ -24,8 +27,8 @@ pub enum AuditFileError {
     /// Two columns have the same heading.
     #[error("two columns are named `{0}`")]
     Doubled(String),
-    /// A cell is no number.
-    #[error("line {line}, column `{column}`: `{text}` is no number")]
+    /// A cell is no number, or an n is no count of episodes up to a million.
+    #[error("line {line}, column `{column}`: `{text}` is no number that can stand there")]
     Number {
         /// The line of the file, counted from 1.
         line: u64,
@@ -71,9 +74,15 @@ pub fn read_csv(name: &str, text: &str) -> Result<Vec<PrintedTable>, AuditFileEr
             printed.map(Some).ok_or(AuditFileError::Number { line, column, text })
         };
         let count = n.map(cell).transpose()?.flatten();
+        if let Some(count) = &count
+            && (count.value.fract() != 0.0 || !(1.0..=MOST).contains(&count.value))
+        {
+            let (column, text) = ("n".to_owned(), count.text.clone());
+            return Err(AuditFileError::Number { line, column, text });
+        }
         let row = PrintedRow {
             method: record.get(method).unwrap_or_default().to_owned(),
-            n: count.filter(|count| count.value >= 1.0).map(|count| count.value as u32),
+            n: count.map(|count| count.value as u32),
             cells: places.iter().map(|&i| cell(i)).collect::<Result<_, _>>()?,
         };
         let name = table.and_then(|i| record.get(i)).unwrap_or(name);

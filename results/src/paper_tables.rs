@@ -252,7 +252,7 @@ fn last_cell<'a>(
         let cell = average.estimate.map(|estimate| form.cell(None, estimate, counts));
         return (cell, average.paper.as_ref());
     }
-    let suite = &summary.suites[0];
+    let Some(suite) = summary.suites.first() else { return (None, None) };
     let cell = match (table.measure, &suite.chain) {
         (Measure::Share, Some(chain)) => {
             chain.length.estimate.map(|estimate| form.cell(None, estimate, None))

@@ -65,8 +65,8 @@ fn published(table: &VariantTable, variant: &VariantRow, speeds: bool) -> Result
 }
 
 fn row(summary: &Summary, variant: &str, speeds: bool) -> ResultRow {
-    let suite = &summary.suites[0];
-    let length = suite.chain.as_ref().and_then(|chain| chain.length.estimate);
+    let chain = summary.suites.first().and_then(|suite| suite.chain.as_ref());
+    let length = chain.and_then(|chain| chain.length.estimate);
     let cell = length.map(|estimate| Cell {
         printed: format!("{:.2}", estimate.value),
         value: estimate.value,
@@ -74,7 +74,7 @@ fn row(summary: &Summary, variant: &str, speeds: bool) -> ResultRow {
         high: Some(estimate.high),
         interval: Some(format!("[{:.2}, {:.2}]", estimate.low, estimate.high)),
         successes: None,
-        n: Some(suite.counts.ok),
+        n: Some(summary.counts.ok),
     });
     let mut cells = vec![cell];
     cells.extend(speeds.then_some(None));

@@ -201,8 +201,27 @@ fn a_file_that_is_no_table_is_refused_with_the_place() {
         ("method,a\n", "no rows"),
         ("method,a\nx,1,2\n", "not csv"),
         ("method,a\nx,NaN\n", "is no number"),
+        ("method,n,a\nx,24.5,50.0\n", "column `n`: `24.5`"),
+        ("method,n,a\nx,0,50.0\n", "column `n`: `0`"),
+        ("method,n,a\nx,5000000000,50.0\n", "column `n`: `5000000000`"),
     ] {
         let error = read_csv("file", text).unwrap_err().to_string();
         assert!(error.contains(words), "{text}: {error}");
+    }
+}
+
+#[test]
+fn no_numbers_make_an_audit_panic() {
+    let numbers = ["0", "-1", "0.0", "100", "1e300", "-0.5", "101.0", "0.000000001", "", "99.9x"];
+    for a in numbers {
+        for b in numbers {
+            let text = format!(
+                "method,n,a,b,mean,plain:p,ratio:p,difference:p,again:mean\n\
+                 one,24,{a},{b},{a},{b},{a},{b},{a}\ntwo,1,{b},{a},{b},{a},{b},{a},{b}\n\
+                 three,,{b},{b},{b},{b},{b},{b},{b}\n"
+            );
+            let (page, _) = audit_markdown(&read_csv("file", &text).unwrap());
+            assert!(!page.contains("NaN"), "{text}{page}");
+        }
     }
 }

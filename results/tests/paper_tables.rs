@@ -190,3 +190,17 @@ fn doubled_episodes_and_other_runs_are_refused_by_name() {
     let protocol = refused(&|run| run.manifest.protocol.suites[3].max_steps = 600);
     assert!(protocol.contains("protocol.suites.long.max_steps"), "{protocol}");
 }
+
+#[test]
+fn runs_without_episodes_or_tasks_have_rows_without_numbers() {
+    let mut empty = build::calvin_as_published();
+    empty.records.clear();
+    let mut idle = empty.clone();
+    idle.manifest.plan.clear();
+    idle.manifest.subject.insert("decoding".into(), "id".into());
+    for run in [empty, idle] {
+        let tables = tables(&[run]);
+        assert!(measured(&tables[0]).cells.iter().all(Option::is_none));
+        assert!(!paper_markdown("paper", &tables).contains("NaN"));
+    }
+}

@@ -32,6 +32,9 @@ pub fn compare_markdown(comparison: &RunComparison, names: [&str; 2]) -> String 
     }
     page += &format!("\n{}", markdown_table(&rates(&comparison.parts)));
     page += &flips(&comparison.flips);
+    if !comparison.flips.is_empty() {
+        page += "\n`udvla-eval replay RUN EPISODE --video DIR` shows one of them.\n";
+    }
     page + "\n" + READING
 }
 
