@@ -12,6 +12,7 @@ use udvla_results::record::{EpisodeRecord, Status};
 use udvla_sims::process::{SimError, Worker, WorkerCommand, unexpected};
 use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 
+use crate::calvin;
 use crate::cli::{Cli, Command};
 use crate::cli_results::ReplayArguments;
 use crate::exit::{Exit, Refused};
@@ -88,6 +89,7 @@ fn plan_of(manifest: &Manifest) -> Result<Plan> {
         .context("this version does not understand the command that started the run")?;
     match cli.command {
         Command::Libero(command) => plan::libero(*command),
+        Command::Calvin(command) => calvin::plan(*command),
         _ => Err(Refused::new("the command that started the run names no benchmark").into()),
     }
 }
