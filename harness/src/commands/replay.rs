@@ -111,7 +111,8 @@ fn open(plan: &Plan, manifest: &Manifest, scratch: &Path, video: bool) -> Result
         Refused::new(format!("the simulator does not start: {error}"))
             .hint(format!("its log is `{}`", log.display()))
     })?;
-    let Reply::Ready { setting, .. } = ready else { return Err(unexpected(&ready).into()) };
+    let Reply::Ready { mut setting, .. } = ready else { return Err(unexpected(&ready).into()) };
+    setting.extend(plan.simulator.adapters.clone().map(|digest| ("adapters".into(), digest)));
     for (name, value) in setting {
         match manifest.setting.get(&name) {
             Some(before) if *before != value => {
