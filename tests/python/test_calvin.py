@@ -295,6 +295,7 @@ SOLVED_KINDS = [
     *(f"push_{colour}_block_{side}" for colour in ("red", "blue", "pink") for side in SIDES),
     *(f"rotate_{colour}_block_{side}" for colour in ("red", "blue", "pink") for side in SIDES),
     *(f"lift_{colour}_block_table" for colour in ("red", "blue", "pink")),
+    "push_into_drawer",
 ]
 
 

@@ -22,7 +22,7 @@ DOWN = (math.pi, 0.0, math.pi / 2)
 """Euler angles of the tool when it points down and the fingers close along x."""
 TILTED = (math.pi - 1.0, 0.0, math.pi / 2)
 """The tool tilted, so that it points at the cabinet."""
-LEAN = 0.6
+LEAN = 0.2
 """How far in radians the tool leans towards the robot to reach into the cabinet."""
 SAFE = 0.62
 """Height in metres at which nothing is in the way."""
@@ -108,11 +108,11 @@ class Expert:
 
     def _bulb_on(self) -> Actions:
         """Lifts the switch's handle from below with a tilted tool."""
-        yield from self._over(0.30, -0.08)
-        yield from self._to((0.30, -0.08, 0.50), TILTED)
-        yield from self._to((0.30, -0.03, 0.455), TILTED)
-        yield from self._to((0.30, 0.035, 0.455), TILTED)
-        yield from self._to((0.30, 0.095, 0.60), TILTED)
+        yield from self._over(0.33, -0.08)
+        yield from self._to((0.33, -0.08, 0.50), TILTED)
+        yield from self._to((0.33, -0.03, 0.455), TILTED)
+        yield from self._to((0.33, 0.035, 0.455), TILTED)
+        yield from self._to((0.33, 0.095, 0.60), TILTED)
 
     def _bulb_off(self) -> Actions:
         """Presses the switch's handle down from behind."""
@@ -135,6 +135,12 @@ class Expert:
     def _lift_from_shelf(self, block: str) -> Actions:
         """Reaches into the cabinet with a tilted tool."""
         x, y, z = self._scene.block_pose(block)[:3]
+        door = self._scene.table.state()[0]
+        if x < -0.1 and door > 0.03:
+            yield from self._slide(1.0)
+        if x > -0.1 and door < 0.25:
+            yield from self._slide(-1.0)
+        y -= 0.02 if block == "block_pink" else 0.005
         turn = (math.pi - LEAN, 0.0, math.pi / 2)
         yield from self._over(x, -0.12, turn, OPEN)
         yield from self._to((x, y - 0.12, z + 0.10), turn)
@@ -233,8 +239,11 @@ class Expert:
     def _over(
         self, x: float, y: float, turn: tuple[float, ...] = DOWN, grip: float = CLOSED
     ) -> Actions:
-        """Goes up, then to a place at the safe height."""
-        here = self._scene.robot.target_position
+        """Goes up, out of the cabinet first, then to a place at the safe height."""
+        here = self._scene.robot.target_position.copy()
+        if here[1] > -0.08:
+            here[1] = -0.10
+            yield from self._to(tuple(here), self._turn(), settle=0)
         self._grip = grip
         yield from self._to((here[0], here[1], max(SAFE, here[2])), turn, settle=0)
         yield from self._to((x, y, SAFE), turn)
