@@ -171,6 +171,48 @@ fn an_unknown_device_mask_or_format_is_refused() {
 }
 
 #[test]
+fn options_of_another_decoding_are_refused() {
+    let checkpoint = Checkpoint::make();
+    let with = |words: &[&str], expected: &[&str]| {
+        refused(&[&["--checkpoint", &checkpoint.word()][..], words].concat(), expected);
+    };
+    with(&["--sampler", "paper"], &["needs `--temperature", "hint: "]);
+    with(&["--temperature", "1"], &["`--temperature` goes with `--sampler paper`"]);
+    with(&["--decoding", "id", "--sampler", "paper", "--temperature", "1"], &["--decoding jd3p"]);
+    with(&["--decoding", "ar", "--sampler", "released"], &["`--sampler` goes with"]);
+    with(&["--decoding", "jacobi", "--denoise-steps", "4"], &["`--denoise-steps` goes with"]);
+    with(&["--action-steps", "4"], &["--decoding id"]);
+    with(&["--decoding", "ar", "--jacobi-cap", "4"], &["--decoding jacobi"]);
+    with(&["--decoding", "ar"], &["needs attention `causal`", "hint: "]);
+    with(&["--temperature", "-1", "--sampler", "paper"], &["temperature"]);
+}
+
+#[test]
+fn golden_files_that_cannot_be_compared_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let fast = r#"{"kind": "fast", "cases": [{"tokenizer": "none_t5", "ids": [1]}]}"#;
+    for (text, wanted) in [
+        (fast, "`none_t5` is not at hand"),
+        (r#"{"kind": "rain"}"#, "jd3p"),
+        ("[]", "`kind` is null"),
+        ("{", "not JSON"),
+        (r#"{"kind": "loss"}"#, "input_ids"),
+    ] {
+        let ended = udvla(&["golden", "--tokenizers", "/nowhere", &file("a.json", text)]);
+        assert_eq!(ended.code, 2, "{text}: {}", ended.stdout);
+        assert!(ended.stderr.contains(wanted), "no `{wanted}` in: {}", ended.stderr);
+        assert!(!ended.stdout.contains("equal"), "{}", ended.stdout);
+    }
+    let ended = udvla(&["golden", "/nowhere/a.json"]);
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+}
+
+#[test]
 fn another_checkpoint_cannot_continue_a_run() {
     let Some(python) = environment() else { return };
     let checkpoint = Checkpoint::make();

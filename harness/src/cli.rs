@@ -88,6 +88,11 @@ pub enum Command {
         #[command(subcommand)]
         what: crate::commands::bench::BenchCommand,
     },
+    /// Recompute recorded outputs of the released code from generated weights and compare
+    ///
+    /// Prints `equal` or the first differing key per file; exit code 0 when all are equal, 1 when
+    /// one differs, 2 when one could not be compared.
+    Golden(GoldenArguments),
     /// Write a small checkpoint with synthetic weights, for trying and testing
     MakeCheckpoint {
         /// Size of the model
@@ -255,9 +260,25 @@ pub struct RunArguments {
     /// Number format of the weights: f32, bf16, f16 [bf16 on CUDA, f32 on a processor]
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<String>,
-    /// Denoising steps per action chunk [the checkpoint's]
+    /// Denoising steps per action chunk [the checkpoint's; 64 of `--decoding id`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub denoise_steps: Option<u16>,
+    /// How a chunk is generated
+    #[arg(long, value_enum, default_value_t = DecodingName::Jd3p)]
+    pub decoding: DecodingName,
+    /// Sampler of `--decoding jd3p` [released]
+    #[arg(long, value_enum, value_name = "SAMPLER")]
+    pub sampler: Option<SamplerName>,
+    /// Temperature that `--sampler paper` draws ids at; 0 takes the most probable one
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    pub temperature: Option<f64>,
+    /// Steps of the action stage of `--decoding id`, whose image stage takes --denoise-steps
+    /// [64 and 28]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub action_steps: Option<u16>,
+    /// Iterations after which `--decoding jacobi` takes 64 ids as they are [none]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jacobi_cap: Option<u16>,
     /// Attention mask: released, hybrid, released-bidirectional, causal [the checkpoint's]
     #[arg(long, value_name = "MASK")]
     pub attention: Option<String>,
@@ -293,6 +314,28 @@ pub struct RunArguments {
     pub dry_run: bool,
 }
 
+/// Ways to generate a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DecodingName {
+    /// Future views and actions denoised together
+    Jd3p,
+    /// Independent diffusion: future views denoised first, then actions
+    Id,
+    /// Autoregressive decoding by parallel iteration; needs causal attention
+    Jacobi,
+    /// One id after the other; needs causal attention
+    Ar,
+}
+
+/// Samplers of denoising steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SamplerName {
+    /// What the released code does
+    Released,
+    /// What the paper's equations say
+    Paper,
+}
+
 /// Policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PolicyName {
@@ -314,6 +357,20 @@ pub struct ResumeArguments {
     /// Simulators that run at once [as before]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,
+}
+
+/// Arguments of `golden`.
+#[derive(Debug, Args)]
+pub struct GoldenArguments {
+    /// Files to recompute
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Compare nothing; print what was recomputed as JSON. Files need not have outputs
+    #[arg(long)]
+    pub emit: bool,
+    /// Folder with a folder per FAST tokenizer [$UDVLA_TEST_DATA/udvla]
+    #[arg(long, value_name = "DIR")]
+    pub tokenizers: Option<PathBuf>,
 }
 
 /// Arguments of `doctor`.
@@ -342,6 +399,12 @@ pub struct DoctorArguments {
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((pair.0.into(), pair.1.into()))
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let temperature: f64 = text.parse().map_err(|_| "expected a number")?;
+    let fine = (0.0..=1000.0).contains(&temperature);
+    fine.then_some(temperature).ok_or_else(|| "expected 0 to 1000".into())
 }
 
 fn positive_seconds(text: &str) -> Result<f64, String> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All that was asked is done.
     Complete = 0,
-    /// A fault of the program or of the machine (full disk, …).
+    /// A fault of the program or of the machine (full disk, …), or a golden file that differs.
     Internal = 1,
     /// Wrong usage or set-up; nothing was run.
     Refused = 2,

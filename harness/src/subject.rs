@@ -1,11 +1,15 @@
 //! What is tested: the policy that was asked for, opened and checked against the simulator.
 
 use anyhow::{Context, Result};
+#[cfg(feature = "torch")]
+use udvla_policies::udvla::{Decoding, sampler::Sampler};
 use udvla_policies::{Expert, Idle, Policy, PolicySpec, Random};
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::Protocol;
 
 use crate::cli::PolicyName;
+#[cfg(feature = "torch")]
+use crate::cli::{DecodingName, RunArguments, SamplerName};
 use crate::exit::Refused;
 use crate::plan::Plan;
 
@@ -54,6 +58,7 @@ fn open_udvla(plan: &Plan) -> Result<Box<dyn Policy>> {
         dtype: run.dtype.clone(),
         denoise_steps: run.denoise_steps,
         attention,
+        decoding: decoding(run)?,
     };
     let policy = UdVla::open(checkpoint, &options).map_err(|error| {
         let hint =
@@ -62,6 +67,49 @@ fn open_udvla(plan: &Plan) -> Result<Box<dyn Policy>> {
         Refused::new(text).because(error).hint(hint)
     })?;
     Ok(Box::new(policy))
+}
+
+/// How a chunk is generated.
+///
+/// # Errors
+/// [`Refused`] when an option belongs to another way than the one asked for.
+#[cfg(feature = "torch")]
+fn decoding(run: &RunArguments) -> Result<Decoding> {
+    let stray = |option: &str, of: &str, given: bool| match given {
+        true => Err(Refused::new(format!("`{option}` goes with `{of}` only"))),
+        false => Ok(()),
+    };
+    let name = run.decoding;
+    let paper = run.sampler == Some(SamplerName::Paper);
+    stray("--sampler paper", "--decoding jd3p", paper && name != DecodingName::Jd3p)?;
+    let sequential = matches!(name, DecodingName::Ar | DecodingName::Jacobi);
+    stray("--sampler", "--decoding jd3p", run.sampler.is_some() && sequential)?;
+    stray("--denoise-steps", "--decoding jd3p` or `id", run.denoise_steps.is_some() && sequential)?;
+    stray("--temperature", "--sampler paper", run.temperature.is_some() && !paper)?;
+    stray(
+        "--action-steps",
+        "--decoding id",
+        run.action_steps.is_some() && name != DecodingName::Id,
+    )?;
+    stray(
+        "--jacobi-cap",
+        "--decoding jacobi",
+        run.jacobi_cap.is_some() && name != DecodingName::Jacobi,
+    )?;
+    Ok(match (name, run.temperature) {
+        (DecodingName::Jd3p, Some(temperature)) => {
+            Decoding::Jd3p { sampler: Sampler::Paper { temperature } }
+        }
+        (DecodingName::Jd3p, None) if paper => {
+            return Err(Refused::new("`--sampler paper` needs `--temperature T`")
+                .hint("the paper names no temperature; 1 draws from the model's own distribution, 0 takes the most probable id")
+                .into());
+        }
+        (DecodingName::Jd3p, None) => Decoding::default(),
+        (DecodingName::Id, _) => Decoding::Independent { action_steps: run.action_steps },
+        (DecodingName::Ar, _) => Decoding::Autoregressive,
+        (DecodingName::Jacobi, _) => Decoding::Jacobi { cap: run.jacobi_cap.map(usize::from) },
+    })
 }
 
 #[cfg(not(feature = "torch"))]

@@ -131,6 +131,7 @@ fn open(arguments: &DecodeArguments) -> Result<UdVla> {
         dtype: arguments.dtype.clone(),
         denoise_steps: arguments.denoise_steps,
         attention: attention.map_err(Refused::new)?,
+        ..UdVlaOptions::default()
     };
     let opened = match &arguments.checkpoint {
         Some(dir) => UdVla::open(dir, &options),

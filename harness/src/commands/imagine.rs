@@ -69,6 +69,7 @@ pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
         dtype: arguments.dtype.clone(),
         denoise_steps: arguments.denoise_steps,
         attention: attention.map_err(Refused::new)?,
+        ..UdVlaOptions::default()
     };
     let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(refused)?;
     let policy = UdVla::of(&checkpoint, &options).map_err(refused)?;

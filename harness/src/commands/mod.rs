@@ -6,6 +6,7 @@ pub mod bench;
 mod compare;
 mod doctor;
 mod gate;
+mod golden;
 #[cfg(feature = "torch")]
 pub mod imagine;
 #[cfg(feature = "torch")]
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Plan(arguments) => sizes::run(&arguments),
         Command::List { benchmark } => list::run(benchmark),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Golden(arguments) => golden::run(&arguments),
         Command::Setup { benchmark, print: true, .. } => setup::print(benchmark),
         Command::Setup { benchmark, python, .. } => setup::run(benchmark, python.as_deref()),
         #[cfg(feature = "torch")]

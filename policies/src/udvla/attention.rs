@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::SpecialIds;
+
 /// Which positions of a sequence see one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,7 +59,6 @@ impl Attention {
                 runs.push(Run::mutual(parts.text, current));
                 runs.push(Run::mutual(current, future));
                 runs.push(Run::mutual(future, actions));
-                return runs;
             }
             Self::ReleasedBidirectional => {
                 // Blocks count from 1: current views, future views, actions.
@@ -69,9 +70,10 @@ impl Attention {
                 runs.push(Run::mutual(merged, cut));
             }
         }
-        if cut < total {
+        if cut < total && self != Self::Hybrid {
             runs.push(Run::causal(cut, total));
         }
+        runs.retain(|run| run.start < run.end);
         runs
     }
 }
@@ -157,6 +159,32 @@ impl Run {
             Order::Mutual => key < self.end,
         }
     }
+}
+
+/// What every position of any sequence of `ids` sees under the released mask: stretches between a
+/// begin and an end mark, the marks included, are bidirectional, all else is causal.
+///
+/// Of a sequence that [`Parts`] describes it is [`Attention::runs`]; this one needs no parts.
+/// Padding, which nothing sees, must not be among the ids.
+///
+/// Source: `build_blockwise_attn_mask` of the released model code.
+pub fn released_runs(ids: &[i64], special: &SpecialIds) -> Vec<Run> {
+    let mut level = 0_i64;
+    let mut runs: Vec<Run> = vec![];
+    for (at, &id) in ids.iter().enumerate() {
+        let begins = [special.boi_token_id, special.boa_token_id].contains(&id);
+        let ends = [special.eoi_token_id, special.eoa_token_id].contains(&id);
+        level += i64::from(begins) - i64::from(ends);
+        let order = match level > 0 || begins || ends {
+            true => Order::Mutual,
+            false => Order::Causal,
+        };
+        match runs.last_mut() {
+            Some(run) if run.order == order => run.end = at + 1,
+            Some(_) | None => runs.push(Run { start: at, end: at + 1, order }),
+        }
+    }
+    runs
 }
 
 /// The runs of the queries from `first` on.
@@ -249,6 +277,15 @@ mod tests {
                         let got = sees(&runs, query, key);
                         assert_eq!(got, wanted, "{attention} {end:?}: {query} sees {key}");
                     }
+                    let ids = SpecialIds::default();
+                    let id = |mark: &char| match mark {
+                        'b' => ids.boa_token_id,
+                        'e' => ids.eoi_token_id,
+                        _ => 7,
+                    };
+                    let ids: Vec<i64> = marks.iter().map(id).collect();
+                    let same = released_runs(&ids, &SpecialIds::default()) == runs;
+                    assert!(same || attention != Attention::Released, "{end:?}");
                 }
             }
         }

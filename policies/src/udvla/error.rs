@@ -160,6 +160,12 @@ pub enum CheckpointError {
         /// What there is, as a list in words.
         known: String,
     },
+    /// A way to generate that makes no sense, by itself or with this checkpoint.
+    #[error("{reason}")]
+    Decoding {
+        /// What does not go together.
+        reason: String,
+    },
     /// A new checkpoint would overwrite something.
     #[error("`{}` already exists and is not empty", .dir.display())]
     NotEmpty {
@@ -206,6 +212,10 @@ impl CheckpointError {
             }
             Self::Device { .. } => {
                 "pass `--device cpu`, or see what `udvla-eval doctor` says about the device"
+            }
+            Self::Decoding { .. } => {
+                "`--decoding ar` and `jacobi` need `--attention causal` and no steps; see \
+                 `udvla-eval libero --help`"
             }
             Self::NotEmpty { .. } => "pass a directory that does not exist yet",
             Self::Read { .. } | Self::Write { .. } | Self::Choice { .. } | Self::Torch { .. } => {

@@ -1,8 +1,9 @@
-//! JD3P, the joint discrete denoising of future views and actions, as the released code does it.
+//! JD3P, the joint discrete denoising of future views and actions.
 //!
-//! Every step draws all unknown positions, ranks them by confidence plus annealed Gumbel noise,
-//! and keeps the best; the schedule says how many stay MASK. After the last step the drawn ids
-//! are the result, those of the position that the schedule still holds back included.
+//! Every step draws all unknown positions, ranks them and keeps the best; a schedule says how many
+//! stay MASK. The released sampler ranks by confidence plus annealed Gumbel noise and holds one
+//! position back to the end, so the ids drawn last are the result. The paper's sampler
+//! ([`super::sampler`]) fixes everything in its last step.
 //!
 //! Source: `denoise` of the released wrappers (commit 97756cc). One thing differs: there, an
 //! end-of-actions in the very last slot overwrites the prompt with MASK; here it has no effect,
@@ -13,6 +14,7 @@ use super::config::SpecialIds;
 use super::noise::Noise;
 use super::passes::{Passes, Pending};
 use super::prompt::{Block, Prompt};
+use super::sampler::{BehindEnd, Rules, Sampler, committed, least_confident, lowest, still_masked};
 use super::sampling::{Allowed, DecodeError, Drawn};
 use super::transformer::{Cache, Transformer};
 
@@ -31,6 +33,8 @@ pub struct Jd3p<'a> {
     pub attention: Attention,
     /// Denoising steps, at least 1.
     pub steps: u16,
+    /// How ids are drawn and kept.
+    pub rules: Rules,
 }
 
 /// One row of a batch.
@@ -53,7 +57,8 @@ pub struct Step {
     pub sampled: Vec<i64>,
     /// Block positions that are MASK again, ascending.
     pub masked: Vec<usize>,
-    /// The temperature that this step's ranking noise had.
+    /// The temperature that this step's ranking noise had; of the paper's sampler the one that
+    /// ids are drawn at.
     pub temperature: f64,
 }
 
@@ -118,7 +123,7 @@ impl Jd3p<'_> {
             step: 0,
             sampled: request.block.ids.clone(),
             masked: positions_of(&request.block.ids, self.ids.mask_token_id),
-            temperature: 1.0,
+            temperature: self.rules.temperature,
         };
         let mut states: Vec<Step> = requests.iter().map(start).collect();
         for step in 1..=self.steps {
@@ -130,7 +135,7 @@ impl Jd3p<'_> {
 
     fn passes(&self) -> Passes<'_> {
         let Self { model, ids, image, action, attention, .. } = *self;
-        Passes { model, ids, image, action, attention }
+        Passes { model, ids, image, action, attention, sampler: self.rules.sampler }
     }
 
     /// Takes the state of every row through step `step`.
@@ -144,22 +149,33 @@ impl Jd3p<'_> {
         let mask = self.ids.mask_token_id;
         let rows = states.iter().zip(requests).zip(caches);
         // A row whose block is full stays as it is.
-        let open = rows.filter(|((state, _), _)| !state.masked.is_empty());
+        let open = rows.filter(|((state, _), _)| self.open(state) > 0);
         let pending = open.map(|((state, request), cache)| {
             let mut known = state.sampled.clone();
             state.masked.iter().for_each(|&position| known[position] = mask);
             let uniforms = request.noise.sample_uniforms(step - 1, known.len());
             let (prompt, image) = (request.prompt, request.block.image);
-            Pending { prompt, cache, known, unknown: &state.masked, uniforms, image }
+            let unknown = &state.masked[..self.open(state)];
+            Pending { prompt, cache, known, unknown, uniforms, image }
         });
         let pending: Vec<Pending> = pending.collect();
-        let drawn = self.passes().draw(&pending);
+        let drawn = match pending.is_empty() {
+            true => Ok(Some(vec![])),
+            false => self.passes().draw(&pending),
+        };
         let drawn = drawn.map_err(|source| DecodeError::Torch { step, source })?;
         let mut drawn = drawn.ok_or(DecodeError::NotFinite { step })?.into_iter();
         for (state, request) in states.iter_mut().zip(requests) {
             state.step = step;
-            state.temperature *= 1.0 - f64::from(step) / f64::from(self.steps);
-            if !state.masked.is_empty() {
+            match self.rules.sampler {
+                Sampler::Released => {
+                    state.temperature *= 1.0 - f64::from(step) / f64::from(self.steps);
+                }
+                Sampler::Paper { temperature } => state.temperature = temperature,
+            }
+            let open = self.open(state);
+            state.masked[open..].iter().for_each(|&position| state.sampled[position] = mask);
+            if open > 0 {
                 let drawn = drawn.next().expect("every open row was drawn");
                 self.settle(state, &drawn, request.noise);
             }
@@ -167,51 +183,44 @@ impl Jd3p<'_> {
         Ok(())
     }
 
+    /// How many of the masked positions, from the first on, are drawn in the next step.
+    fn open(&self, state: &Step) -> usize {
+        let Step { sampled, masked, .. } = state;
+        let is_end = |&at: &usize| {
+            sampled[at] == self.ids.eoa_token_id && masked.binary_search(&at).is_err()
+        };
+        match (0..sampled.len()).find(is_end) {
+            Some(end) if self.rules.behind_end == BehindEnd::Leave => {
+                masked.partition_point(|&position| position <= end)
+            }
+            Some(_) | None => masked.len(),
+        }
+    }
+
     /// Puts what was drawn into the state and masks the least confident again.
     fn settle(&self, state: &mut Step, drawn: &Drawn, noise: &dyn Noise) {
+        let left = state.masked.split_off(drawn.ids.len());
         for (&position, &id) in state.masked.iter().zip(&drawn.ids) {
             state.sampled[position] = id;
         }
-        let (step, positions) = (state.step, state.sampled.len());
-        let count = still_masked(step, self.steps, positions, state.masked.len());
-        let noise = noise.gumbel(step - 1, positions);
-        let rank = |(&position, &confidence): (&usize, &f64)| {
-            confidence.max(1e-20).ln() + state.temperature * noise[position]
+        let (step, positions, open) = (state.step, state.sampled.len(), state.masked.len());
+        state.masked = match self.rules.sampler {
+            Sampler::Released => {
+                let count = still_masked(step, self.steps, positions, open);
+                let noise = noise.gumbel(step - 1, positions);
+                let rank = |(&position, &confidence): (&usize, &f64)| {
+                    confidence.max(1e-20).ln() + state.temperature * noise[position]
+                };
+                let ranks = state.masked.iter().zip(&drawn.probabilities).map(rank);
+                lowest(&state.masked, &ranks.collect::<Vec<f64>>(), count)
+            }
+            Sampler::Paper { .. } => {
+                let count = committed(step, self.steps, open);
+                least_confident(&state.masked, &drawn.probabilities, count)
+            }
         };
-        let ranks: Vec<f64> = state.masked.iter().zip(&drawn.probabilities).map(rank).collect();
-        state.masked = lowest(&state.masked, &ranks, count);
+        state.masked.extend(left);
     }
-}
-
-/// How many of `tokens` positions stay masked after step `step` of `steps` (counted from 1).
-///
-/// Cosine schedule: few positions are fixed in early steps, most in late ones. `tokens` counts
-/// the whole block, given positions included. At least one position stays masked even after the
-/// last step; the caller fills it from that step's samples.
-///
-/// Source: paper section 3.3; the rounding and both bounds follow the released sampler.
-///
-/// # Panics
-/// If `step` is not in `1..=steps`.
-pub fn still_masked(step: u16, steps: u16, tokens: usize, masked_now: usize) -> usize {
-    assert!((1..=steps).contains(&step), "step {step} of {steps}");
-    // In f32 like the released code: 708 tokens at 2/3 leave 353, not 354.
-    let progress = (f64::from(step) / f64::from(steps)) as f32;
-    let share = (progress * std::f32::consts::PI * 0.5).cos();
-    let scheduled = (tokens as f32 * share) as usize;
-    scheduled.min(masked_now.saturating_sub(1)).max(1)
-}
-
-/// The `positions` whose rank lies strictly below the rank of number `count` (from 0) in
-/// ascending order; all of them when there are no more than `count`.
-///
-/// The released code ranks given positions too, far above what any unknown one can reach, so
-/// that they never count here.
-fn lowest(positions: &[usize], ranks: &[f64], count: usize) -> Vec<usize> {
-    let mut sorted = ranks.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let cut = sorted.get(count).copied().unwrap_or(f64::INFINITY);
-    positions.iter().zip(ranks).filter(|(_, rank)| **rank < cut).map(|(&at, _)| at).collect()
 }
 
 fn positions_of(ids: &[i64], wanted: i64) -> Vec<usize> {
@@ -228,54 +237,6 @@ mod tests {
     use super::super::weights::Placement;
     use super::*;
     use crate::golden;
-
-    /// What is left masked after each step while no two ranks are equal.
-    fn schedule(steps: u16, tokens: usize, unknown: usize) -> Vec<usize> {
-        let mut masked = unknown;
-        (1..=steps)
-            .map(|step| {
-                masked = still_masked(step, steps, tokens, masked);
-                masked
-            })
-            .collect()
-    }
-
-    #[test]
-    fn the_schedule_of_two_views_in_72_steps_is_the_released_one() {
-        let masked = schedule(72, 817, 812);
-        let facts = [9, 24, 36, 48, 60, 71, 72].map(|step| masked[step - 1]);
-        assert_eq!(facts, [801, 707, 577, 408, 211, 17, 1]);
-        assert_eq!(masked[..8], [811, 810, 809, 808, 807, 806, 805, 804]);
-        let committed: Vec<usize> = masked.windows(2).map(|pair| pair[0] - pair[1]).collect();
-        assert_eq!(committed[7..9], [3, 4]);
-        assert_eq!(committed.iter().max(), Some(&18));
-    }
-
-    #[test]
-    fn other_schedules_of_the_released_sampler() {
-        assert_eq!(schedule(10, 181, 178), [177, 172, 161, 146, 127, 106, 82, 55, 28, 1]);
-        // In f64 the second number would be 354.
-        assert_eq!(schedule(3, 708, 705), [613, 353, 1]);
-        let slow = schedule(128, 708, 705);
-        assert!(slow[..20].windows(2).all(|pair| pair[0] - pair[1] == 1), "{:?}", &slow[..24]);
-        assert_eq!(slow[127], 1);
-    }
-
-    #[test]
-    fn the_schedule_never_rises_and_ends_at_one() {
-        for (steps, tokens, unknown) in [(1, 817, 812), (5, 20, 3), (200, 817, 812), (72, 8, 1)] {
-            let masked = schedule(steps, tokens, unknown);
-            assert!(masked.windows(2).all(|pair| pair[1] <= pair[0]), "{masked:?}");
-            assert_eq!(masked.last(), Some(&1));
-        }
-    }
-
-    #[test]
-    fn ties_at_the_cut_are_kept() {
-        assert_eq!(lowest(&[4, 5, 6], &[2.0, 1.0, 3.0], 1), [5]);
-        assert_eq!(lowest(&[4, 5, 6], &[1.0, 1.0, 3.0], 1), [0_usize; 0]);
-        assert_eq!(lowest(&[4], &[-9.0], 1), [4]);
-    }
 
     /// A model of 64 ids and what it may fill in: image ids 0 to 9, action ids 10 to 19 and 21.
     fn tiny() -> (Transformer, SpecialIds) {
@@ -315,7 +276,8 @@ mod tests {
         for attention in Attention::ALL {
             let (model, ids) = (&model, &ids);
             let (image, action) = (&image, &action);
-            let decoding = Jd3p { model, ids, image, action, attention, steps: 4 };
+            let rules = Rules::default();
+            let decoding = Jd3p { model, ids, image, action, attention, steps: 4, rules };
             let filled = decoding.decode(&prompt, &block, &GoldenNoise, &mut |_| {}).unwrap();
             assert_eq!((filled[0], filled[3], filled[4], filled[8]), (30, 31, 20, 21));
             assert!(filled[1..3].iter().all(|id| (0..10).contains(id)), "{filled:?}");
@@ -333,7 +295,8 @@ mod tests {
         };
         let (model, ids, attention) = (&model, &ids, Attention::Released);
         let (image, action) = (&allowed, &allowed);
-        let decoding = Jd3p { model, ids, image, action, attention, steps: 1 };
+        let rules = Rules::default();
+        let decoding = Jd3p { model, ids, image, action, attention, steps: 1, rules };
         let block = Block::new(ids, &[3], 3);
         let mut seen = 0;
         let filled = decoding.decode(&prompt, &block, &GoldenNoise, &mut |_| seen += 1).unwrap();

@@ -55,7 +55,9 @@ pub struct GoldenNoise;
 
 impl Noise for GoldenNoise {
     fn sample_uniforms(&self, step: u16, positions: usize) -> Vec<f64> {
-        golden::uniform(&format!("sample/{step}"), positions)
+        // The files were made with these numbers in f32, which now and then decides a draw.
+        let uniforms = golden::uniform(&format!("sample/{step}"), positions);
+        uniforms.into_iter().map(|u| f64::from(u as f32)).collect()
     }
 
     fn gumbel(&self, step: u16, positions: usize) -> Vec<f64> {

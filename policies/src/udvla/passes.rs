@@ -7,6 +7,7 @@ use super::attention::{self, Attention, Run};
 use super::config::SpecialIds;
 use super::packing::Packing;
 use super::prompt::Prompt;
+use super::sampler::Sampler;
 use super::sampling::{Allowed, Drawn};
 use super::transformer::{Cache, Row, States, Transformer};
 
@@ -18,6 +19,7 @@ pub(super) struct Passes<'a> {
     pub image: &'a Allowed,
     pub action: &'a Allowed,
     pub attention: Attention,
+    pub sampler: Sampler,
 }
 
 /// A block whose unknown positions are to be drawn.
@@ -124,7 +126,14 @@ impl Passes<'_> {
                 all.push(Drawn { ids: vec![], probabilities: vec![] });
                 continue;
             }
-            match allowed.draw_from(&packing.cut(&logits, 0, index)?, &uniforms)? {
+            let logits = packing.cut(&logits, 0, index)?;
+            let drawn = match self.sampler {
+                Sampler::Released => allowed.draw_from(&logits, &uniforms)?,
+                Sampler::Paper { temperature } => {
+                    allowed.draw_tempered(&logits, &uniforms, temperature)?
+                }
+            };
+            match drawn {
                 Some(drawn) => all.push(drawn),
                 None => return Ok(None),
             }

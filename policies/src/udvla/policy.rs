@@ -9,6 +9,7 @@ use tch::Device;
 
 use super::attention::Attention;
 use super::checkpoint::Checkpoint;
+use super::decoding::Decoding;
 use super::device;
 use super::error::CheckpointError;
 use super::jd3p::{Jd3p, Request, Step};
@@ -22,7 +23,7 @@ use super::translator::Translator;
 use crate::policy::{Answer, Policy, PolicyError, PolicyInput, PolicySpec};
 
 /// How to open a checkpoint; `None` is what the checkpoint or the device suggests.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UdVlaOptions {
     /// `calvin`, `libero` or `simpler`, or whatever else the checkpoint has settings for.
     pub benchmark: String,
@@ -30,10 +31,12 @@ pub struct UdVlaOptions {
     pub device: String,
     /// `f32`, `bf16`, `f16` or `f64`; without one f32 on a processor and bf16 on a GPU.
     pub dtype: Option<String>,
-    /// Denoising steps, at least 1.
+    /// Denoising steps, at least 1; of independent diffusion those of its image stage.
     pub denoise_steps: Option<u16>,
     /// Which positions see one another.
     pub attention: Option<Attention>,
+    /// How a block is generated.
+    pub decoding: Decoding,
 }
 
 /// The model under test, ready to answer.
@@ -44,6 +47,8 @@ pub struct UdVla {
     image: Allowed,
     action: Allowed,
     pub(super) attention: Attention,
+    decoding: Decoding,
+    /// Meaningless where the decoding takes none.
     pub(super) steps: u16,
 }
 
@@ -62,13 +67,17 @@ impl UdVla {
     /// As [`UdVla::open`].
     pub fn of(checkpoint: &Checkpoint, options: &UdVlaOptions) -> Result<Self, CheckpointError> {
         let benchmark = checkpoint.benchmark(&options.benchmark)?.clone();
-        let steps = steps(options.denoise_steps.unwrap_or(benchmark.denoise_steps))?;
+        let decoding = options.decoding;
+        let choice = |reason| CheckpointError::Decoding { reason };
+        let taken = decoding.steps(options.denoise_steps, benchmark.denoise_steps);
+        let taken = taken.map_err(choice)?.map(steps).transpose()?;
         let placement = device::placement(&options.device, options.dtype.as_deref())?;
         if placement.device == Device::Cpu {
             device::share_processor();
         }
         let config = checkpoint.config()?;
         let attention = options.attention.map_or_else(|| checkpoint.attention(&config), Ok)?;
+        decoding.fits(attention).map_err(choice)?;
         let translator = Translator::open(checkpoint, benchmark, &config, placement.device)?;
         // Hashing reads every file that loading reads; side by side both wait for the disk once.
         let (digest, model) =
@@ -83,21 +92,21 @@ impl UdVla {
             tch::no_grad(|| Allowed::new(&model, ids))
                 .map_err(|source| CheckpointError::Torch { what: what(), source })
         };
-        let (image, action) = (allowed(&translator.image_ids)?, allowed(&translator.action_ids)?);
-        let subject = [
+        let image = translator.viewable(decoding.is_sequential());
+        let (image, action) = (allowed(&image)?, allowed(&translator.action_ids)?);
+        let mut subject = decoding.subject(taken);
+        subject.extend([
             ("policy", "udvla".to_owned()),
             ("checkpoint", digest),
             ("target", checkpoint.manifest().target.name().to_owned()),
             ("attention", attention.to_string()),
-            ("sampler", "released".into()),
-            ("decoding", "jd3p".into()),
-            ("denoise_steps", steps.to_string()),
             ("chunk", translator.benchmark.layout.horizon.to_string()),
             ("dtype", device::dtype_name(placement.kind).into()),
             ("noise", NOISE_VERSION.to_string()),
-        ];
+        ]);
+        let steps = taken.unwrap_or(1);
         let spec = spec(&translator, &subject, placement.device);
-        Ok(Self { spec, translator, model, image, action, attention, steps })
+        Ok(Self { spec, translator, model, image, action, attention, decoding, steps })
     }
 
     /// Positions of the block that an answer is generated in.
@@ -148,18 +157,31 @@ impl UdVla {
         let noises: Vec<KeyedNoise> = batch.iter().map(noise).collect();
         let requests = prompts.iter().zip(&noises);
         let requests = requests.map(|(prompt, noise)| Request { prompt, block: &block, noise });
-        let decoding = Jd3p {
+        let parts = Jd3p {
             model: &self.model,
             ids: &self.translator.ids,
             image: &self.image,
             action: &self.action,
             attention: self.attention,
             steps: self.steps,
+            rules: self.decoding.rules(),
         };
         let requests: Vec<Request> = requests.collect();
-        let caches = decoding.prefill(&requests).map_err(|error| failed(&error))?;
+        let joint = matches!(self.decoding, Decoding::Jd3p { .. });
+        let caches = if joint { parts.prefill(&requests) } else { Ok(vec![]) };
+        let caches = caches.map_err(|error| failed(&error))?;
         let prefill = stopwatch.lap();
-        let generated = decoding.denoise(&requests, &caches, watch);
+        let generated = match joint {
+            true => parts.denoise(&requests, &caches, watch),
+            false => requests
+                .iter()
+                .enumerate()
+                .map(|(row, request)| {
+                    let task = (request.prompt, request.block);
+                    self.decoding.decode(&parts, task, request.noise, &mut |step| watch(row, step))
+                })
+                .collect(),
+        };
         let generated = generated.map_err(|error| failed(&error))?;
         let denoise = stopwatch.lap();
         let answer = |ids: &Vec<i64>| Answer::Chunk(self.translator.chunk(ids, block.image));

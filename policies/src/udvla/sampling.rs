@@ -87,18 +87,9 @@ impl Allowed {
     /// # Errors
     /// What libtorch refuses.
     pub fn draw_from(&self, logits: &Tensor, uniforms: &[f64]) -> Result<Option<Drawn>, TchError> {
-        let logits = logits.f_to_kind(Kind::Float)?;
-        if logits.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-            return Ok(None);
-        }
+        let Some(logits) = finite(logits)? else { return Ok(None) };
         let probabilities = logits.f_softmax(-1, Kind::Float)?;
-        let cumulative = probabilities.f_cumsum(-1, Kind::Double)?;
-        let last = cumulative.size()[1] - 1;
-        let uniforms = Tensor::f_from_slice(uniforms)?.f_to_device(logits.device())?;
-        let wanted = uniforms.f_unsqueeze(1)?.f_mul(&cumulative.f_narrow(1, last, 1)?)?; // [r, 1]
-        let index = wanted
-            .f_searchsorted(&cumulative, false, true, "right", None::<Tensor>)?
-            .f_clamp_max(last)?;
+        let index = invert(&probabilities, uniforms)?;
         let ids = self.ids.f_index_select(0, &index.f_squeeze_dim(1)?)?;
         let chosen = probabilities.f_gather(1, &index, false)?.f_squeeze_dim(1)?;
         Ok(Some(Drawn {
@@ -106,4 +97,64 @@ impl Allowed {
             probabilities: Vec::try_from(chosen.f_to_kind(Kind::Double)?)?,
         }))
     }
+
+    /// One id per row of `logits [r, n]` at `temperature`, with the largest probability of its
+    /// row at temperature 1, or nothing when a logit is not finite.
+    ///
+    /// Adding Gumbel noise to every logit over `temperature` and taking the largest draws from
+    /// the softmax of those; one number of `uniforms` per row draws from the same by inverting
+    /// its cumulative sums. At temperature 0 it is the most probable id.
+    ///
+    /// Source: paper Eq. 10 (confidence) and Eq. 12 (ids).
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn draw_tempered(
+        &self,
+        logits: &Tensor,
+        uniforms: &[f64],
+        temperature: f64,
+    ) -> Result<Option<Drawn>, TchError> {
+        let Some(logits) = finite(logits)? else { return Ok(None) };
+        let (largest, best) = logits.f_softmax(-1, Kind::Float)?.f_max_dim(-1, true)?; // [r, 1]
+        let index = if temperature == 0.0 {
+            best
+        } else {
+            // The largest logit is taken off first: a small temperature would overflow f32.
+            let logits = logits.f_to_kind(Kind::Double)?;
+            let logits = logits.f_sub(&logits.f_amax([-1_i64].as_slice(), true)?)?;
+            invert(&logits.f_div_scalar(temperature)?.f_softmax(-1, Kind::Double)?, uniforms)?
+        };
+        let ids = self.ids.f_index_select(0, &index.f_squeeze_dim(1)?)?;
+        let largest = largest.f_squeeze_dim(1)?.f_to_kind(Kind::Double)?;
+        Ok(Some(Drawn { ids: Vec::try_from(ids)?, probabilities: Vec::try_from(largest)? }))
+    }
+
+    /// The most probable id per row of `states [n, d]`, of equals the smallest, or nothing when a
+    /// logit is not finite.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn best(&self, states: &Tensor) -> Result<Option<Vec<i64>>, TchError> {
+        let Some(logits) = finite(&self.logits(states)?)? else { return Ok(None) };
+        let best = self.ids.f_index_select(0, &logits.f_argmax(-1, false)?)?;
+        Ok(Some(Vec::try_from(best)?))
+    }
+}
+
+/// The logits in f32, or nothing when one is not finite.
+fn finite(logits: &Tensor) -> Result<Option<Tensor>, TchError> {
+    let logits = logits.f_to_kind(Kind::Float)?;
+    let finite = logits.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
+    Ok(finite.then_some(logits))
+}
+
+/// Per row of `probabilities [r, n]` the first index whose cumulative sum, in f64, exceeds
+/// `uniforms` times the total: `[r, 1]`.
+fn invert(probabilities: &Tensor, uniforms: &[f64]) -> Result<Tensor, TchError> {
+    let cumulative = probabilities.f_cumsum(-1, Kind::Double)?;
+    let last = cumulative.size()[1] - 1;
+    let uniforms = Tensor::f_from_slice(uniforms)?.f_to_device(probabilities.device())?;
+    let wanted = uniforms.f_unsqueeze(1)?.f_mul(&cumulative.f_narrow(1, last, 1)?)?; // [r, 1]
+    wanted.f_searchsorted(&cumulative, false, true, "right", None::<Tensor>)?.f_clamp_max(last)
 }

@@ -84,6 +84,17 @@ impl Translator {
         }
     }
 
+    /// What generated views may hold, ascending: with `marks` their begin and end marks, which
+    /// otherwise are given.
+    pub fn viewable(&self, marks: bool) -> Vec<i64> {
+        let mut ids = self.image_ids.clone();
+        if marks {
+            ids.extend([self.ids.boi_token_id, self.ids.eoi_token_id]);
+            ids.sort_unstable();
+        }
+        ids
+    }
+
     /// The cameras that the policy looks at, by the protocol's names.
     pub fn cameras(&self) -> Vec<Camera> {
         let camera = |view: &View| Camera {

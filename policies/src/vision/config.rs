@@ -81,7 +81,7 @@ impl VisionConfig {
     }
 
     /// What no tokenizer can have, if anything.
-    fn fault(&self) -> Option<&'static str> {
+    pub(crate) fn fault(&self) -> Option<&'static str> {
         let sizes = [self.in_channels, self.out_channels, self.z_channels, self.codebook_size];
         let levels = self.ch_mult.len();
         if self.double_z {

@@ -102,9 +102,15 @@ impl VisionTokenizer {
     ///
     /// The model was made for clips, so a picture stands for a clip of equal frames. What comes
     /// before the layers along time sees each frame alone and is done once.
-    pub(super) fn latent(&self, pixels: &Tensor) -> Tensor {
+    pub(crate) fn latent(&self, pixels: &Tensor) -> Tensor {
         let features = self.pictures.forward(pixels).unsqueeze(2); // [b, z, 1, h, w]
         self.along_time(&features.expand([-1, -1, self.frames, -1, -1], false))
+    }
+
+    /// The smallest gap, over the vectors of a latent, between the distances to the nearest code
+    /// and to the second nearest.
+    pub(crate) fn margin(&self, latent: &Tensor) -> f64 {
+        self.codebook.margin(latent)
     }
 
     /// `[b, z, t, h, w]` to `[b, d, t/4, h, w]`.

@@ -30,13 +30,30 @@ impl Codebook {
     pub(super) fn codes(&self, latent: &Tensor) -> Tensor {
         let (b, d, t, h, w) = latent.size5().expect("five dimensions");
         let rows = latent.permute([0, 2, 3, 4, 1]).reshape([-1, d]);
-        let nearest = |chunk: &Tensor| {
-            let products = chunk.matmul(&self.vectors.tr()); // [rows, codes]
-            let distances = squared_lengths(chunk).unsqueeze(1) + &self.squares - products * 2.0;
-            distances.argmin(1, false)
-        };
+        let nearest = |chunk: &Tensor| self.distances(chunk).argmin(1, false);
         let codes: Vec<Tensor> = rows.split(ROWS, 0).iter().map(nearest).collect();
         Tensor::cat(&codes, 0).reshape([b, t, h, w])
+    }
+
+    /// How much nearer than any other code the nearest one is to the vector for which this is
+    /// least, `[b, d, t, h, w]`.
+    pub(super) fn margin(&self, latent: &Tensor) -> f64 {
+        if self.vectors.size()[0] < 2 {
+            return f64::INFINITY;
+        }
+        let rows = latent.permute([0, 2, 3, 4, 1]).reshape([-1, self.vectors.size()[1]]);
+        let gap = |chunk: &Tensor| {
+            let distances = self.distances(chunk).clamp_min(0.0).sqrt();
+            let (two, _) = distances.topk(2, 1, false, true); // [rows, 2]
+            (two.select(1, 1) - two.select(1, 0)).min().double_value(&[])
+        };
+        rows.split(ROWS, 0).iter().map(gap).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Squared distances of `[rows, d]` to every code, `[rows, codes]`.
+    fn distances(&self, rows: &Tensor) -> Tensor {
+        let products = rows.matmul(&self.vectors.tr());
+        squared_lengths(rows).unsqueeze(1) + &self.squares - products * 2.0
     }
 
     /// The vectors of codes, `[b, t, h, w]` i64 to `[b, d, t, h, w]`.

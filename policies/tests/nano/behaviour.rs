@@ -4,8 +4,9 @@ use std::fs;
 
 use tempfile::TempDir;
 use udvla_policies::udvla::jd3p::Step;
+use udvla_policies::udvla::sampler::Sampler;
 use udvla_policies::udvla::{
-    Attention, CheckpointError, UdVla, UdVlaOptions, make_checkpoint, products,
+    Attention, CheckpointError, Decoding, UdVla, UdVlaOptions, make_checkpoint, products,
 };
 use udvla_policies::{Answer, Policy, PolicyError, PolicyInput};
 use udvla_sims::observation::Image;
@@ -222,4 +223,73 @@ fn an_instruction_that_does_not_fit_is_an_error() {
     let row = row(&policy, 0, &"go ".repeat(300));
     let error = policy.infer(&[row]).unwrap_err();
     assert!(error.to_string().contains("longer than the model's 2048"), "{error}");
+}
+
+#[test]
+fn every_decoding_answers_and_says_what_it_is() {
+    let dir = nano();
+    let paper = Decoding::Jd3p { sampler: Sampler::Paper { temperature: 0.5 } };
+    let keys = ["decoding", "sampler", "temperature", "denoise_steps", "action_steps"];
+    for (decoding, steps, wanted) in [
+        (paper, Some(3), [Some("jd3p"), Some("paper"), Some("0.5"), Some("3"), None]),
+        (
+            Decoding::Independent { action_steps: Some(2) },
+            Some(3),
+            [Some("id"), Some("released"), None, Some("3"), Some("2")],
+        ),
+        (Decoding::Autoregressive, None, [Some("ar"), None, None, None, None]),
+        (Decoding::Jacobi { cap: Some(1) }, None, [Some("jacobi"), None, None, None, None]),
+    ] {
+        let attention = decoding.is_sequential().then_some(Attention::Causal);
+        let options = UdVlaOptions { attention, decoding, ..options("simpler", steps) };
+        let mut policy = UdVla::open(dir.path(), &options).unwrap();
+        let subject = &policy.spec().subject;
+        assert_eq!(keys.map(|key| subject.get(key).map(String::as_str)), wanted, "{decoding:?}");
+        let rows = [row(&policy, 0, "go"), row(&policy, 1, "stop")];
+        let together = policy.infer(&rows).unwrap();
+        assert_eq!(policy.infer(&rows[1..]).unwrap()[0], together[1], "{decoding:?}");
+        assert!(chunk(&together[0]).values.iter().all(|value| value.is_finite()));
+    }
+}
+
+#[test]
+fn the_papers_sampler_leaves_no_mask_and_masks_nothing_again() {
+    let dir = nano();
+    let mask = 256 + 3 + 202;
+    for steps in [1, 4, 8, 16, 72, 128] {
+        let decoding = Decoding::Jd3p { sampler: Sampler::Paper { temperature: 1.0 } };
+        let options = UdVlaOptions { decoding, ..options("simpler", Some(steps)) };
+        let policy = UdVla::open(dir.path(), &options).unwrap();
+        let row = row(&policy, 0, "go");
+        let mut seen = vec![];
+        policy.infer_watched(&[row], &mut |_, step| seen.push(step.clone())).unwrap();
+        assert_eq!(seen.len(), usize::from(steps));
+        let last = seen.last().unwrap();
+        assert!(last.masked.is_empty() && !last.sampled.contains(&mask), "{steps} steps");
+        for pair in seen.windows(2) {
+            assert!(pair[1].masked.iter().all(|at| pair[0].masked.contains(at)), "{steps}");
+            let fixed = (0..708).filter(|at| !pair[0].masked.contains(at));
+            let moved = fixed.filter(|&at| pair[0].sampled[at] != pair[1].sampled[at]).count();
+            assert_eq!(moved, 0, "step {} of {steps} moved what was fixed", pair[1].step);
+        }
+    }
+}
+
+#[test]
+fn decodings_that_make_no_sense_are_refused() {
+    let dir = nano();
+    let refused = |decoding, steps| {
+        let options = UdVlaOptions { decoding, ..options("libero", steps) };
+        UdVla::open(dir.path(), &options).unwrap_err().to_string()
+    };
+    let error = refused(Decoding::Autoregressive, None);
+    assert!(error.contains("needs attention `causal`, not `released`"), "{error}");
+    let error = refused(Decoding::Jacobi { cap: None }, Some(4));
+    assert!(error.contains("no denoising steps"), "{error}");
+    let error = refused(Decoding::Independent { action_steps: Some(0) }, None);
+    assert!(error.contains("action steps of 0"), "{error}");
+    for temperature in [-0.5, f64::NAN, f64::INFINITY] {
+        let error = refused(Decoding::Jd3p { sampler: Sampler::Paper { temperature } }, None);
+        assert!(error.contains("temperature"), "{error}");
+    }
 }

@@ -1,0 +1,287 @@
+//! Recomputes files of kinds `jd3p` and `independent_diffusion`.
+
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tch::Tensor;
+
+use super::error::GoldenError;
+use super::file;
+use super::formula::uniform;
+use super::model::{ModelInputs, Models, Recipe};
+use crate::udvla::attention::{Attention, Parts};
+use crate::udvla::config::SpecialIds;
+use crate::udvla::independent::{Independent, Stage};
+use crate::udvla::jd3p::{Jd3p, Step};
+use crate::udvla::noise::GoldenNoise;
+use crate::udvla::prompt::{Block, Picture, Prompt, action_ids, image_ids};
+use crate::udvla::sampler::Rules;
+use crate::udvla::sampling::Allowed;
+use crate::udvla::transformer::Transformer;
+
+/// Action slots of a file that does not say how many.
+const ACTION_SLOTS: usize = 70;
+/// Digits of a file that does not name them: `*0125` in the released vocabulary.
+const DIGIT_IDS: [i64; 5] = [9, 15, 16, 17, 20];
+/// The masks of a probe by their keys.
+const MASKS: [(&str, Attention); 4] = [
+    ("released", Attention::Released),
+    ("paper_hybrid", Attention::Hybrid),
+    ("released_bidirectional", Attention::ReleasedBidirectional),
+    ("causal", Attention::Causal),
+];
+
+#[derive(Deserialize)]
+struct Inputs {
+    tag: Option<String>,
+    views: Option<Vec<[usize; 2]>>,
+    action_slots: Option<usize>,
+    digit_ids: Option<Vec<i64>>,
+    text_ids: Vec<i64>,
+    prefix_ids: Option<Vec<i64>>,
+    action_vocab_size: usize,
+}
+
+#[derive(Deserialize)]
+struct JointInputs {
+    steps: u16,
+    logits_probe: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+struct StageInputs {
+    image_steps: u16,
+    action_steps: u16,
+}
+
+#[derive(Deserialize)]
+struct ProbeInputs {
+    input_ids: Vec<i64>,
+    positions: Vec<i64>,
+    token_ids: Vec<i64>,
+}
+
+/// A case, ready to be decoded.
+struct Task {
+    model: Rc<Transformer>,
+    vocabulary: i64,
+    ids: SpecialIds,
+    image: Allowed,
+    action: Allowed,
+    prompt: Prompt,
+    block: Block,
+}
+
+impl Task {
+    fn new(file: &Value, models: &mut Models) -> Result<Self, GoldenError> {
+        let inputs: Inputs = file::inputs(file)?;
+        let model: ModelInputs = file::inputs(file)?;
+        let ids = Recipe::new(&model, 0)?.ids().clone();
+        let prompt = prompt(&inputs, &ids)?;
+        let recipe = Recipe::new(&model, prompt.parts.total())?;
+        let model = models.get(&recipe)?;
+        let vocabulary = 0..recipe.config.sizes.vocab_size;
+        let stray = prompt.ids.iter().find(|id| !vocabulary.contains(id));
+        if let Some(id) = stray {
+            return Err(GoldenError::value(
+                "prefix_ids",
+                format!("has {id}, outside the vocabulary"),
+            ));
+        }
+        let digits = inputs.digit_ids.unwrap_or_else(|| DIGIT_IDS.to_vec());
+        let allowed = |ids: &[i64]| match ids.iter().find(|id| !vocabulary.contains(id)) {
+            Some(id) => Err(GoldenError::value("digit_ids", format!("or actions reach {id}"))),
+            None => Allowed::new(&model, ids).map_err(|error| GoldenError::model(&error)),
+        };
+        Ok(Self {
+            image: allowed(&image_ids(&ids, &digits))?,
+            action: allowed(&action_ids(&ids, inputs.action_vocab_size))?,
+            block: Block::new(&ids, &prompt.parts.views, prompt.parts.actions),
+            model: model.clone(),
+            vocabulary: recipe.config.sizes.vocab_size,
+            ids,
+            prompt,
+        })
+    }
+
+    fn decoding(&self, steps: u16) -> Result<Jd3p<'_>, GoldenError> {
+        if steps == 0 {
+            return Err(GoldenError::value("steps", "is 0"));
+        }
+        Ok(Jd3p {
+            model: &self.model,
+            ids: &self.ids,
+            image: &self.image,
+            action: &self.action,
+            attention: Attention::Released,
+            steps,
+            rules: Rules::default(),
+        })
+    }
+}
+
+/// `trace`, and `logits_probe` where the file has one.
+pub(super) fn joint(file: &Value, models: &mut Models) -> Result<Value, GoldenError> {
+    let inputs: JointInputs = file::inputs(file)?;
+    let task = Task::new(file, models)?;
+    let mut trace = vec![];
+    let mut watch = |step: &Step| trace.push(pass(step));
+    tch::no_grad(|| {
+        task.decoding(inputs.steps)?
+            .decode(&task.prompt, &task.block, &GoldenNoise, &mut watch)
+            .map_err(|error| GoldenError::model(&error))
+    })?;
+    let mut outputs = json!({ "trace": trace });
+    if let Some(probe) = &inputs.logits_probe {
+        outputs["logits_probe"] = tch::no_grad(|| logits(probe, &task))?;
+    }
+    Ok(outputs)
+}
+
+/// `trace`, with the stage of each step.
+pub(super) fn independent(file: &Value, models: &mut Models) -> Result<Value, GoldenError> {
+    let inputs: StageInputs = file::inputs(file)?;
+    let task = Task::new(file, models)?;
+    let mut trace = vec![];
+    let mut watch = |stage: Stage, step: &Step| {
+        let mut pass = pass(step);
+        pass["stage"] = match stage {
+            Stage::Image => "image".into(),
+            Stage::Action => "action".into(),
+        };
+        trace.push(pass);
+    };
+    if inputs.action_steps == 0 {
+        return Err(GoldenError::value("action_steps", "is 0"));
+    }
+    let image = task.decoding(inputs.image_steps)?;
+    tch::no_grad(|| {
+        Independent { image, action_steps: inputs.action_steps }
+            .decode(&task.prompt, &task.block, &GoldenNoise, &mut watch)
+            .map_err(|error| GoldenError::model(&error))
+    })?;
+    Ok(json!({ "trace": trace }))
+}
+
+fn pass(step: &Step) -> Value {
+    json!({
+        "masked_after": step.masked,
+        "sampled": step.sampled,
+        "temperature_after": step.temperature,
+    })
+}
+
+/// Logits and the most probable ids of the file's own sequence, for each of its masks.
+fn logits(probe: &Map<String, Value>, task: &Task) -> Result<Value, GoldenError> {
+    let inputs: ProbeInputs = file::inputs(&Value::Object(probe.clone()))?;
+    let parts = &task.prompt.parts;
+    let vocabulary = task.vocabulary;
+    let inside = |ids: &[i64], end: i64| ids.iter().all(|id| (0..end).contains(id));
+    let length = inputs.input_ids.len();
+    if length != parts.total() || !inside(&inputs.input_ids, vocabulary) {
+        let reason = format!("is not a sequence of {} ids of the vocabulary", parts.total());
+        return Err(GoldenError::value("logits_probe.input_ids", reason));
+    }
+    if !inside(&inputs.positions, length as i64) || !inside(&inputs.token_ids, vocabulary) {
+        return Err(GoldenError::value(
+            "logits_probe",
+            "asks for a position or id that is not there",
+        ));
+    }
+    let slots = length - parts.actions;
+    let end = inputs.input_ids[slots..].iter().position(|&id| id == task.ids.eoa_token_id);
+    let [positions, tokens] =
+        [&inputs.positions, &inputs.token_ids].map(|list| Tensor::from_slice(list));
+    let named = MASKS.iter().any(|(key, _)| probe.contains_key(*key));
+    let mut outputs = Map::new();
+    for (key, attention) in MASKS.iter().filter(|(key, _)| !named || probe.contains_key(*key)) {
+        let runs = attention.runs(parts, end.map(|at| slots + at));
+        let answers = || {
+            let (states, _) = task.model.forward(&inputs.input_ids, &runs, None)?;
+            let logits = task.model.logits(&states.f_index_select(0, &positions)?)?;
+            let argmax = Vec::<i64>::try_from(logits.f_argmax(1, false)?)?;
+            let chosen = logits.f_index_select(1, &tokens)?.f_to_kind(tch::Kind::Double)?;
+            Ok::<_, tch::TchError>((argmax, Vec::<Vec<f64>>::try_from(chosen)?))
+        };
+        let (argmax, logits) = answers().map_err(|error| GoldenError::model(&error))?;
+        outputs.insert((*key).to_owned(), json!({ "logits": logits, "argmax": argmax }));
+    }
+    Ok(Value::Object(outputs))
+}
+
+/// The prompt of a case, whose prefix may have been left out.
+fn prompt(inputs: &Inputs, ids: &SpecialIds) -> Result<Prompt, GoldenError> {
+    let text = inputs.text_ids.len();
+    let actions = inputs.action_slots.unwrap_or(ACTION_SLOTS);
+    if actions == 0 {
+        return Err(GoldenError::value("action_slots", "is 0"));
+    }
+    let Some(prefix) = &inputs.prefix_ids else {
+        return generated(inputs, actions, ids);
+    };
+    if !prefix.starts_with(&inputs.text_ids) {
+        return Err(GoldenError::value("prefix_ids", "does not begin with `text_ids`"));
+    }
+    let ends = prefix[text..].iter().enumerate().filter(|(_, id)| **id == ids.eoi_token_id);
+    let mut views = vec![];
+    let mut start = 0;
+    for (end, _) in ends {
+        views.push(end + 1 - start);
+        start = end + 1;
+    }
+    let opened = |(start, length): (usize, &usize)| (start + length, prefix[text + start]);
+    let mut at = 0;
+    let whole = views.iter().all(|length| {
+        let (next, first) = opened((at, length));
+        at = next;
+        first == ids.boi_token_id && *length > 1
+    });
+    if !whole || start != prefix.len() - text {
+        return Err(GoldenError::value("prefix_ids", "is not text and whole views"));
+    }
+    let grids = inputs.views.iter().flatten();
+    let stated: Vec<usize> = grids.map(|grid| positions(*grid)).collect();
+    if inputs.views.is_some() && stated != views {
+        return Err(GoldenError::value("views", "are not those of `prefix_ids`"));
+    }
+    Ok(Prompt { ids: prefix.clone(), parts: Parts { text, views, actions } })
+}
+
+/// The prompt whose codes follow from the tag.
+fn generated(inputs: &Inputs, actions: usize, ids: &SpecialIds) -> Result<Prompt, GoldenError> {
+    let (Some(tag), Some(views)) = (&inputs.tag, &inputs.views) else {
+        return Err(GoldenError::value("prefix_ids", "is missing, and `tag` or `views` as well"));
+    };
+    let [bos, text @ ..] = &inputs.text_ids[..] else {
+        return Err(GoldenError::value("text_ids", "is empty"));
+    };
+    if *bos != ids.bos_token_id || views.len() > 2 {
+        return Err(GoldenError::value("prefix_ids", "is missing and cannot be made"));
+    }
+    let picture = |(name, grid): (&str, &[usize; 2])| {
+        let [rows, columns] = *grid;
+        let codes = uniform(&format!("codes/{tag}/{name}"), rows * columns);
+        let count = ids.visual_codes() as f64;
+        Picture {
+            size: format!("1*{rows}*{columns}").bytes().map(character).collect(),
+            codes: codes.iter().map(|u| (u * count) as i64).collect(),
+        }
+    };
+    let pictures: Vec<Picture> =
+        ["static", "gripper"].into_iter().zip(views).map(picture).collect();
+    Ok(Prompt::new(ids, text, &pictures, actions))
+}
+
+/// Positions of a view: its codes, the characters of its size text and four marks.
+fn positions([rows, columns]: [usize; 2]) -> usize {
+    rows * columns + format!("1*{rows}*{columns}").len() + 4
+}
+
+/// The id of a character of a size text in the released vocabulary.
+fn character(byte: u8) -> i64 {
+    match byte {
+        b'*' => 9,
+        digit => i64::from(digit - b'0') + 15,
+    }
+}

@@ -1,0 +1,124 @@
+//! Recorded outputs of the released code against this program's.
+//!
+//! Every file of the directory that `UDVLA_GOLDEN` names is a case; without the variable the tests
+//! say so and pass. FAST tokenizers come from `UDVLA_TEST_DATA`. What the program's `golden`
+//! command runs is what runs here.
+#![cfg(feature = "torch")]
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use udvla_policies::golden::{Golden, first_difference};
+
+/// The golden files of a kind with their names, or of all kinds.
+fn cases(kind: Option<&str>) -> Vec<(PathBuf, Value)> {
+    let Some(directory) = std::env::var_os("UDVLA_GOLDEN") else {
+        println!("skipped: UDVLA_GOLDEN does not name a directory");
+        return vec![];
+    };
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
+        .expect("UDVLA_GOLDEN names a directory")
+        .map(|entry| entry.expect("the directory can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        (path, value)
+    };
+    let all = paths.into_iter().map(read);
+    let cases: Vec<_> =
+        all.filter(|(_, file)| kind.is_none_or(|kind| file["kind"] == kind)).collect();
+    assert!(!cases.is_empty(), "UDVLA_GOLDEN names a directory without golden files");
+    cases
+}
+
+fn golden() -> Golden {
+    let data = std::env::var_os("UDVLA_TEST_DATA").map(|data| PathBuf::from(data).join("udvla"));
+    Golden::new(data.as_deref())
+}
+
+fn equal(kind: &str) {
+    let mut golden = golden();
+    if kind == "fast" && std::env::var_os("UDVLA_TEST_DATA").is_none() {
+        println!("skipped: UDVLA_TEST_DATA is not set");
+        return;
+    }
+    for (path, recorded) in cases(Some(kind)) {
+        let computed = golden.recompute(&recorded).unwrap();
+        let difference = first_difference(&recorded, &computed);
+        assert!(difference.is_none(), "{}: {}", path.display(), difference.unwrap());
+    }
+}
+
+#[test]
+fn joint_decoding_and_the_logits_of_all_masks_are_the_released_ones() {
+    equal("jd3p");
+}
+
+#[test]
+fn independent_diffusion_is_the_released_one() {
+    equal("independent_diffusion");
+}
+
+#[test]
+fn the_training_loss_and_its_gradients_are_the_released_ones() {
+    equal("loss");
+}
+
+#[test]
+fn pictures_and_codes_are_the_released_ones() {
+    equal("vq");
+}
+
+#[test]
+fn action_chunks_are_the_released_ones() {
+    equal("fast");
+}
+
+/// The released code gives the same ids in f32 as in f64, except where a draw falls within
+/// f32's rounding of a boundary between two ids: this program's sums round elsewhere.
+#[test]
+fn single_precision_gives_the_same_ids_but_for_ties() {
+    let mut golden = golden();
+    for (path, mut file) in cases(Some("jd3p")) {
+        file.as_object_mut().unwrap().remove("logits_probe");
+        file["dtype"] = json!("float32");
+        let computed = golden.recompute(&file).unwrap();
+        let ids = |file: &Value| file["trace"][0]["sampled"].as_array().unwrap().clone();
+        let (a, b) = (ids(&file), ids(&computed));
+        let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
+        assert!(a.len() == b.len() && differing <= 1, "{}: {differing}", path.display());
+    }
+}
+
+/// A file that lost its outputs gives the outputs that a whole one gives, and one with a changed
+/// output is not equal.
+#[test]
+fn outputs_are_recomputed_without_them_and_every_change_is_found() {
+    let whole = match cases(Some("jd3p")).into_iter().find(|(_, f)| f.get("logits_probe").is_none())
+    {
+        Some((_, whole)) => whole,
+        None => return,
+    };
+    let mut golden = golden();
+    let computed = golden.recompute(&whole).unwrap();
+    let mut bare = whole.clone();
+    bare.as_object_mut().unwrap().remove("trace");
+    assert_eq!(golden.recompute(&bare).unwrap(), computed);
+    assert_eq!(first_difference(&bare, &computed).unwrap().key, "trace");
+    for (pointer, key, value) in [
+        ("/trace/1/sampled/14", "trace[1].sampled[14]", json!(7)),
+        ("/trace/2/masked_after/0", "trace[2].masked_after[0]", json!(0)),
+        ("/trace/0/temperature_after", "trace[0].temperature_after", json!(0.1)),
+        ("/kind", "kind", json!("loss")),
+    ] {
+        let mut changed = whole.clone();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        assert_eq!(first_difference(&changed, &computed).unwrap().key, key);
+    }
+    // A prefix that was left out follows from the tag.
+    bare.as_object_mut().unwrap().remove("prefix_ids");
+    assert_eq!(golden.recompute(&bare).unwrap(), computed);
+}
