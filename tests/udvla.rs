@@ -184,7 +184,7 @@ fn options_of_another_decoding_are_refused() {
     with(&["--action-steps", "4"], &["--decoding id"]);
     with(&["--decoding", "ar", "--jacobi-cap", "4"], &["--decoding jacobi"]);
     with(&["--decoding", "ar"], &["needs attention `causal`", "hint: "]);
-    with(&["--temperature", "-1", "--sampler", "paper"], &["temperature"]);
+    with(&["--temperature=-1", "--sampler", "paper"], &["temperature"]);
 }
 
 #[test]
