@@ -16,7 +16,6 @@
 pub mod batcher;
 pub mod calvin;
 pub mod cli;
-pub mod cli_results;
 pub mod commands;
 pub mod dispatcher;
 pub mod environment;

@@ -6,7 +6,7 @@ use udvla_results::paper::Paper;
 use udvla_results::printed::{PrintedTable, of_paper};
 use udvla_results::render::audit_markdown;
 
-use crate::cli_results::AuditArguments;
+use crate::cli::AuditArguments;
 use crate::exit::{Exit, Refused};
 
 /// Prints what was found.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use udvla_results::compare::compare;
 use udvla_results::render::compare_markdown;
 
-use crate::cli_results::{CompareArguments, CompareFormat};
+use crate::cli::{CompareArguments, CompareFormat};
 use crate::exit::{Exit, Refused};
 
 /// Prints the comparison.

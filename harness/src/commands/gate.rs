@@ -8,7 +8,7 @@ use udvla_results::paper::Paper;
 use udvla_results::read::Run;
 use udvla_results::render::{gate_junit, gate_markdown};
 
-use crate::cli_results::{Against, GateArguments};
+use crate::cli::{Against, GateArguments};
 use crate::exit::{Exit, Refused};
 
 /// Decides, and writes what was asked for.

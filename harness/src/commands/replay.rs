@@ -13,8 +13,8 @@ use udvla_sims::process::{SimError, Worker, WorkerCommand, unexpected};
 use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 
 use crate::calvin;
+use crate::cli::ReplayArguments;
 use crate::cli::{Cli, Command};
-use crate::cli_results::ReplayArguments;
 use crate::exit::{Exit, Refused};
 use crate::plan::{self, Plan};
 

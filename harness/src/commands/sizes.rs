@@ -5,7 +5,7 @@ use udvla_results::statistics::power::{
     episodes_for_interval, episodes_in_pairs, episodes_per_policy, sequences_for_interval,
 };
 
-use crate::cli_results::PlanArguments;
+use crate::cli::PlanArguments;
 use crate::exit::{Exit, Refused};
 
 /// Prints the number, and the hours where a run tells the speed.

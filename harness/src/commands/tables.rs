@@ -9,7 +9,7 @@ use udvla_results::paper_tables::{ResultTable, paper_tables};
 use udvla_results::read::Run;
 use udvla_results::render::{paper_csv, paper_json, paper_latex, paper_markdown};
 
-use crate::cli_results::{TableFormat, TablesArguments};
+use crate::cli::{TableFormat, TablesArguments};
 use crate::exit::{Exit, Refused};
 
 /// Prints them, or writes them into a folder.

@@ -1,0 +1,15 @@
+//! The command line as it is typed. What it means is decided in [`crate::plan`].
+
+mod calvin;
+mod command;
+mod libero;
+mod results;
+mod run;
+
+pub use calvin::{CalvinArguments, CalvinReset, CalvinSimulator};
+pub use command::{
+    Benchmark, Cli, Command, DoctorArguments, GoldenArguments, Preset, ResumeArguments,
+};
+pub use libero::{LiberoArguments, LiberoSimulator, ResetMode, Suite};
+pub use results::*;
+pub use run::{DecodingName, PolicyName, RunArguments, SamplerName, WorkerArguments};
