@@ -1,0 +1,227 @@
+"""The SimplerEnv-WidowX adapter: the four Bridge tasks on sapien 2.2.2.
+
+The option `adapter` says whose code simulates; states, pictures and outcomes are the same:
+
+- `slim` (default): this package's own, on sapien alone.
+- `upstream`: the benchmark's, an importable `mani_skill2_real2sim`.
+
+Every episode is built anew, so its result depends on nothing that ran before. Pictures are drawn
+only when `observe` or `frame` is called; without either nothing needs a Vulkan device.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import simpler_files
+from .adapter import Observation, Progress, SetupError, Spec
+
+ADAPTERS = {"slim": "simpler_scene", "upstream": "simpler_upstream"}
+_STATE = [
+    *("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate"),
+    *("left_finger", "right_finger", "x", "y", "z", "qw", "qx", "qy", "qz"),
+]
+_ACTION = ["x", "y", "z", "rx", "ry", "rz", "gripper"]
+_REST = (-0.05, 0.15)
+"""How far in metres above the table's top a settled object's origin is: cloth, cubes, basket."""
+_LONG_GRASP = 5
+"""Control steps in a row from which a grasp counts as a firm one."""
+
+
+class World(Protocol):
+    """A simulated task, whoever's code it is. Poses are sapien's, in world axes."""
+
+    body: Any
+    tool: Any
+    source: Any
+    target: Any
+    tool_target: Any
+
+    def reset(self, task: dict, trial: int) -> None:
+        """Builds the scene of an episode and lets its objects come to rest."""
+
+    def step(self, action: NDArray[np.float32]) -> Any:  # noqa: ANN401
+        """Plays one control step; gives a `simpler_rules.Judgement`."""
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The camera's picture of now; changes nothing."""
+
+    def close(self) -> None:
+        """Frees the simulation."""
+
+
+class Adapter:
+    """One SimplerEnv simulator; a scene is built at every reset."""
+
+    spec: Spec
+
+    def __init__(self, config: dict) -> None:
+        """Checks versions, files and the renderer; see `adapter.Adapter`.
+
+        Args:
+            config: as in the contract; `simpler_root` is the user's checkout, `adapter` one of
+                `ADAPTERS`.
+        """
+        self._protocol = config["protocol"]
+        (self._suite,) = self._protocol["suites"]
+        self._environment = self._protocol["environment"]
+        self._bounds = np.array(self._environment["control"]["bounds"], dtype=np.float32)
+        setting = simpler_files.versions()
+        adapter = config.get("adapter") or "slim"
+        if adapter not in ADAPTERS:
+            raise SetupError(f"the adapter `{adapter}` is not one of `slim`, `upstream`")
+        setting["adapter"] = adapter
+        files = simpler_files.find(config.get("simpler_root"), self._suite["details"]["files"])
+        setting |= {"assets": "ManiSkill2_real2sim", "assets_sha256": files.sha256}
+        if files.foreign:
+            setting["comparable"] = f"no: other files than SimplerEnv's: {', '.join(files.foreign)}"
+        self._images, draws = bool(config["images"]), bool(config["images"] or config["video"])
+        setting["renderer"] = _renderer(config.get("renderer"), draws or adapter == "upstream")
+        try:
+            module = importlib.import_module(f".{ADAPTERS[adapter]}", __package__)
+        except ImportError as error:
+            if "libvulkan" not in str(error):
+                raise
+            raise SetupError(f"{error}; type `apt-get install libvulkan1`") from error
+        self.world: World = module.World(self._protocol, files, draws)
+        cameras = self._environment["cameras"]
+        self.spec = Spec(
+            cameras=[(camera["name"], camera["height"], camera["width"]) for camera in cameras],
+            state=list(_STATE),
+            action=list(_ACTION),
+            control_hz=float(self._environment["control"]["hz"]),
+            setting=setting,
+        )
+        self._expert: Any = None
+        self._running = self._begun = False
+
+    def reset(self, suite: str, task: int, trial: int) -> None:
+        """Builds the scene of an episode and lets its objects come to rest.
+
+        Raises:
+            RuntimeError: the objects do not lie on the table.
+        """
+        tasks = self._suite["details"]["tasks"]
+        if suite != self._suite["name"] or not 0 <= task < len(tasks):
+            raise ValueError(f"the protocol has no suite `{suite}` with a task {task}")
+        self._task, self._instruction = tasks[task], self._suite["tasks"][task]
+        self._running = self._begun = False
+        # A repeat of a trial differs in the policy's noise alone.
+        self.world.reset(self._task, trial % self._suite["trials"])
+        self._check_rest()
+        self._running = self._begun = True
+        self._steps = self._grasped_for = self._beyond = 0
+        self._first_success: int | None = None
+        self._ever_grasped = self._ever_firm = False
+        self._last: Any = None
+        self._expert = None
+
+    def observe(self) -> Observation:
+        """What the policy sees now; the picture is drawn only here."""
+        self._require()
+        images = [self.world.picture()] if self._images else []
+        tool = self._in_base(self.world.tool.pose)
+        state = np.concatenate([self.world.body.get_qpos(), tool.p, tool.q])
+        return Observation(images, state.astype(np.float32), self._instruction)
+
+    def step(self, action: NDArray[np.float32], look: bool) -> Progress:
+        """Plays one control step; see `adapter.Adapter`.
+
+        The episode's one stage is completed while the rule holds, so it may come and go; what
+        counts is the last step.
+        """
+        command = self._checked(action)
+        self._require()
+        if not self._running:
+            raise RuntimeError("the episode is over; reset first")
+        judged = self._last = self.world.step(command)
+        self._steps += 1
+        if judged.success and self._first_success is None:
+            self._first_success = self._steps
+        self._grasped_for = self._grasped_for + 1 if judged.grasped else 0
+        self._ever_grasped |= judged.grasped
+        self._ever_firm |= self._grasped_for >= _LONG_GRASP
+        done = self._steps >= self._task["max_steps"]
+        self._running = not done
+        return Progress(int(judged.success), done, done and not judged.success)
+
+    def notes(self) -> dict[str, bool | int]:
+        """What else happened in the episode; steps count from 1.
+
+        Source: ManiSkill2_real2sim, envs/custom_scenes/put_on_in_scene.py (`episode_stats`).
+        """
+        self._require()
+        first = self._first_success
+        notes: dict[str, bool | int] = {"success_any": first is not None}
+        if first is not None:
+            notes["first_success_step"] = first
+        return notes | {
+            "source_grasped": self._ever_grasped,
+            "consecutive_grasp": self._ever_firm,
+            "moved_correct_object": self._last is not None and self._last.moved_source,
+            "moved_wrong_object": self._last is not None and self._last.moved_other,
+            "actions_beyond_bounds": self._beyond,
+        }
+
+    def frame(self) -> NDArray[np.uint8]:
+        """The camera's picture."""
+        self._require()
+        return self.world.picture()
+
+    def state_bytes(self) -> bytes:
+        """Joints, objects and the tool's target, positions and speeds, as little-endian f32."""
+        self._require()
+        world = self.world
+        parts = [world.body.get_qpos(), world.body.get_qvel()]
+        parts += [world.tool_target.p, world.tool_target.q]
+        for thing in (world.source, world.target):
+            parts += [thing.pose.p, thing.pose.q, thing.velocity, thing.angular_velocity]
+        return np.concatenate(parts).astype("<f4").tobytes()
+
+    def close(self) -> None:
+        """Frees the simulation; a later `reset` builds it again."""
+        self._expert, self._running, self._begun = None, False, False
+        self.world.close()
+
+    def _in_base(self, pose: Any) -> Any:  # noqa: ANN401
+        return self.world.body.pose.inv().transform(pose)
+
+    def _require(self) -> None:
+        if not self._begun:
+            raise RuntimeError("no episode: reset comes first")
+
+    def _check_rest(self) -> None:
+        """Refuses a scene whose objects fell through the table."""
+        table = self._environment["scene"]["table_height"]
+        for thing in (self.world.source, self.world.target):
+            height = float(thing.pose.p[2])
+            if not _REST[0] <= height - table <= _REST[1]:
+                setup = self._suite["details"]["setups"][self._task["setup"]]
+                raise RuntimeError(
+                    f"`{thing.name}` came to rest at a height of {height:.3f} m, the table's top "
+                    f"is at {table} m: `{setup['scene']}.glb` is missing or no table; clone "
+                    f"again with `{simpler_files.CLONE}`"
+                )
+
+    def _checked(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The action, if it can be played; counts those beyond the benchmark's bounds."""
+        command = np.asarray(action, dtype=np.float32)
+        if command.shape != (len(_ACTION),):
+            raise ValueError(f"an action has {len(_ACTION)} numbers, not {command.size}: {action}")
+        if not np.isfinite(command).all():
+            raise ValueError(f"an action that is not finite: {command.tolist()}")
+        self._beyond += bool((np.abs(command) > self._bounds).any())
+        return command
+
+
+def _renderer(wanted: str | None, needed: bool) -> str:
+    """The device and driver that draw, or `none`."""
+    if not needed:
+        return "none"
+    from . import simpler_devices
+
+    return simpler_devices.choose(wanted)
