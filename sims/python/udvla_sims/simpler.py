@@ -167,6 +167,15 @@ class Adapter:
             "actions_beyond_bounds": self._beyond,
         }
 
+    def script_action(self) -> NDArray[np.float32]:
+        """The scripted expert's next action."""
+        from .simpler_expert import Expert
+
+        self._require()
+        if self._expert is None:
+            self._expert = Expert(self.world, self._task, self._table_over_base())
+        return self._expert.action()
+
     def frame(self) -> NDArray[np.uint8]:
         """The camera's picture."""
         self._require()
@@ -189,6 +198,10 @@ class Adapter:
 
     def _in_base(self, pose: Any) -> Any:  # noqa: ANN401
         return self.world.body.pose.inv().transform(pose)
+
+    def _table_over_base(self) -> float:
+        table = self._environment["scene"]["table_height"]
+        return float(table - self.world.body.pose.p[2])
 
     def _require(self) -> None:
         if not self._begun:
