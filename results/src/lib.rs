@@ -30,6 +30,7 @@ pub mod record;
 pub mod render;
 pub mod report;
 pub mod statistics;
+pub mod subtasks;
 pub mod summary;
 pub mod table;
 mod variants;

@@ -80,7 +80,7 @@ pub struct Cell {
 
 /// How a column prints its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Share,
     Percent,
     Length,
@@ -136,13 +136,13 @@ impl Form {
         Cell { printed, value, low: None, high: None, interval: None, successes: None, n: None }
     }
 
-    fn rate(self, rate: Rate) -> Option<Cell> {
+    pub(crate) fn rate(self, rate: Rate) -> Option<Cell> {
         Some(self.cell(None, rate.estimate?, Some((rate.successes, rate.n))))
     }
 }
 
 /// All tables of the paper; `runs` fill a row of each table about their benchmark, `variants`
-/// rows of the tables about variants only.
+/// rows of the tables about variants only. Chains have a table by sub-task at the end.
 pub fn paper_tables(paper: &Paper, runs: &[Run], variants: &[Run]) -> Vec<ResultTable> {
     let summary = |run: &Run| Summary::new(run, paper);
     let summaries: Vec<Summary> = runs.iter().map(summary).collect();
@@ -152,7 +152,8 @@ pub fn paper_tables(paper: &Paper, runs: &[Run], variants: &[Run]) -> Vec<Result
         main_table(table, measured)
     });
     let others = paper.variants.iter().map(|table| crate::variants::table(table, &variants));
-    main.chain(others).collect()
+    let subtasks = summaries.iter().filter_map(crate::subtasks::result_table);
+    main.chain(others).chain(subtasks).collect()
 }
 
 fn main_table(table: &PaperTable, measured: Option<&Summary>) -> ResultTable {

@@ -8,7 +8,7 @@ use std::process;
 use crate::paper::Paper;
 use crate::plots::{PlotError, png, success_by_task};
 use crate::read::{ReadError, RunDirectory};
-use crate::render::{markdown, summary_csv, tasks_csv, terminal};
+use crate::render::{markdown, subtasks_csv, summary_csv, tasks_csv, terminal};
 use crate::summary::Summary;
 
 /// What was written.
@@ -69,17 +69,17 @@ pub fn write_all(dir: impl AsRef<Path>) -> Result<Written, ReportError> {
     let picture = png(&svg)?;
     let table = |name: &str, text: String| write(&dir.join("tables"), name, text.as_bytes());
     let plot = |name: &str, bytes: &[u8]| write(&dir.join("plots"), name, bytes);
-    Ok(Written {
-        paths: vec![
-            table("summary.md", markdown(&summary))?,
-            table("summary.csv", summary_csv(&summary)?)?,
-            table("tasks.csv", tasks_csv(&summary)?)?,
-            plot("success-by-task.svg", svg.as_bytes())?,
-            plot("success-by-task.png", &picture)?,
-        ],
-        terminal: terminal(&summary),
-        summary,
-    })
+    let mut paths = vec![
+        table("summary.md", markdown(&summary))?,
+        table("summary.csv", summary_csv(&summary)?)?,
+        table("tasks.csv", tasks_csv(&summary)?)?,
+    ];
+    if let Some(text) = subtasks_csv(&summary)? {
+        paths.push(table("subtasks.csv", text)?);
+    }
+    paths.push(plot("success-by-task.svg", svg.as_bytes())?);
+    paths.push(plot("success-by-task.png", &picture)?);
+    Ok(Written { paths, terminal: terminal(&summary), summary })
 }
 
 /// Writes a file under another name and then gives it its own, so that nobody sees half of it.

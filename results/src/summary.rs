@@ -8,6 +8,7 @@ use crate::paper::{Paper, PaperTable};
 use crate::read::Run;
 use crate::record::{EpisodeRecord, Status};
 use crate::statistics::{Estimate, Length, Rate, average_length, suites_mean};
+use crate::subtasks::{SubtaskSummary, by_subtask};
 use crate::verdict::{Comparison, Evidence, incomparable, withheld};
 
 /// A run in numbers.
@@ -65,6 +66,8 @@ pub struct Chain {
     pub paper: Vec<Option<f64>>,
     /// Mean number of stages.
     pub length: Length,
+    /// The sub-tasks by kind, where the protocol has a list of chains.
+    pub subtasks: Vec<SubtaskSummary>,
 }
 
 /// One task.
@@ -150,7 +153,11 @@ fn suite(run: &Run, name: &str, table: Option<&PaperTable>) -> SuiteSummary {
         counts,
         rate: rate(&records),
         steps: mean_steps(&records),
-        chain: (stages > 1).then(|| chain(&records, name, stages, table)),
+        chain: (stages > 1).then(|| {
+            let subtasks = run.manifest.protocol.suite(name);
+            let subtasks = subtasks.map_or_else(Vec::new, |suite| by_subtask(suite, &records));
+            Chain { subtasks, ..chain(&records, name, stages, table) }
+        }),
         tasks,
         paper: None,
     };
@@ -201,6 +208,7 @@ fn chain(
         in_a_row: (1..=stages).map(|least| Rate::new(reached(least), n, errors)).collect(),
         paper: (1..=stages).map(published).collect(),
         length: average_length(&lengths, stages, errors),
+        subtasks: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::caption::suite_title;
 use crate::counts::Counts;
 use crate::figures::{NONE, length, percent, percent_interval, share, signed, whole};
 use crate::statistics::{Estimate, Rate};
+use crate::subtasks::SubtaskSummary;
 use crate::summary::{AverageSummary, Chain, SuiteSummary, Summary, TaskSummary};
 use crate::verdict::Comparison;
 
@@ -60,11 +61,16 @@ pub enum RowKind {
     Paper,
 }
 
-/// The tables of a run: its suites, and at the end their average where there are several.
+/// The tables of a run, parts before the whole: the sub-tasks of chains, the suites, and at the end
+/// their average where there are several.
 pub fn tables(summary: &Summary) -> Vec<Table> {
-    let suites = summary.suites.iter().map(|suite| match &suite.chain {
-        Some(chain) => chain_table(&summary.benchmark, suite, chain),
-        None => suite_table(&summary.benchmark, suite),
+    let benchmark = &summary.benchmark;
+    let suites = summary.suites.iter().flat_map(|suite| match &suite.chain {
+        Some(chain) => {
+            let parts = subtask_table(benchmark, suite, chain);
+            parts.into_iter().chain([chain_table(benchmark, suite, chain)]).collect()
+        }
+        None => vec![suite_table(benchmark, suite)],
     });
     let average = summary.average.iter().map(|average| average_table(summary, average));
     suites.chain(average).collect()
@@ -122,6 +128,27 @@ fn task_row(task: &TaskSummary) -> Row {
     cells.extend(rate_cells(task.rate, task.rate.estimate, task.steps));
     Row { kind: RowKind::Part, cells }
 }
+
+/// The sub-tasks of chains; none where the protocol does not name them.
+fn subtask_table(benchmark: &str, suite: &SuiteSummary, chain: &Chain) -> Option<Table> {
+    let mut columns = vec![column("sub-task", Align::Left)];
+    let headers = ["solved", "%", "95 % interval", "not reached"];
+    columns.extend(headers.map(|header| column(header, Align::Right)));
+    let row = |kind, name: &str, rate: Rate, not_reached: u32| {
+        let mut cells = vec![name.to_owned()];
+        cells.extend(rate_cells(rate, rate.estimate, None));
+        *cells.last_mut().expect("a rate has cells") = not_reached.to_string();
+        Row { kind, cells }
+    };
+    let part = |one: &SubtaskSummary| row(RowKind::Part, &one.name, one.rate, one.not_reached);
+    let title = format!("{}, sub-tasks", suite_title(benchmark, &suite.name));
+    let rows: Vec<Row> = chain.subtasks.iter().map(part).collect();
+    let notes = vec![SUBTASKS.to_owned()];
+    (!rows.is_empty()).then_some(Table { title, columns, rows, notes })
+}
+
+const SUBTASKS: &str = "solved: of the times that a chain came to the sub-task; a chain ends at \
+                        the first one that is not solved, and the rest of it is not reached";
 
 /// A suite of several stages: how many in a row.
 fn chain_table(benchmark: &str, suite: &SuiteSummary, chain: &Chain) -> Table {

@@ -143,6 +143,18 @@ pub fn calvin_as_published() -> Run {
     run
 }
 
+/// CALVIN with its own list, and the first chains of it with those lengths.
+pub fn calvin_of_lengths(lengths: &[u16]) -> Run {
+    let tasks = vec!["five tasks in a row"];
+    let mut run = run("calvin-abcd-d", "calvin", &[("abcd-d", lengths.len() as u16, 5, tasks)]);
+    run.manifest.protocol = Protocol::calvin();
+    run.manifest.protocol_fingerprint = run.manifest.protocol.fingerprint();
+    for (trial, &length) in (0..).zip(lengths) {
+        add(&mut run, record("abcd-d", 0, trial, length, 5));
+    }
+    run
+}
+
 /// SimplerEnv with the paper's counts.
 pub fn simpler_as_published() -> Run {
     let tasks = vec![

@@ -7,4 +7,5 @@ mod plots;
 mod read;
 mod report;
 mod statistics;
+mod subtasks;
 mod tables;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::protocol::{Protocol, hex};
+use crate::protocol::{Protocol, Suite, hex};
 
 /// Sub-tasks of a chain.
 const LENGTH: usize = 5;
@@ -160,8 +160,21 @@ impl Sequences {
     }
 }
 
-/// The names of a protocol's sub-tasks.
-fn subtasks(details: &Value) -> Vec<String> {
+/// The sub-tasks of every chain of a suite's list; empty where the suite has no list.
+pub fn chains(suite: &Suite) -> Vec<Vec<String>> {
+    let null = Value::Null;
+    let detail = |key: &str| suite.details.get(key).unwrap_or(&null);
+    let names = subtasks(detail("subtasks"));
+    let words = detail("sequences")["list"].as_str().unwrap_or_default();
+    let chain = |word: &str| {
+        let letters = word.split_once(':').map_or("", |(_, tail)| tail).chars();
+        letters.filter_map(|letter| names.get(LETTERS.find(letter)?).cloned()).collect()
+    };
+    words.split_whitespace().map(chain).collect()
+}
+
+/// The names of a protocol's sub-tasks, in the protocol's order.
+pub fn subtasks(details: &Value) -> Vec<String> {
     let names = details.as_array().into_iter().flatten();
     names.filter_map(|subtask| Some(subtask["name"].as_str()?.to_owned())).collect()
 }
@@ -246,6 +259,17 @@ mod tests {
         let mut same = Protocol::calvin();
         canonical.put_into(&mut same);
         assert_eq!(same.fingerprint(), Protocol::calvin().fingerprint());
+    }
+
+    #[test]
+    fn the_chains_of_a_suite_have_names() {
+        let protocol = Protocol::calvin();
+        let chains = chains(&protocol.suites[0]);
+        assert_eq!(chains.len(), 1000);
+        assert!(chains.iter().all(|chain| chain.len() == LENGTH));
+        let names = ["rotate_blue_block_right", "move_slider_right", "lift_red_block_slider"];
+        assert_eq!(chains[0][..3], names);
+        assert!(super::chains(&Protocol::libero().suites[0]).is_empty());
     }
 
     #[test]

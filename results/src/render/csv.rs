@@ -61,6 +61,25 @@ pub fn tasks_csv(summary: &Summary) -> Result<String, Error> {
     write(&rows)
 }
 
+/// One line per kind of sub-task; shares of 1, empty where there is no number. `None` where the
+/// run has no chains of sub-tasks.
+///
+/// # Errors
+/// As [`summary_csv`].
+pub fn subtasks_csv(summary: &Summary) -> Result<Option<String>, Error> {
+    let header = "suite,subtask,n,errors,successes,rate,low,high,not_reached";
+    let mut rows: Vec<Vec<String>> = vec![header.split(',').map(str::to_owned).collect()];
+    for suite in &summary.suites {
+        for subtask in suite.chain.iter().flat_map(|chain| &chain.subtasks) {
+            let mut row = vec![suite.name.clone(), subtask.name.clone()];
+            row.extend(rate(subtask.rate, subtask.rate.estimate));
+            row.push(subtask.not_reached.to_string());
+            rows.push(row);
+        }
+    }
+    (rows.len() > 1).then(|| write(&rows)).transpose()
+}
+
 fn summary_header(chains: u16) -> Vec<String> {
     let header = "suite,asked,missing,n,errors,successes,rate,low,high,mean_steps_of_successes,\
                   paper,paper_low,paper_high,paper_n,difference,difference_low,difference_high,\

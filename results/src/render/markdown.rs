@@ -14,7 +14,8 @@ mean of the episodes that succeeded. A verdict rests on the interval of the diff
 paper: it agrees where that holds 0 and rules out 5 % of the scale either way.
 ";
 
-/// The page of a run: caption, the average first where there is one, then every suite.
+/// The page of a run: caption, the whole first (the average of suites, or the chains), then every
+/// part.
 pub fn markdown(summary: &Summary) -> String {
     let caption = Caption::new(summary);
     let mut page = format!("# {}\n\n", caption.title);
@@ -26,7 +27,7 @@ pub fn markdown(summary: &Summary) -> String {
     }
     page += &format!("- {}\n", closing_line(summary));
     let mut tables = tables(summary);
-    if summary.average.is_some() {
+    if summary.average.is_some() || summary.suites.len() == 1 {
         tables.rotate_right(1);
     }
     for table in &tables {

@@ -11,7 +11,7 @@ mod terminal;
 
 pub use audit::audit_markdown;
 pub use compare::compare_markdown;
-pub use csv::{summary_csv, tasks_csv};
+pub use csv::{subtasks_csv, summary_csv, tasks_csv};
 pub use gate::{gate_junit, gate_markdown};
 pub use latex::latex_table;
 pub use markdown::{escape as markdown_escape, markdown, markdown_table};
