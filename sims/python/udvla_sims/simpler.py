@@ -12,6 +12,7 @@ only when `observe` or `frame` is called; without either nothing needs a Vulkan 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,13 +82,11 @@ class Adapter:
             setting["comparable"] = f"no: other files than SimplerEnv's: {', '.join(files.foreign)}"
         self._images, draws = bool(config["images"]), bool(config["images"] or config["video"])
         setting["renderer"] = _renderer(config.get("renderer"), draws or adapter == "upstream")
-        try:
-            module = importlib.import_module(f".{ADAPTERS[adapter]}", __package__)
-        except ImportError as error:
-            if "libvulkan" not in str(error):
-                raise
-            raise SetupError(f"{error}; type `apt-get install libvulkan1`") from error
-        self.world: World = module.World(self._protocol, files, draws)
+        tables, worlds = _import("simpler_tables"), _import(ADAPTERS[adapter])
+        setups = self._suite["details"]["setups"].values()
+        scratch = Path(config["scratch"])
+        data = tables.prepare(files.data, {setup["scene"] for setup in setups}, scratch)
+        self.world: World = worlds.World(self._protocol, files._replace(data=data), draws)
         cameras = self._environment["cameras"]
         self.spec = Spec(
             cameras=[(camera["name"], camera["height"], camera["width"]) for camera in cameras],
@@ -229,6 +228,16 @@ class Adapter:
             raise ValueError(f"an action that is not finite: {command.tolist()}")
         self._beyond += bool((np.abs(command) > self._bounds).any())
         return command
+
+
+def _import(module: str) -> Any:  # noqa: ANN401
+    """One of our modules that need sapien."""
+    try:
+        return importlib.import_module(f".{module}", __package__)
+    except ImportError as error:
+        if "libvulkan" not in str(error):
+            raise
+        raise SetupError(f"{error}; type `apt-get install libvulkan1`") from error
 
 
 def _renderer(wanted: str | None, needed: bool) -> str:

@@ -75,19 +75,18 @@ class Expert:
     def _solve(self) -> Actions:
         plan = self._plan
         grasp = self._grasp_place()
-        high = grasp + [0, 0, plan.above]
-        yield from self._lead(high, steps=40, turned=True)
+        yield from self._lead(_over(grasp, plan.above), steps=40, turned=True)
         yield from self._lead(grasp, steps=8)
         self._grip = CLOSED
         yield from self._lead(grasp, steps=3, near=-1.0)
-        lifted = self._tool()[0] + [0, 0, plan.lift]
+        lifted = _over(self._tool()[0], plan.lift)
         yield from self._lead(lifted, steps=8)
         # How the source hangs in the hand.
         offset = self._tool()[0] - self._place(self._world.source)
         goal = self._place(self._world.target) + offset
         carried = np.array([goal[0], goal[1], lifted[2]])
         yield from self._lead(carried, steps=12)
-        yield from self._lead(goal + [0, 0, plan.release], steps=8, near=0.006)
+        yield from self._lead(_over(goal, plan.release), steps=8, near=0.006)
         self._grip = OPEN
         yield from self._lead(self._tool()[0], steps=2, near=-1.0)
         while True:
@@ -146,6 +145,11 @@ class Expert:
 
     def _in_base(self, pose: Any) -> Any:  # noqa: ANN401
         return self._world.body.pose.inv().transform(pose)
+
+
+def _over(place: Array, height: float) -> Array:
+    """The place that far above another."""
+    return place + np.array([0.0, 0.0, height])
 
 
 def _rotation(quaternion: NDArray[np.float32]) -> Rotation:

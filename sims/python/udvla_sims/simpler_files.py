@@ -26,6 +26,8 @@ class Checkout(NamedTuple):
 
     root: Path
     """The ManiSkill2_real2sim checkout, or a folder of its layout."""
+    data: Path
+    """Its folder `data`, or one with the same files."""
     sha256: str
     """Over names and contents of all of them."""
     foreign: list[str]
@@ -34,7 +36,7 @@ class Checkout(NamedTuple):
     @property
     def models(self) -> Path:
         """The folder with a folder per object."""
-        return self.root / "data" / "custom" / "models"
+        return self.data / "custom" / "models"
 
     @property
     def urdf(self) -> Path:
@@ -43,11 +45,11 @@ class Checkout(NamedTuple):
 
     def scene(self, name: str) -> Path:
         """The mesh of a table."""
-        return self.root / "data" / "hab2_bench_assets" / "stages" / f"{name}.glb"
+        return self.data / "hab2_bench_assets" / "stages" / f"{name}.glb"
 
     def photograph(self, name: str) -> Path:
         """A photograph that is laid behind robot and objects."""
-        return self.root / "data" / "real_inpainting" / name
+        return self.data / "real_inpainting" / name
 
 
 def versions() -> dict[str, str]:
@@ -130,7 +132,7 @@ def find(root: str | None, files: dict[str, str]) -> Checkout:
             "the clone is not complete; in it, type `git checkout -- data mani_skill2_real2sim`, "
             f"or clone again with `{CLONE}`"
         )
-    return Checkout(folder, contents.hexdigest(), foreign)
+    return Checkout(folder, folder / "data", contents.hexdigest(), foreign)
 
 
 def _present(path: Path) -> Path | None:

@@ -36,7 +36,7 @@ class World:
         self._task = self._env = None
         if (files.root / PACKAGE / "__init__.py").is_file() and str(files.root) not in sys.path:
             sys.path.insert(0, str(files.root))
-        os.environ["MS2_REAL2SIM_ASSET_DIR"] = str(files.root / "data")
+        os.environ["MS2_REAL2SIM_ASSET_DIR"] = str(files.data)
         try:
             self._gym = importlib.import_module("gymnasium")
             importlib.import_module(f"{PACKAGE}.envs")
