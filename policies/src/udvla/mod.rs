@@ -31,6 +31,7 @@ pub mod presets;
 pub mod prompt;
 pub mod sampler;
 pub mod sampling;
+mod self_attention;
 pub mod sequential;
 pub mod transformer;
 mod translator;

@@ -50,6 +50,14 @@ impl Packing {
         x.f_narrow(dim, row.start as i64, row.len() as i64)
     }
 
+    /// Some consecutive rows: where they lie among all, filling included, and their own packing.
+    pub fn part(&self, rows: Range<usize>) -> (Range<usize>, Self) {
+        let at = |row: usize| self.rows.get(row).map_or(self.total, |row| row.start);
+        let (start, end) = (at(rows.start), at(rows.end));
+        let shifted = self.rows[rows].iter().map(|row| row.start - start..row.end - start);
+        (start..end, Self { rows: shifted.collect(), total: end - start })
+    }
+
     /// How many positions are filled up behind row `index`.
     pub fn filling(&self, index: usize) -> usize {
         self.rows[index].len().next_multiple_of(STRIDE) - self.rows[index].len()
@@ -83,6 +91,14 @@ mod tests {
         assert_eq!(rows, [0..3, 64..128, 128..193, 256..256, 256..257]);
         assert_eq!(packing.total(), 320);
         assert_eq!((packing.filling(0), packing.filling(1), packing.filling(3)), (61, 0, 0));
+    }
+
+    #[test]
+    fn a_part_of_the_rows_is_their_own_packing() {
+        let packing = Packing::new([3, 64, 65, 0, 1]);
+        assert_eq!(packing.part(1..3), (64..256, Packing::new([64, 65])));
+        assert_eq!(packing.part(3..5), (256..320, Packing::new([0, 1])));
+        assert_eq!(packing.part(5..5), (320..320, Packing::new([])));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use tch::TchError;
 
 use super::attention::{self, Attention, Run};
 use super::config::SpecialIds;
-use super::packing::Packing;
 use super::prompt::Prompt;
 use super::sampler::Sampler;
 use super::sampling::{Allowed, Drawn};
@@ -37,6 +36,15 @@ pub(super) struct Pending<'a> {
     pub image: usize,
 }
 
+impl Pending<'_> {
+    /// The unknown positions of the views and of the actions.
+    fn parts(&self) -> [&[usize]; 2] {
+        let split = self.unknown.partition_point(|&position| position < self.image);
+        let (image, action) = self.unknown.split_at(split);
+        [image, action]
+    }
+}
+
 impl Passes<'_> {
     /// The positions of each prompt whose states no step can change.
     ///
@@ -56,7 +64,7 @@ impl Passes<'_> {
             cache: None,
         });
         let rows: Vec<Row> = rows.collect();
-        Ok(self.model.forward_batch(&rows)?.1)
+        Ok(self.model.forward_batch(&rows, &[])?.1)
     }
 
     /// One id and its probability for each unknown position of each block, in order; nothing
@@ -71,15 +79,18 @@ impl Passes<'_> {
             runs,
             cache: Some(block.cache),
         });
-        let (states, _) = self.model.forward_batch(&rows.collect::<Vec<_>>())?;
-        let image = self.part(self.image, blocks, &states, |block| {
-            let split = block.unknown.partition_point(|&position| position < block.image);
-            &block.unknown[..split]
-        })?;
-        let action = self.part(self.action, blocks, &states, |block| {
-            let split = block.unknown.partition_point(|&position| position < block.image);
-            &block.unknown[split..]
-        })?;
+        let rows: Vec<Row> = rows.collect();
+        // The states at a position predict the next one; block position 0 is always given.
+        let places = |(row, block): (usize, &Pending), part: usize| {
+            let before = block.prompt.ids.len() - block.cache.positions();
+            (row, block.parts()[part].iter().map(|&position| before + position - 1).collect())
+        };
+        let stretches = [0, 1]
+            .into_iter()
+            .flat_map(|part| blocks.iter().enumerate().map(move |numbered| places(numbered, part)));
+        let (states, _) = self.model.forward_batch(&rows, &stretches.collect::<Vec<_>>())?;
+        let image = self.part(0, blocks, &states)?;
+        let action = self.part(1, blocks, &states)?;
         let (Some(image), Some(action)) = (image, action) else { return Ok(None) };
         let joined = image.into_iter().zip(action).map(|(mut drawn, action)| {
             drawn.ids.extend(action.ids);
@@ -103,25 +114,22 @@ impl Passes<'_> {
         (ids, attention::from_position(&runs, first))
     }
 
-    /// Draws the unknown positions that `of` gives from one product with the head's rows.
+    /// Draws the unknown positions of a part, views (0) or actions (1), from one product with the
+    /// head's rows.
     fn part(
         &self,
-        allowed: &Allowed,
+        part: usize,
         blocks: &[Pending],
         states: &States,
-        of: impl for<'b> Fn(&'b Pending) -> &'b [usize],
     ) -> Result<Option<Vec<Drawn>>, TchError> {
-        let places = |block: &Pending| {
-            // The states at a position predict the next one; block position 0 is always given.
-            let before = block.prompt.ids.len() - block.cache.positions();
-            of(block).iter().map(|&position| before + position - 1).collect()
-        };
-        let places: Vec<Vec<usize>> = blocks.iter().map(places).collect();
-        let (states, packing): (_, Packing) = states.select(&places)?;
+        let allowed = [self.image, self.action][part];
+        let first = part * blocks.len();
+        let (states, packing) = states.stretches(first..first + blocks.len())?;
         let logits = allowed.logits(&states)?;
         let mut all = vec![];
         for (index, block) in blocks.iter().enumerate() {
-            let uniforms: Vec<f64> = of(block).iter().map(|&at| block.uniforms[at]).collect();
+            let positions = block.parts()[part];
+            let uniforms: Vec<f64> = positions.iter().map(|&at| block.uniforms[at]).collect();
             if uniforms.is_empty() {
                 all.push(Drawn { ids: vec![], probabilities: vec![] });
                 continue;

@@ -16,6 +16,7 @@ use super::config::ModelConfig;
 use super::error::CheckpointError;
 use super::layers::{Context, Get, Layer, Norm, RowContext, linear, loading};
 use super::packing::Packing;
+use super::self_attention::{KeysValues, Wanted};
 use super::weights::{Placement, Weights};
 
 /// The language model on its device.
@@ -33,7 +34,7 @@ pub struct Transformer {
 #[derive(Debug)]
 pub struct Cache {
     positions: usize,
-    layers: Vec<[Tensor; 2]>, // keys (rotated) and values: [1, key heads, positions, head]
+    layers: Vec<KeysValues>,
 }
 
 /// What one row of a batch puts into the model.
@@ -47,35 +48,22 @@ pub struct Row<'a> {
     pub cache: Option<&'a Cache>,
 }
 
-/// The states behind the final norm of the rows of a batch.
+/// The states behind the final norm of some places of the rows of a batch.
 #[derive(Debug)]
 pub struct States {
-    all: Tensor, // [positions of all rows, d]
+    all: Tensor, // [n, d]
     packing: Packing,
 }
 
 impl States {
-    /// The states of row `index`: `[ids, d]` in the model's number format.
+    /// The states of some stretches one behind the other, `[n, d]` in the model's number format,
+    /// and where each stretch lies among them.
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub fn row(&self, index: usize) -> Result<Tensor, TchError> {
-        self.packing.cut(&self.all, 0, index)
-    }
-
-    /// The states at these places of each row's ids, and where each row's lie among them.
-    ///
-    /// # Errors
-    /// What libtorch refuses.
-    pub fn select(&self, places: &[Vec<usize>]) -> Result<(Tensor, Packing), TchError> {
-        let shift = |(row, places): (usize, &Vec<usize>)| {
-            let start = self.packing.row(row).start;
-            places.iter().map(|&place| (start + place) as i64).collect::<Vec<_>>()
-        };
-        let shifted: Vec<Vec<i64>> = places.iter().enumerate().map(shift).collect();
-        let packing = Packing::new(places.iter().map(Vec::len));
-        let index = packing.pack(shifted.iter().map(Vec::as_slice), self.all.device())?;
-        Ok((self.all.f_index_select(0, &index)?, packing))
+    pub fn stretches(&self, stretches: Range<usize>) -> Result<(Tensor, Packing), TchError> {
+        let (range, packing) = self.packing.part(stretches);
+        Ok((self.all.f_narrow(0, range.start as i64, range.len() as i64)?, packing))
     }
 }
 
@@ -179,26 +167,57 @@ impl Transformer {
         runs: &[Run],
         cache: Option<&Cache>,
     ) -> Result<(Tensor, Cache), TchError> {
-        let (states, mut caches) = self.forward_batch(&[Row { ids, runs, cache }])?;
-        Ok((states.row(0)?, caches.remove(0)))
+        let packing = Packing::new([ids.len()]);
+        let (all, mut caches) = self.pass(&[Row { ids, runs, cache }], &packing, None)?;
+        Ok((packing.cut(&all, 0, 0)?, caches.remove(0)))
     }
 
-    /// As [`Transformer::forward`], for several rows at once.
+    /// As [`Transformer::forward`], for several rows at once and only for the places that are
+    /// `wanted`: stretches of ascending places among the ids of a row, with the row's number. A
+    /// row may have several or none. The last layer does not work out the others' states.
     ///
     /// # Errors
     /// As [`Transformer::forward`].
     ///
     /// # Panics
-    /// As [`Transformer::forward`].
-    pub fn forward_batch(&self, rows: &[Row]) -> Result<(States, Vec<Cache>), TchError> {
-        let device = self.placement.device;
+    /// As [`Transformer::forward`], and if a stretch names a row or place that is not there.
+    pub fn forward_batch(
+        &self,
+        rows: &[Row],
+        wanted: &[(usize, Vec<usize>)],
+    ) -> Result<(States, Vec<Cache>), TchError> {
+        let wanted_packing = Packing::new(wanted.iter().map(|(_, places)| places.len()));
         if rows.is_empty() {
             let all = self.embedding.f_narrow(0, 0, 0)?;
-            return Ok((States { all, packing: Packing::new([]) }, vec![]));
+            return Ok((States { all, packing: wanted_packing }, vec![]));
         }
         let packing = Packing::new(rows.iter().map(|row| row.ids.len()));
-        let rotary = self.rotary_of(rows, &packing)?;
-        let ids = packing.pack(rows.iter().map(|row| row.ids), device)?; // [t] i64
+        let numbers = |of: &dyn Fn(usize) -> usize| {
+            let stretch = |(row, places): &(usize, Vec<usize>)| {
+                places.iter().map(|place| (of(*row) + place) as i64).collect::<Vec<_>>()
+            };
+            let numbers: Vec<Vec<i64>> = wanted.iter().map(stretch).collect();
+            wanted_packing.pack(numbers.iter().map(Vec::as_slice), self.placement.device)
+        };
+        let wanted = Wanted {
+            stretches: wanted,
+            packing: &wanted_packing,
+            index: &numbers(&|row| packing.row(row).start)?,
+            positions: &numbers(&|row| rows[row].positions().start)?,
+        };
+        let (all, caches) = self.pass(rows, &packing, Some(&wanted))?;
+        Ok((States { all, packing: wanted_packing }, caches))
+    }
+
+    /// The states of all positions of the rows, `[t, d]`, or of the wanted ones, `[n, d]`.
+    fn pass(
+        &self,
+        rows: &[Row],
+        packing: &Packing,
+        wanted: Option<&Wanted>,
+    ) -> Result<(Tensor, Vec<Cache>), TchError> {
+        let rotary = self.rotary_of(rows, packing)?;
+        let ids = packing.pack(rows.iter().map(|row| row.ids), self.placement.device)?;
         let mut x = self.embedding.f_index_select(0, &ids)?; // [t, d]
         let ends = rows.iter().map(|row| row.positions().end);
         let mut caches: Vec<Cache> =
@@ -209,12 +228,17 @@ impl Transformer {
                 past: row.cache.map(|cache| &cache.layers[index]),
             });
             let own: Vec<RowContext<'_>> = own.collect();
-            let context = Context { packing: &packing, rotary: &rotary, rows: &own };
-            let (y, keys_values) = layer.forward(&x, &context)?;
+            let context = Context { packing, rotary: &rotary, rows: &own };
+            let (y, keys_values) = match wanted {
+                Some(wanted) if index + 1 == self.layers.len() => {
+                    layer.forward_wanted(&x, &context, wanted)?
+                }
+                Some(_) | None => layer.forward(&x, &context)?,
+            };
             x = y;
             caches.iter_mut().zip(keys_values).for_each(|(cache, kv)| cache.layers.push(kv));
         }
-        Ok((States { all: self.norm.forward(&x)?, packing }, caches))
+        Ok((self.norm.forward(&x)?, caches))
     }
 
     /// The head's rows of these ids, in their order: `[ids, d]`.

@@ -75,6 +75,34 @@ fn positions_behind_a_cache_have_the_states_of_the_whole_sequence() {
     }
 }
 
+/// The fast path of a step, against the states of all positions.
+#[test]
+fn wanted_places_have_the_states_that_they_have_among_all() {
+    let (ids, parts) = sequence();
+    let model = tiny(Kind::Double);
+    for attention in Attention::ALL {
+        let runs = attention.runs(&parts, Some(parts.total() - 3));
+        let (all, cache) = model.forward(&ids, &runs, None).unwrap();
+        let places = vec![0, 2, 5, 6, 9, 13, 20, parts.total() - 2, parts.total() - 1];
+        let row = Row { ids: &ids, runs: &runs, cache: None };
+        let stretches = [(0, places.clone()), (0, vec![]), (0, (0..ids.len()).collect())];
+        let (states, caches) = model.forward_batch(&[row], &stretches).unwrap();
+        let wanted = places.iter().map(|&place| all.narrow(0, place as i64, 1));
+        let wanted = Tensor::cat(&wanted.collect::<Vec<_>>(), 0);
+        for (index, wanted) in [(0, &wanted), (2, &all)] {
+            let (found, packing) = states.stretches(index..index + 1).unwrap();
+            let apart = packing.cut(&found, 0, 0).unwrap() - wanted;
+            let apart = apart.abs().max().double_value(&[]);
+            assert!(apart < 1e-6, "{attention}: {apart:e}");
+        }
+        let last = [&cache, &caches[0]].map(|cache| &cache.layers[2]);
+        for (whole, part) in last[0].iter().zip(last[1]) {
+            let apart = (whole - part).abs().max().double_value(&[]);
+            assert!(apart < 1e-6, "{attention}: {apart:e}");
+        }
+    }
+}
+
 #[test]
 fn nothing_behind_the_end_of_actions_changes_what_stands_before_it() {
     let (ids, parts) = sequence();
@@ -161,11 +189,32 @@ fn rows_of_a_batch_have_the_states_that_they_have_alone() {
                 .zip(runs.iter().map(Vec::as_slice))
                 .map(row)
                 .collect();
-            let (together, caches) = model.forward_batch(&rows).unwrap();
+            // Every third place of each row, and a second stretch of the last two.
+            let places = |row: &Row, step: usize| (0..row.ids.len()).rev().step_by(step);
+            let wanted = |row: &Row| [places(row, 3).collect(), places(row, 1).take(2).collect()];
+            let wanted: Vec<[Vec<usize>; 2]> = rows.iter().map(wanted).collect();
+            let wanted = |part: usize, index: usize| {
+                let mut places = wanted[index][part].clone();
+                places.reverse();
+                places
+            };
+            let of_part = |part: usize| (0..rows.len()).map(move |index| (index, part));
+            let stretches = of_part(0).chain(of_part(1));
+            let stretches: Vec<_> =
+                stretches.map(|(index, part)| (index, wanted(part, index))).collect();
+            let (together, caches) = model.forward_batch(&rows, &stretches).unwrap();
             for (index, row) in rows.iter().enumerate() {
-                let (alone, cache) = model.forward(row.ids, row.runs, None).unwrap();
-                assert_eq!(alone, together.row(index).unwrap(), "{threads} {attention}: {index}");
-                assert_eq!(cache.layers, caches[index].layers, "{threads} {attention}: {index}");
+                let own = [(0, wanted(0, index)), (0, wanted(1, index))];
+                let (alone, cache) = model.forward_batch(&[*row], &own).unwrap();
+                for part in [0, 1] {
+                    let at = part * rows.len() + index;
+                    let (alone, own) = alone.stretches(part..part + 1).unwrap();
+                    let (batched, packing) = together.stretches(at..at + 1).unwrap();
+                    let cut = |x: &Tensor, packing: &Packing| packing.cut(x, 0, 0).unwrap();
+                    let equal = cut(&alone, &own) == cut(&batched, &packing);
+                    assert!(equal, "{threads} {attention}: {index} {part}");
+                }
+                assert_eq!(cache[0].layers, caches[index].layers, "{threads} {attention}: {index}");
             }
         }
     }

@@ -103,8 +103,9 @@ fn eight_rows_take_as_many_products_as_one_and_get_the_same_ids() {
             (blocks, answers, products() - before)
         };
         let (together, answers, products) = decode(&rows);
-        // Two layers of four products and two parts of the head; the prompt has no head.
-        assert_eq!(products, 6 * (2 * 4 + 2) + 2 * 4, "{attention}");
+        // A layer of four products, the last of five (its queries are apart), two parts of the
+        // head; of the prompt's last layer only keys and values.
+        assert_eq!(products, 6 * (4 + 5 + 2) + 4 + 1, "{attention}");
         for (index, row) in rows.iter().enumerate() {
             let (alone, answer, count) = decode(std::slice::from_ref(row));
             assert_eq!(alone[0], together[index], "{attention}: row {index}");
