@@ -29,8 +29,6 @@ _STATE = [
 _ACTION = ["x", "y", "z", "rx", "ry", "rz", "gripper"]
 _REST = (-0.05, 0.15)
 """How far in metres above the table's top a settled object's origin is: cloth, cubes, basket."""
-_LONG_GRASP = 5
-"""Control steps in a row from which a grasp counts as a firm one."""
 
 
 class World(Protocol):
@@ -83,6 +81,7 @@ class Adapter:
         self._images, draws = bool(config["images"]), bool(config["images"] or config["video"])
         setting["renderer"] = _renderer(config.get("renderer"), draws or adapter == "upstream")
         tables, worlds = _import("simpler_tables"), _import(ADAPTERS[adapter])
+        self._rules = _import("simpler_rules")
         setups = self._suite["details"]["setups"].values()
         scratch = Path(config["scratch"])
         data = tables.prepare(files.data, {setup["scene"] for setup in setups}, scratch)
@@ -95,8 +94,8 @@ class Adapter:
             control_hz=float(self._environment["control"]["hz"]),
             setting=setting,
         )
+        self._tally: Any = None
         self._expert: Any = None
-        self._running = self._begun = False
 
     def reset(self, suite: str, task: int, trial: int) -> None:
         """Builds the scene of an episode and lets its objects come to rest.
@@ -108,20 +107,15 @@ class Adapter:
         if suite != self._suite["name"] or not 0 <= task < len(tasks):
             raise ValueError(f"the protocol has no suite `{suite}` with a task {task}")
         self._task, self._instruction = tasks[task], self._suite["tasks"][task]
-        self._running = self._begun = False
+        self._tally = self._expert = None
         # A repeat of a trial differs in the policy's noise alone.
         self.world.reset(self._task, trial % self._suite["trials"])
         self._check_rest()
-        self._running = self._begun = True
-        self._steps = self._grasped_for = self._beyond = 0
-        self._first_success: int | None = None
-        self._ever_grasped = self._ever_firm = False
-        self._last: Any = None
-        self._expert = None
+        self._tally, self._running = self._rules.Tally(), True
 
     def observe(self) -> Observation:
         """What the policy sees now; the picture is drawn only here."""
-        self._require()
+        self._episode()
         images = [self.world.picture()] if self._images else []
         tool = self._in_base(self.world.tool.pose)
         state = np.concatenate([self.world.body.get_qpos(), tool.p, tool.q])
@@ -133,56 +127,37 @@ class Adapter:
         The episode's one stage is completed while the rule holds, so it may come and go; what
         counts is the last step.
         """
-        command = self._checked(action)
-        self._require()
+        command, tally = _checked(action), self._episode()
         if not self._running:
             raise RuntimeError("the episode is over; reset first")
-        judged = self._last = self.world.step(command)
-        self._steps += 1
-        if judged.success and self._first_success is None:
-            self._first_success = self._steps
-        self._grasped_for = self._grasped_for + 1 if judged.grasped else 0
-        self._ever_grasped |= judged.grasped
-        self._ever_firm |= self._grasped_for >= _LONG_GRASP
-        done = self._steps >= self._task["max_steps"]
+        judged = self.world.step(command)
+        tally.add(judged)
+        tally.beyond_bounds += bool((np.abs(command) > self._bounds).any())
+        done = tally.steps >= self._task["max_steps"]
         self._running = not done
         return Progress(int(judged.success), done, done and not judged.success)
 
     def notes(self) -> dict[str, bool | int]:
-        """What else happened in the episode; steps count from 1.
-
-        Source: ManiSkill2_real2sim, envs/custom_scenes/put_on_in_scene.py (`episode_stats`).
-        """
-        self._require()
-        first = self._first_success
-        notes: dict[str, bool | int] = {"success_any": first is not None}
-        if first is not None:
-            notes["first_success_step"] = first
-        return notes | {
-            "source_grasped": self._ever_grasped,
-            "consecutive_grasp": self._ever_firm,
-            "moved_correct_object": self._last is not None and self._last.moved_source,
-            "moved_wrong_object": self._last is not None and self._last.moved_other,
-            "actions_beyond_bounds": self._beyond,
-        }
+        """What else happened in the episode; see `simpler_rules.Tally`."""
+        return self._episode().notes()
 
     def script_action(self) -> NDArray[np.float32]:
         """The scripted expert's next action."""
         from .simpler_expert import Expert
 
-        self._require()
+        self._episode()
         if self._expert is None:
             self._expert = Expert(self.world, self._task, self._table_over_base())
         return self._expert.action()
 
     def frame(self) -> NDArray[np.uint8]:
         """The camera's picture."""
-        self._require()
+        self._episode()
         return self.world.picture()
 
     def state_bytes(self) -> bytes:
         """Joints, objects and the tool's target, positions and speeds, as little-endian f32."""
-        self._require()
+        self._episode()
         world = self.world
         parts = [world.body.get_qpos(), world.body.get_qvel()]
         parts += [world.tool_target.p, world.tool_target.q]
@@ -192,7 +167,7 @@ class Adapter:
 
     def close(self) -> None:
         """Frees the simulation; a later `reset` builds it again."""
-        self._expert, self._running, self._begun = None, False, False
+        self._tally = self._expert = None
         self.world.close()
 
     def _in_base(self, pose: Any) -> Any:  # noqa: ANN401
@@ -202,9 +177,10 @@ class Adapter:
         table = self._environment["scene"]["table_height"]
         return float(table - self.world.body.pose.p[2])
 
-    def _require(self) -> None:
-        if not self._begun:
+    def _episode(self) -> Any:  # noqa: ANN401
+        if self._tally is None:
             raise RuntimeError("no episode: reset comes first")
+        return self._tally
 
     def _check_rest(self) -> None:
         """Refuses a scene whose objects fell through the table."""
@@ -219,15 +195,15 @@ class Adapter:
                     f"again with `{simpler_files.CLONE}`"
                 )
 
-    def _checked(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The action, if it can be played; counts those beyond the benchmark's bounds."""
-        command = np.asarray(action, dtype=np.float32)
-        if command.shape != (len(_ACTION),):
-            raise ValueError(f"an action has {len(_ACTION)} numbers, not {command.size}: {action}")
-        if not np.isfinite(command).all():
-            raise ValueError(f"an action that is not finite: {command.tolist()}")
-        self._beyond += bool((np.abs(command) > self._bounds).any())
-        return command
+
+def _checked(action: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The action, if it can be played."""
+    command = np.asarray(action, dtype=np.float32)
+    if command.shape != (len(_ACTION),):
+        raise ValueError(f"an action has {len(_ACTION)} numbers, not {command.size}: {action}")
+    if not np.isfinite(command).all():
+        raise ValueError(f"an action that is not finite: {command.tolist()}")
+    return command
 
 
 def _import(module: str) -> Any:  # noqa: ANN401

@@ -102,20 +102,7 @@ def find(root: str | None, files: dict[str, str]) -> Checkout:
     Raises:
         SetupError: no folder was given, or something in it is missing.
     """
-    if not root:
-        raise SetupError(
-            f"SimplerEnv's files are needed: type `{CLONE}` and pass "
-            "`--simpler-root ManiSkill2_real2sim`"
-        )
-    given = Path(root).expanduser()
-    folders = [given, given / "ManiSkill2_real2sim"]
-    folder = next((path for path in folders if (path / _PARTS[0]).is_dir()), None)
-    if folder is None:
-        what = f"holds no `{_PARTS[0]}`" if given.is_dir() else "is no folder"
-        raise SetupError(
-            f"`--simpler-root {root}` {what}; it is a checkout of ManiSkill2_real2sim "
-            f"(`{CLONE}`), or of SimplerEnv with its submodule (`git submodule update --init`)"
-        )
+    folder = _folder(root)
     contents, missing, foreign = hashlib.sha256(), [], []
     for name, known in files.items():
         path = _present(folder / name)
@@ -125,7 +112,7 @@ def find(root: str | None, files: dict[str, str]) -> Checkout:
         content = path.read_bytes()
         contents.update(path.relative_to(folder).as_posix().encode() + content)
         if path != folder / name or _git_name(content) != known:
-            foreign.append(path.name if path.parent.name != "eggplant" else "eggplant")
+            foreign.append("/".join(path.parts[-2:]))
     if missing:
         raise SetupError(
             f"`{folder}` lacks {_listed([f'`{name}`' for name in missing])}: "
@@ -133,6 +120,24 @@ def find(root: str | None, files: dict[str, str]) -> Checkout:
             f"or clone again with `{CLONE}`"
         )
     return Checkout(folder, folder / "data", contents.hexdigest(), foreign)
+
+
+def _folder(root: str | None) -> Path:
+    """The ManiSkill2_real2sim folder that was given or lies in what was given."""
+    if not root:
+        raise SetupError(
+            f"SimplerEnv's files are needed: type `{CLONE}` and pass "
+            "`--simpler-root ManiSkill2_real2sim`"
+        )
+    given = Path(root).expanduser()
+    for folder in (given, given / "ManiSkill2_real2sim"):
+        if (folder / _PARTS[0]).is_dir():
+            return folder
+    what = f"holds no `{_PARTS[0]}`" if given.is_dir() else "is no folder"
+    raise SetupError(
+        f"`--simpler-root {root}` {what}; it is a checkout of ManiSkill2_real2sim "
+        f"(`{CLONE}`), or of SimplerEnv with its submodule (`git submodule update --init`)"
+    )
 
 
 def _present(path: Path) -> Path | None:

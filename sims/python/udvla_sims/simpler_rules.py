@@ -23,6 +23,9 @@ _TOUCH = 1e-6
 _GRASP_ANGLE = 60.0
 """Degrees between a finger's closing direction and its impulse, at most."""
 
+_LONG_GRASP = 5
+"""Control steps in a row from which a grasp counts as a firm one."""
+
 
 class Judgement(NamedTuple):
     """What holds after a control step."""
@@ -35,6 +38,43 @@ class Judgement(NamedTuple):
     """The source was moved, and further than anything else."""
     moved_other: bool
     """Something else was moved, and further than the source."""
+
+
+class Tally:
+    """What happened in an episode, judgement by judgement.
+
+    Source: ManiSkill2_real2sim, envs/custom_scenes/put_on_in_scene.py (`episode_stats`).
+    """
+
+    def __init__(self) -> None:
+        """Begins an episode."""
+        self.steps = 0
+        self.beyond_bounds = 0
+        self._first_success: int | None = None
+        self._grasped_for = self._longest_grasp = 0
+        self._last: Judgement | None = None
+
+    def add(self, judged: Judgement) -> None:
+        """Takes a control step in."""
+        self.steps, self._last = self.steps + 1, judged
+        if judged.success and self._first_success is None:
+            self._first_success = self.steps
+        self._grasped_for = self._grasped_for + 1 if judged.grasped else 0
+        self._longest_grasp = max(self._longest_grasp, self._grasped_for)
+
+    def notes(self) -> dict[str, bool | int]:
+        """What a record keeps; steps count from 1, and a success that never came has no step."""
+        first, last = self._first_success, self._last
+        notes: dict[str, bool | int] = {"success_any": first is not None}
+        if first is not None:
+            notes["first_success_step"] = first
+        return notes | {
+            "source_grasped": self._longest_grasp > 0,
+            "consecutive_grasp": self._longest_grasp >= _LONG_GRASP,
+            "moved_correct_object": last is not None and last.moved_source,
+            "moved_wrong_object": last is not None and last.moved_other,
+            "actions_beyond_bounds": self.beyond_bounds,
+        }
 
 
 class Judge:

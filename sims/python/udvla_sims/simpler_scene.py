@@ -14,6 +14,7 @@ import sapien.core as sapien
 from numpy.typing import NDArray
 from transforms3d.euler import euler2quat
 
+from .adapter import SetupError
 from .simpler_camera import Camera
 from .simpler_files import Checkout, visual
 from .simpler_robot import Robot
@@ -39,7 +40,13 @@ def _drawing_engine() -> sapien.Engine:
     """The physics engine with a renderer; the shaders are compiled once per process."""
     sapien.render_config.camera_shader_dir = "ibl"
     sapien.render_config.viewer_shader_dir = "ibl"
-    renderer = sapien.SapienRenderer(offscreen_only=True)
+    try:
+        renderer = sapien.SapienRenderer(offscreen_only=True)
+    except RuntimeError as error:
+        raise SetupError(
+            f"sapien refuses the Vulkan device ({error}); `udvla-eval doctor simpler` says why, "
+            "`udvla-eval setup simpler` provides one that works"
+        ) from error
     renderer.set_log_level("warn")
     _engine().set_renderer(renderer)
     return _engine()
