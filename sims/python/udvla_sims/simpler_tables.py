@@ -9,6 +9,7 @@ made first, in the worker's own folder, and only that is played; the checkout st
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import sapien.core as sapien
@@ -34,24 +35,20 @@ def prepare(data: Path, scenes: set[str], scratch: Path) -> Path:
     Raises:
         SetupError: sapien cannot read a table.
     """
-    ours = scratch / "simpler-data"
-    (ours / _STAGES).mkdir(parents=True, exist_ok=True)
+    ours = Path(tempfile.mkdtemp(prefix="simpler-", dir=scratch))
+    (ours / _STAGES).mkdir(parents=True)
+    (ours / "first").mkdir()
     for name in ("custom", "real_inpainting"):
-        if not (ours / name).exists():
-            (ours / name).symlink_to((data / name).resolve(), target_is_directory=True)
+        (ours / name).symlink_to((data / name).resolve(), target_is_directory=True)
     for scene in sorted(scenes):
         table = ours / _STAGES / f"{scene}.glb"
-        kept = table.with_name(table.name + _KEPT)
-        if not kept.exists():
-            shutil.copyfile(data / _STAGES / table.name, table)
-            shutil.move(_keep(table, scratch / "simpler-tables"), kept)
+        shutil.copyfile(data / _STAGES / table.name, table)
+        _keep(table, ours / "first" / table.name)
     return ours
 
 
-def _keep(table: Path, folder: Path) -> Path:
-    """Lets sapien write the form that it keeps; under another name, for it remembers names."""
-    folder.mkdir(exist_ok=True)
-    copy = folder / table.name
+def _keep(table: Path, copy: Path) -> None:
+    """Lets sapien write the form that it keeps; of a copy, for it remembers what it has read."""
     shutil.copyfile(table, copy)
     scene = sapien.Engine().create_scene(sapien.SceneConfig())
     builder = scene.create_actor_builder()
@@ -60,4 +57,4 @@ def _keep(table: Path, folder: Path) -> Path:
     kept = copy.with_name(copy.name + _KEPT)
     if not kept.exists():
         raise SetupError(f"sapien cannot read the table `{table.name}`; clone again with `{CLONE}`")
-    return kept
+    shutil.move(kept, table.with_name(kept.name))

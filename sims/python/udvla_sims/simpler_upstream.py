@@ -37,6 +37,9 @@ class World:
         if (files.root / PACKAGE / "__init__.py").is_file() and str(files.root) not in sys.path:
             sys.path.insert(0, str(files.root))
         os.environ["MS2_REAL2SIM_ASSET_DIR"] = str(files.data)
+        loaded = getattr(sys.modules.get(PACKAGE), "ASSET_DIR", files.data)
+        if (loaded / "custom").resolve() != (files.data / "custom").resolve():
+            raise SetupError(f"`{PACKAGE}` already plays `{loaded}` in this process")
         try:
             self._gym = importlib.import_module("gymnasium")
             importlib.import_module(f"{PACKAGE}.envs")
