@@ -92,6 +92,32 @@ fn a_chunk_is_played_in_one_message_and_cut_at_the_end_of_a_stage() {
 }
 
 #[test]
+fn success_that_is_lost_again_cuts_no_chunk_and_the_last_step_counts() {
+    let Some(python) = environment() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let environment = serde_json::json!({"until_limit": true, "max_steps": 8});
+    let mut config = config(folder.path(), environment);
+    config.protocol.suites[0].stages = 1;
+    let (mut worker, _) =
+        Worker::open(&command(&python, folder.path()), config, TIMEOUT, |_| {}).unwrap();
+    let up_and = |last: f32| {
+        let steps = [0.5, 0.5, 0.5, -1.0, 0.0, 0.0, 0.0, last];
+        wire::to_bytes(&steps.map(|first| [first, 0.0, 0.0]).concat())
+    };
+    for (last, completed) in [(0.0, 0), (1.0, 1)] {
+        worker.ask(&reset(None), &[], TIMEOUT).unwrap();
+        let play = Request::Play { width: 3 };
+        let (reply, _) = worker.ask(&play, &up_and(last), TIMEOUT).unwrap();
+        let Reply::Finished { stages_completed, steps, truncated, notes, .. } = reply else {
+            panic!("{reply:?}")
+        };
+        assert_eq!((stages_completed, steps, truncated), (completed, 8, completed == 0));
+        let expected = [("first_success_step", 2.into()), ("success_any", true.into())];
+        assert_eq!(notes, expected.map(|(name, value)| (name.to_owned(), value)).into());
+    }
+}
+
+#[test]
 fn the_script_plays_and_the_video_is_made() {
     let Some(python) = environment() else { return };
     let folder = tempfile::tempdir().unwrap();

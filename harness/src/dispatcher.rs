@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use anyhow::Result;
 use udvla_results::manifest::{BatchCounts, RunStatus};
 use udvla_results::record::{EpisodeRecord, Seconds, Status};
-use udvla_sims::episode::EpisodeKey;
+use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::process::SimError;
 
 use crate::event::Event;
@@ -247,6 +247,7 @@ impl<'a> Dispatcher<'a> {
             started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             first_observation_sha256: None,
             final_state_sha256: None,
+            notes: Notes::new(),
             actions: None,
             video: None,
         };

@@ -212,6 +212,7 @@ impl PoolThread {
                     truncated,
                     final_state_sha256,
                     video,
+                    notes,
                 } => {
                     let stages = self.options.config.protocol.suite(&key.suite);
                     let stages = stages.map_or(1, |suite| suite.stages);
@@ -234,6 +235,7 @@ impl PoolThread {
                         started,
                         first_observation_sha256: first_observation,
                         final_state_sha256: Some(final_state_sha256),
+                        notes,
                         actions: None,
                         video: video.then(|| format!("videos/{key}.mp4")),
                     };

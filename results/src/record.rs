@@ -1,7 +1,7 @@
 //! One line of `episodes.jsonl`.
 
 use serde::{Deserialize, Serialize};
-use udvla_sims::episode::EpisodeKey;
+use udvla_sims::episode::{EpisodeKey, Notes};
 
 /// Whether the episode ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct EpisodeRecord {
     /// SHA-256 (hex) of the simulator's state after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_state_sha256: Option<String>,
+    /// What the simulator's adapter noted beside the outcome, for example `success_any`.
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    pub notes: Notes,
     /// The executed actions, a safetensors file relative to the run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actions: Option<String>,

@@ -11,6 +11,7 @@ use udvla_results::paper::Paper;
 use udvla_results::read::Run;
 use udvla_results::record::{EpisodeRecord, Seconds, Status};
 use udvla_results::summary::Summary;
+use udvla_sims::episode::Notes;
 use udvla_sims::protocol::{Protocol, Suite};
 
 /// Suite, trials per task, stages, instructions.
@@ -216,6 +217,7 @@ pub fn record(suite: &str, task: u16, trial: u16, completed: u16, stages: u16) -
         started: "2026-11-24T01:02:03Z".into(),
         first_observation_sha256: None,
         final_state_sha256: None,
+        notes: Notes::new(),
         actions: None,
         video: None,
     }

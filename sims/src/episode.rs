@@ -1,8 +1,13 @@
 //! What names an episode, in every run and for ever.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What an adapter noted of an episode beside its outcome: booleans and integers by name.
+pub type Notes = BTreeMap<String, Value>;
 
 /// Names one episode: the same key is the same initial state in every run of a protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,12 +10,12 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::episode::EpisodeKey;
+use crate::episode::{EpisodeKey, Notes};
 use crate::observation::SimSpec;
 use crate::protocol::Protocol;
 
 /// Rises with every change of a message; both ends must have the same.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 
 /// Longest head accepted, bytes: a longer one means that the peer speaks something else.
 const MAX_HEAD: u32 = 16 << 20;
@@ -121,6 +121,9 @@ pub enum Reply {
         final_state_sha256: String,
         /// Whether a video was kept.
         video: bool,
+        /// What the adapter noted of the episode.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        notes: Notes,
     },
     /// The simulator failed. The worker must not be used again.
     Raised {

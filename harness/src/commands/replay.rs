@@ -144,7 +144,14 @@ fn replay(
     let mut before = None;
     loop {
         match reply {
-            Reply::Finished { stages_completed, steps, truncated, final_state_sha256, .. } => {
+            Reply::Finished {
+                stages_completed,
+                steps,
+                truncated,
+                final_state_sha256,
+                notes,
+                ..
+            } => {
                 let state = Some(final_state_sha256);
                 let pairs = [
                     ("stages", stages_completed.to_string(), record.stages_completed.to_string()),
@@ -156,6 +163,9 @@ fn replay(
                     .filter(|(_, now, then)| now != then)
                     .map(|(what, now, then)| format!("{what} {now}, recorded {then}"))
                     .collect();
+                if notes != record.notes {
+                    found.push("other notes".into());
+                }
                 if state != record.final_state_sha256 {
                     found.push("another final state".into());
                 }

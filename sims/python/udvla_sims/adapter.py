@@ -29,7 +29,8 @@ class Progress(NamedTuple):
     """Where an episode stands after a control step."""
 
     stage: int
-    """Stages completed so far; an episode whose stages are all completed has succeeded."""
+    """Stages completed; an episode whose stages are all completed when it is over has succeeded.
+    Where the protocol asks for what holds at the last step, the last stage may come and go."""
     done: bool
     """Whether the episode is over (success, or the protocol's step limit)."""
     truncated: bool
@@ -98,6 +99,12 @@ class Adapter(Protocol):
 
     def state_bytes(self) -> bytes:
         """The simulator's state in a fixed order, for hashing."""
+
+    def notes(self) -> dict[str, bool | int]:
+        """What the record keeps of an episode beside its outcome; called once, when it is over.
+
+        An adapter without notes leaves the method out.
+        """
 
     def close(self) -> None:
         """Frees the simulator."""

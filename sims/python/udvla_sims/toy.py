@@ -1,7 +1,8 @@
 """A simulator in a few lines: proves the worker, and shows what an adapter is.
 
 The state is one number per action dimension; every control step adds the action to it. Each
-stage is completed when the first number has grown by 1.
+stage is completed when the first number has grown by 1. With `until_limit` an episode has one
+stage that comes and goes, and is over when the step limit is reached.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Adapter:
             raise SetupError("the toy's box is empty: fill it with `make toys`")
         self._stages = int(environment.get("stages", 1))
         self._max_steps = int(environment.get("max_steps", 40))
+        self._until_limit = bool(environment.get("until_limit"))
         self._raise_at = int(environment.get("raise_at", -1))
         self._images = bool(config["images"])
         self.renders = 0
@@ -44,6 +46,7 @@ class Adapter:
         self._first = float(self._state[0])
         self._stage = 0
         self._steps = 0
+        self._first_success = None
         print(f"toy: reset to {suite} {task} {trial}")
 
     def observe(self) -> Observation:
@@ -63,11 +66,27 @@ class Adapter:
             raise RuntimeError("the toy broke")
         self._state += action
         self._steps += 1
-        if self._state[0] - self._first >= self._stage + 1:
+        grown = float(self._state[0]) - self._first
+        if self._until_limit:
+            return self._last_step_counts(grown >= 1)
+        if grown >= self._stage + 1:
             self._stage += 1
         done = self._stage == self._stages
         truncated = not done and self._steps == self._max_steps
         return Progress(self._stage, done or truncated, truncated)
+
+    def _last_step_counts(self, raised: bool) -> Progress:
+        if raised and self._first_success is None:
+            self._first_success = self._steps
+        self._stage = int(raised)
+        done = self._steps == self._max_steps
+        return Progress(self._stage, done, done and not raised)
+
+    def notes(self) -> dict[str, bool | int]:
+        """When the last stage was first completed, and whether it was, with `until_limit`."""
+        if self._first_success is None:
+            return {"success_any": self._stage > 0}
+        return {"success_any": True, "first_success_step": self._first_success}
 
     def script_action(self) -> NDArray[np.float32]:
         """Raises the first number slowly."""

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use udvla_sims::episode::EpisodeKey;
+use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::hex;
 use udvla_sims::wire::{
@@ -168,8 +168,16 @@ impl Fake {
             truncated,
             final_state_sha256: hex(&Sha256::digest(&bytes)),
             video: false,
+            notes: self.notes(),
         };
         (reply, bytes)
+    }
+
+    /// SimplerEnv's: some episodes had their goal reached and lost it again.
+    fn notes(&self) -> Notes {
+        let simpler = self.config.protocol.benchmark == "simpler";
+        let reached = self.stage > 0 || self.difficulty() < 0.9;
+        simpler.then(|| ("success_any".to_owned(), reached.into())).into_iter().collect()
     }
 
     fn observe(&self) -> (Reply, Vec<u8>) {

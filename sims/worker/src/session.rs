@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBool, PyBytes};
 use sha2::{Digest, Sha256};
-use udvla_sims::episode::EpisodeKey;
+use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::hex;
 use udvla_sims::wire::{OpenConfig, Reply, VideoRequest, from_bytes, to_bytes};
@@ -18,12 +18,15 @@ pub struct Session {
     width: usize,
     control_hz: f32,
     images: bool,
+    /// Stages per episode of each suite.
+    stages: BTreeMap<String, u16>,
     episode: Option<Episode>,
 }
 
 /// What is remembered of a running episode.
 struct Episode {
     stage: u16,
+    stages: u16,
     executed: Vec<f32>,
     steps: u32,
     video: Option<(VideoRequest, Py<PyAny>)>,
@@ -75,11 +78,13 @@ impl Session {
             action: spec.action,
             control_hz: spec.control_hz,
         };
+        let suites = config.protocol.suites.iter();
         let session = Self {
             adapter: adapter.unbind(),
             width: sim.action.len(),
             control_hz: spec.control_hz,
             images: config.images,
+            stages: suites.map(|suite| (suite.name.clone(), suite.stages)).collect(),
             episode: None,
         };
         Ok((session, sim, spec.setting))
@@ -94,7 +99,8 @@ impl Session {
     ) -> PyResult<(Reply, Vec<u8>)> {
         self.abort_video(python)?;
         self.adapter.call_method1(python, "reset", (&key.suite, key.task, key.trial))?;
-        let mut episode = Episode { stage: 0, executed: vec![], steps: 0, video: None };
+        let stages = self.stages.get(&key.suite).copied().unwrap_or(1);
+        let mut episode = Episode { stage: 0, stages, executed: vec![], steps: 0, video: None };
         if let Some(request) = video {
             let frame = self.adapter.call_method0(python, "frame")?.into_bound(python);
             let (height, width, _): (usize, usize, usize) = frame.getattr("shape")?.extract()?;
@@ -169,7 +175,9 @@ impl Session {
             writer.call_method1(python, "add", (frame,))?;
         }
         let episode = self.episode()?;
-        let new_stage = progress.stage != episode.stage;
+        // Where success is what holds at the last step, the last stage comes and goes; a chunk is
+        // cut only where another stage begins.
+        let new_stage = (episode.stage + 1..episode.stages).contains(&progress.stage);
         episode.stage = progress.stage;
         Ok(match progress {
             Progress { done: true, truncated, .. } => Some(End::Episode { truncated }),
@@ -204,6 +212,7 @@ impl Session {
         let state = self.adapter.call_method0(python, "state_bytes")?;
         let state: &Bound<'_, PyBytes> = state.bind(python).cast()?;
         let final_state_sha256 = hex(&Sha256::digest(state.as_bytes()));
+        let notes = self.notes(python)?;
         let episode = self.episode.take().ok_or_else(|| PyValueError::new_err("no episode"))?;
         let video = match &episode.video {
             Some((request, writer)) if truncated || !request.failures_only => {
@@ -222,8 +231,27 @@ impl Session {
             truncated,
             final_state_sha256,
             video,
+            notes,
         };
         Ok((reply, to_bytes(&episode.executed)))
+    }
+
+    /// What the adapter noted of the episode; nothing where it has no such method.
+    fn notes(&self, python: Python<'_>) -> PyResult<Notes> {
+        let adapter = self.adapter.bind(python);
+        if !adapter.hasattr("notes")? {
+            return Ok(Notes::new());
+        }
+        let notes: BTreeMap<String, Bound<'_, PyAny>> = adapter.call_method0("notes")?.extract()?;
+        let note = |(name, value): (String, Bound<'_, PyAny>)| {
+            // A Python bool is an int as well.
+            let value = match value.cast::<PyBool>() {
+                Ok(claim) => claim.is_true().into(),
+                Err(_) => value.extract::<i64>()?.into(),
+            };
+            Ok((name, value))
+        };
+        notes.into_iter().map(note).collect()
     }
 
     fn abort_video(&mut self, python: Python<'_>) -> PyResult<()> {
