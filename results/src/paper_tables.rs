@@ -6,7 +6,7 @@ use crate::figures;
 use crate::paper::{Measure, Paper, PaperColumn, PaperRow, PaperTable};
 use crate::read::Run;
 use crate::statistics::{Estimate, Rate, average_length, suites_mean};
-use crate::summary::{Chain, Summary};
+use crate::summary::{Chain, SuiteSummary, Summary};
 use crate::verdict::Comparison;
 
 /// A table of the paper with measured rows.
@@ -295,6 +295,7 @@ pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
         let paper = suite.paper.iter();
         notes.extend(paper.map(|paper| format!("{}: {}", suite.name, paper.verdict.line())));
     }
+    notes.extend(summary.suites.iter().filter_map(any_step_note));
     let counts = summary.counts;
     if counts.errors > 0 && summary.suites.iter().all(|suite| suite.chain.is_none()) {
         let successes: u32 = summary.suites.iter().map(|suite| suite.rate.successes).sum();
@@ -307,4 +308,28 @@ pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// The other rule beside the one of the table, where records tell it apart.
+fn any_step_note(suite: &SuiteSummary) -> Option<String> {
+    let text = |rate: Rate| {
+        let value = figures::percent(rate.estimate.map(|e| e.value));
+        format!(
+            "{}/{} = {value} {}",
+            rate.successes,
+            rate.n,
+            figures::percent_interval(rate.estimate)
+        )
+    };
+    let tasks: Vec<String> = suite
+        .tasks
+        .iter()
+        .filter_map(|task| Some(format!("{}/{}", task.any_step?.successes, task.any_step?.n)))
+        .collect();
+    Some(format!(
+        "{}: success here is what holds after the last step; after any step it held in {} ({})",
+        suite.name,
+        text(suite.any_step?),
+        tasks.join(", ")
+    ))
 }

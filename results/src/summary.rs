@@ -47,6 +47,8 @@ pub struct SuiteSummary {
     pub counts: Counts,
     /// Pooled over its tasks.
     pub rate: Rate,
+    /// The same by the other rule, success at any step, where records tell it apart.
+    pub any_step: Option<Rate>,
     /// Mean steps of the episodes that succeeded.
     pub steps: Option<f64>,
     /// What only several stages have.
@@ -81,6 +83,8 @@ pub struct TaskSummary {
     pub counts: Counts,
     /// Its success rate.
     pub rate: Rate,
+    /// The same by the other rule, success at any step, where records tell it apart.
+    pub any_step: Option<Rate>,
     /// Mean stages completed.
     pub length: Length,
     /// Mean steps of the episodes that succeeded.
@@ -152,6 +156,7 @@ fn suite(run: &Run, name: &str, table: Option<&PaperTable>) -> SuiteSummary {
         stages,
         counts,
         rate: rate(&records),
+        any_step: any_step(&records),
         steps: mean_steps(&records),
         chain: (stages > 1).then(|| {
             let subtasks = run.manifest.protocol.suite(name);
@@ -224,6 +229,7 @@ fn task(run: &Run, planned: &PlannedTask, table: Option<&PaperTable>) -> TaskSum
         instruction: planned.instruction.clone(),
         counts,
         rate: rate(&records),
+        any_step: any_step(&records),
         length: average_length(&lengths(&records), planned.stages, counts.errors),
         steps: mean_steps(&records),
         calls: mean_of(ok.map(|record| record.calls)),
@@ -269,6 +275,16 @@ fn rate(records: &[&EpisodeRecord]) -> Rate {
     Rate::new(successes, outcomes.len() as u32, (records.len() - outcomes.len()) as u32)
 }
 
+/// By what the simulator noted; `None` where an episode has no such note.
+fn any_step(records: &[&EpisodeRecord]) -> Option<Rate> {
+    let ok = records.iter().filter(|record| record.status == Status::Ok);
+    let notes: Vec<bool> =
+        ok.map(|record| record.notes.get("success_any")?.as_bool()).collect::<Option<_>>()?;
+    let successes = notes.iter().filter(|&&success| success).count() as u32;
+    let n = notes.len() as u32;
+    (n > 0).then(|| Rate::new(successes, n, records.len() as u32 - n))
+}
+
 fn lengths(records: &[&EpisodeRecord]) -> Vec<u16> {
     let ok = records.iter().filter(|record| record.status == Status::Ok);
     ok.map(|record| record.stages_completed).collect()
@@ -292,7 +308,14 @@ fn protocol_name(manifest: &Manifest) -> String {
     let lists: String = lists
         .map(|(name, sha256)| format!(" · sequences {name} ({})", &sha256[..sha256.len().min(8)]))
         .collect();
-    format!("{} v{} ({fingerprint}){lists}", protocol.name, protocol.version)
+    let repeats = manifest.plan.iter().filter_map(|planned| {
+        let ids = protocol.suite(&planned.suite)?.trials;
+        (planned.trials > ids && ids > 0).then(|| (planned.trials / ids, ids))
+    });
+    let repeats = repeats.max().map_or(String::new(), |(repeats, ids)| {
+        format!(" · {repeats} repeats of the same {ids} initial states, with other sampling noise")
+    });
+    format!("{} v{} ({fingerprint}){lists}{repeats}", protocol.name, protocol.version)
 }
 
 fn setting(manifest: &Manifest) -> Vec<(String, String)> {

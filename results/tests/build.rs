@@ -171,6 +171,14 @@ pub fn simpler_as_published() -> Run {
     run
 }
 
+/// Notes of every record that the goal held after some step, where it did.
+pub fn note_any_step(run: &mut Run, any_step: impl Fn(&EpisodeRecord) -> bool) {
+    for record in run.records.values_mut() {
+        let note = ("success_any".to_owned(), any_step(record).into());
+        record.notes = [note].into();
+    }
+}
+
 /// Spreads `successes` over the suite's tasks; task 0 gets the first failure.
 pub fn spread(run: &mut Run, suite: &str, successes: u32) {
     let tasks: Vec<_> = run.manifest.plan.iter().filter(|task| task.suite == suite).collect();

@@ -74,7 +74,9 @@ fn no_line_of_the_terminal_is_wider_than_100() {
         build::fail(&mut troubled, "spatial", 4, trial);
         build::forget(&mut troubled, "long", 6, trial);
     }
-    let runs = [troubled, strange, build::calvin_as_published(), build::simpler_as_published()];
+    let mut simpler = build::simpler_as_published();
+    build::note_any_step(&mut simpler, |_| true);
+    let runs = [troubled, strange, build::calvin_as_published(), simpler];
     for run in runs {
         for line in terminal(&build::summary(&run)).lines() {
             assert!(line.chars().count() <= 100, "{line}");
@@ -116,6 +118,36 @@ fn simpler_is_too_small_to_tell_but_shows_the_paper() {
     assert_eq!(verdict(&build::simpler_as_published()), Verdict::CannotTell);
     let papers = column(&tasks_csv(&summary).unwrap(), "paper");
     assert_eq!(papers, ["0.833333", "0.625000", "0.666667", "0.916667"]);
+}
+
+#[test]
+fn the_rule_of_any_step_stands_beside_the_protocols() {
+    let mut run = build::simpler_as_published();
+    let none = column(&tasks_csv(&build::summary(&run)).unwrap(), "successes_any_step");
+    assert_eq!(none, ["", "", "", ""], "records without notes tell nothing");
+    build::note_any_step(&mut run, |record| record.stages_completed == 1 || record.trial == 23);
+    let summary = build::summary(&run);
+    let any = column(&tasks_csv(&summary).unwrap(), "successes_any_step");
+    assert_eq!(any, ["21", "16", "17", "23"]);
+    assert_eq!(column(&summary_csv(&summary).unwrap(), "successes_any_step"), ["77"]);
+    assert_eq!(column(&summary_csv(&summary).unwrap(), "successes"), ["73"]);
+    let text = terminal(&summary);
+    assert!(text.contains("at any step") && text.contains("77/96"), "{text}");
+    let (first, record) = run.records.iter().next().unwrap();
+    let mut record = record.clone();
+    record.notes.clear();
+    run.records.insert(first.clone(), record);
+    assert_eq!(build::summary(&run).suites[0].any_step, None, "one record does not tell");
+}
+
+#[test]
+fn repeats_of_the_same_initial_states_are_named() {
+    let mut run = build::simpler_as_published();
+    for planned in &mut run.manifest.plan {
+        planned.trials = 72;
+    }
+    let text = terminal(&build::summary(&run));
+    assert!(text.contains("3 repeats of the same 24 initial states"), "{text}");
 }
 
 #[test]
