@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use udvla_results::record::{EpisodeRecord, Status};
 use udvla_sims::episode::EpisodeKey;
 
-use crate::support::{Run, assert_same_outcomes};
+use crate::support::{Run, assert_same_outcomes, link_tree};
 use crate::worker::environment;
 
 /// `udvla-eval libero` with an assets folder, or `None` after saying why it is skipped.
@@ -164,19 +164,6 @@ fn a_task_whose_simulator_raises_is_an_error_and_the_others_run() {
     assert_eq!(milk.error_kind.as_deref(), Some("raised"));
     assert_eq!(records[&key("spatial", 7, 0)].success(), Some(false));
     assert!(ended.stdout.contains("1 error"), "{}", ended.stdout);
-}
-
-/// The folder again, as links to its files.
-fn link_tree(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            link_tree(&entry.path(), &target);
-        } else {
-            std::os::unix::fs::symlink(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod refusals;
 mod results;
 mod resume;
 mod runs;
+mod simpler;
 mod support;
 #[cfg(feature = "torch")]
 mod udvla;

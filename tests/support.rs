@@ -103,10 +103,23 @@ pub fn udvla(words: &[&str]) -> Ended {
     ended(program(&words).output().expect("the program starts"))
 }
 
+/// The folder again, as links to its files.
+pub fn link_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            link_tree(&entry.path(), &target);
+        } else {
+            std::os::unix::fs::symlink(entry.path(), target).unwrap();
+        }
+    }
+}
+
 fn program(words: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_udvla-eval"));
     command.args(words).stdin(Stdio::null());
-    for name in ["UDVLA_CHECKPOINT", "UDVLA_LIBERO_ASSETS", "CALVIN_ROOT"] {
+    for name in ["UDVLA_CHECKPOINT", "UDVLA_LIBERO_ASSETS", "CALVIN_ROOT", "SIMPLER_ROOT"] {
         command.env_remove(name);
     }
     command

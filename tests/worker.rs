@@ -30,6 +30,7 @@ fn command(python: &Path, folder: &Path) -> WorkerCommand {
     WorkerCommand {
         program: worker().unwrap(),
         arguments: words.to_vec(),
+        environment: BTreeMap::new(),
         log: folder.join("worker.log"),
     }
 }

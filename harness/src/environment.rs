@@ -14,6 +14,9 @@ pub const LIBERO_LOCK: &str = include_str!("../../sims/python/libero.lock");
 /// The lock file of CALVIN's environment.
 pub const CALVIN_LOCK: &str = include_str!("../../sims/python/calvin.lock");
 
+/// The lock file of SimplerEnv's environment.
+pub const SIMPLER_LOCK: &str = include_str!("../../sims/python/simpler.lock");
+
 /// The folder for environments: `UDVLA_HOME`, else the user's data folder.
 ///
 /// # Errors
@@ -71,12 +74,20 @@ pub fn python(benchmark: &str, lock: &str, given: Option<&Path>) -> Result<PathB
 /// # Errors
 /// [`Refused`] when it is not there.
 pub fn worker() -> Result<PathBuf> {
+    beside("udvla-sim-worker")
+}
+
+/// A file of the same build, beside this executable.
+///
+/// # Errors
+/// [`Refused`] when it is not there.
+pub fn beside(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     // Test executables live one folder deeper.
     let beside = [here.parent(), here.parent().and_then(Path::parent)];
-    let found = beside.into_iter().flatten().map(|folder| folder.join("udvla-sim-worker"));
+    let found = beside.into_iter().flatten().map(|folder| folder.join(name));
     found.into_iter().find(|path| path.exists()).ok_or_else(|| {
-        let text = format!("`udvla-sim-worker` is not beside `{}`", here.display());
+        let text = format!("`{name}` is not beside `{}`", here.display());
         Refused::new(text).hint("build everything with `cargo build --release --workspace`").into()
     })
 }

@@ -30,5 +30,7 @@ pub mod plan;
 pub mod pool;
 pub mod progress;
 pub mod signals;
+pub mod simpler;
 pub mod store;
 pub mod subject;
+pub mod vulkan;

@@ -151,7 +151,12 @@ pub(crate) fn worker_command(
             (environment::worker()?, words.to_vec(), Some(digest))
         }
     };
-    let command = WorkerCommand { program, arguments: words, log: PathBuf::new() };
+    let command = WorkerCommand {
+        program,
+        arguments: words,
+        environment: BTreeMap::new(),
+        log: PathBuf::new(),
+    };
     Ok(Simulator { command, options, adapters })
 }
 

@@ -4,7 +4,9 @@
 //! the fake simulator of the tests) answers the messages of [`wire`]; [`process`] starts one,
 //! asks it, and kills it when it hangs.
 
+pub mod causes;
 pub mod episode;
+mod error;
 pub mod observation;
 pub mod process;
 pub mod protocol;

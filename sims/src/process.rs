@@ -1,7 +1,8 @@
 //! A simulator worker as the harness sees it: started, asked with a deadline, killed.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -9,7 +10,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::wire::{self, Cause, OpenConfig, Reply, Request, WIRE_VERSION};
+pub use crate::error::SimError;
+
+use crate::causes::{likely_cause, signal_words};
+use crate::wire::{self, OpenConfig, Reply, Request, WIRE_VERSION};
 
 /// How to start a worker.
 #[derive(Debug, Clone)]
@@ -18,61 +22,10 @@ pub struct WorkerCommand {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// Variables of its environment beside those of this process.
+    pub environment: BTreeMap<String, String>,
     /// Where whatever Python or C++ prints goes; appended to.
     pub log: PathBuf,
-}
-
-/// Why a worker gave no useful answer. Whatever it is, the worker is dead or must be dropped.
-#[derive(Debug, thiserror::Error)]
-pub enum SimError {
-    /// It could not be started.
-    #[error("cannot start the simulator worker `{}`", .program.display())]
-    Start {
-        /// The executable.
-        program: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It died.
-    #[error("the simulator worker died ({how})")]
-    Lost {
-        /// Its exit status in words.
-        how: String,
-    },
-    /// It did not answer in time and was killed.
-    #[error("the simulator worker gave no answer in {} s and was killed", .0.as_secs_f32())]
-    Timeout(Duration),
-    /// The simulator raised an exception.
-    #[error("{message}")]
-    Raised {
-        /// Whether trying again can help.
-        cause: Cause,
-        /// The exception in one line.
-        message: String,
-        /// Its traceback.
-        traceback: String,
-    },
-    /// It answered something that the wire does not allow.
-    #[error("the simulator worker answered {0}")]
-    Wire(String),
-}
-
-impl SimError {
-    /// The word for it in a record's `error_kind`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Start { .. } => "start",
-            Self::Lost { .. } => "lost",
-            Self::Timeout(_) => "timeout",
-            Self::Raised { .. } => "raised",
-            Self::Wire(_) => "wire",
-        }
-    }
-
-    /// Whether the machine lacks something, so that no retry can help.
-    pub fn is_setup(&self) -> bool {
-        matches!(self, Self::Start { .. } | Self::Raised { cause: Cause::Setup, .. })
-    }
 }
 
 /// A running worker. Dropping it kills it with everything that it started.
@@ -80,6 +33,9 @@ impl SimError {
 pub struct Worker {
     child: Child,
     stream: UnixStream,
+    /// Its log, and where in it this worker's words begin.
+    log: PathBuf,
+    log_start: u64,
 }
 
 impl Worker {
@@ -93,9 +49,11 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         let log = OpenOptions::new().create(true).append(true).open(&command.log);
         let log = log.map_err(failed)?;
+        let log_start = log.metadata().map_err(failed)?.len();
         let mut child = Command::new(&command.program);
         child
             .args(&command.arguments)
+            .envs(&command.environment)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(log.try_clone().map_err(failed)?))
             .stderr(Stdio::from(log))
@@ -113,7 +71,7 @@ impl Worker {
             });
         }
         let child = child.spawn().map_err(failed)?;
-        Ok(Self { child, stream: ours })
+        Ok(Self { child, stream: ours, log: command.log.clone(), log_start })
     }
 
     /// Starts a worker and opens its adapter. `started` is told the process id as soon as there
@@ -197,14 +155,26 @@ impl Worker {
                 self.kill();
                 let how = match status {
                     Ok(Some(status)) => match status.signal() {
-                        Some(signal) => format!("signal {signal}"),
+                        Some(signal) => format!("signal {signal}, {}", signal_words(signal)),
                         None => format!("exit code {}", status.code().unwrap_or(-1)),
                     },
                     _ => error.to_string(),
                 };
-                SimError::Lost { how }
+                SimError::Lost { how, cause: likely_cause(&self.last_words()) }
             }
         }
+    }
+
+    /// The end of what this worker printed; a log may hold what others printed before.
+    fn last_words(&self) -> String {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(&self.log)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(self.log_start.max(length.saturating_sub(1 << 16))))?;
+            let mut bytes = vec![];
+            file.read_to_end(&mut bytes).map(|_| bytes)
+        };
+        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
     }
 
     fn kill(&mut self) {
@@ -255,6 +225,7 @@ mod tests {
         let command = WorkerCommand {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
+            environment: BTreeMap::from([("UDVLA_TEST_WORD".into(), "heard".into())]),
             log: folder.path().join("log"),
         };
         let worker = Worker::start(&command).unwrap();
@@ -271,6 +242,28 @@ mod tests {
         let error = worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
         assert_eq!(error.kind(), "lost");
         assert!(error.to_string().contains("exit code 7"), "{error}");
+    }
+
+    #[test]
+    fn a_crash_is_explained_from_the_last_words_of_that_worker_alone() {
+        let crash = |script: &str| {
+            let (_folder, mut worker) = shell(script);
+            worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err().to_string()
+        };
+        let text =
+            crash("echo 'RuntimeError: Cannot find a suitable rendering device'; kill -SEGV $$");
+        assert!(text.contains("signal 11, a segmentation fault"), "{text}");
+        assert!(text.contains("likely cause: no Vulkan driver"), "{text}");
+        let text = crash("echo 'all is well'; exit 3");
+        assert_eq!(text, "the simulator worker died (exit code 3)");
+    }
+
+    #[test]
+    fn a_worker_has_the_variables_of_its_command() {
+        let (folder, mut worker) = shell("echo $UDVLA_TEST_WORD");
+        worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        assert_eq!(log, "heard\n");
     }
 
     #[test]
@@ -300,6 +293,7 @@ mod tests {
         let command = WorkerCommand {
             program: "/nowhere/udvla-sim-worker".into(),
             arguments: vec![],
+            environment: BTreeMap::new(),
             log: folder.path().join("log"),
         };
         let error = Worker::start(&command).unwrap_err();

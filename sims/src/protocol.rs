@@ -53,6 +53,12 @@ impl Protocol {
             .expect("the protocol files of this crate are tested")
     }
 
+    /// SimplerEnv's four WidowX tasks as its visual-matching evaluation plays them.
+    pub fn simpler() -> Self {
+        serde_json::from_str(include_str!("../protocols/simpler-widowx.json"))
+            .expect("the protocol files of this crate are tested")
+    }
+
     /// `sha256:` and the SHA-256 of the protocol's canonical JSON (sorted keys, no spaces).
     pub fn fingerprint(&self) -> String {
         let value = serde_json::to_value(self).expect("a protocol holds only JSON values");
@@ -108,6 +114,21 @@ mod tests {
         assert_eq!((suite.name.as_str(), suite.trials, suite.stages), ("abcd-d", 1000, 5));
         assert_eq!(suite.max_steps, 360);
         assert_eq!(suite.details["subtasks"].as_array().map(Vec::len), Some(34));
+        let text = serde_json::to_string(&protocol).unwrap();
+        let back: Protocol = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.fingerprint(), protocol.fingerprint());
+    }
+
+    #[test]
+    fn simpler_has_four_tasks_of_24_episodes() {
+        let protocol = Protocol::simpler();
+        let [suite] = protocol.suites.as_slice() else { panic!("one suite") };
+        assert_eq!((suite.name.as_str(), suite.trials, suite.stages), ("widowx", 24, 1));
+        let tasks = suite.details["tasks"].as_array().unwrap();
+        let names: Vec<_> = tasks.iter().map(|task| task["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["spoon", "carrot", "stack", "eggplant"]);
+        let steps: Vec<_> = tasks.iter().map(|task| task["max_steps"].as_u64().unwrap()).collect();
+        assert_eq!((steps.as_slice(), suite.max_steps), ([60, 60, 60, 120].as_slice(), 120));
         let text = serde_json::to_string(&protocol).unwrap();
         let back: Protocol = serde_json::from_str(&text).unwrap();
         assert_eq!(back.fingerprint(), protocol.fingerprint());

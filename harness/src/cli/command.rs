@@ -11,6 +11,7 @@ use super::results::{
     TablesArguments,
 };
 use super::run::WorkerArguments;
+use super::simpler::SimplerArguments;
 
 /// Evaluate the UD-VLA robot policy on simulated manipulation benchmarks
 ///
@@ -40,6 +41,8 @@ pub enum Command {
     Libero(Box<LiberoArguments>),
     /// Run CALVIN's chains of five sub-tasks and report the average length
     Calvin(Box<CalvinArguments>),
+    /// Run the four WidowX tasks of SimplerEnv and report success rates
+    Simpler(Box<SimplerArguments>),
     /// Continue an interrupted run where it stopped
     Resume(ResumeArguments),
     /// Write tables and plots from a run directory again
@@ -76,6 +79,9 @@ pub enum Command {
         /// Make nothing; print the environment's Python, or fail when it is not there
         #[arg(long)]
         print: bool,
+        /// Make nothing; print the variables that workers are started with, NAME=VALUE a line
+        #[arg(long, conflicts_with = "print")]
+        print_variables: bool,
     },
     /// Show what the policy would do and what it expects to see, for pictures of your own
     #[cfg(feature = "torch")]
@@ -115,6 +121,8 @@ pub enum Benchmark {
     Libero,
     /// CALVIN ABCD→D: chains of five sub-tasks
     Calvin,
+    /// SimplerEnv: four tasks of a WidowX arm
+    Simpler,
 }
 
 /// Sizes of synthetic checkpoints.
@@ -165,6 +173,9 @@ pub struct DoctorArguments {
     /// CALVIN checkout
     #[arg(long, env = "CALVIN_ROOT", value_name = "DIR")]
     pub calvin_root: Option<PathBuf>,
+    /// ManiSkill2_real2sim checkout, or a SimplerEnv checkout that contains one
+    #[arg(long, env = "SIMPLER_ROOT", value_name = "DIR")]
+    pub simpler_root: Option<PathBuf>,
     /// Renderer, as for the benchmark's own command
     #[arg(long, default_value = "auto")]
     pub renderer: String,

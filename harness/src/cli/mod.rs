@@ -5,6 +5,7 @@ mod command;
 mod libero;
 mod results;
 mod run;
+mod simpler;
 
 pub use calvin::{CalvinArguments, CalvinReset, CalvinSimulator};
 pub use command::{
@@ -13,3 +14,6 @@ pub use command::{
 pub use libero::{LiberoArguments, LiberoSimulator, ResetMode, Suite};
 pub use results::*;
 pub use run::{DecodingName, PolicyName, RunArguments, SamplerName, WorkerArguments};
+pub use simpler::{
+    SimplerAdapter, SimplerArguments, SimplerRenderer, SimplerSimulator, WidowxTask,
+};

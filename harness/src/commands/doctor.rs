@@ -6,22 +6,28 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::SimSpec;
 use udvla_sims::process::{SimError, Worker, WorkerCommand};
-use udvla_sims::protocol::Protocol;
+use udvla_sims::protocol::{Protocol, Suite};
 use udvla_sims::wire::{self, OpenConfig, Reply, Request};
 
 use crate::calvin;
-use crate::cli::{Benchmark, CalvinSimulator, DoctorArguments, LiberoSimulator};
+use crate::cli::{
+    Benchmark, CalvinSimulator, DoctorArguments, LiberoSimulator, SimplerAdapter, SimplerRenderer,
+    SimplerSimulator,
+};
 use crate::exit::{Exit, Refused};
 use crate::plan::{self, Simulator};
+use crate::simpler;
 use crate::subject;
 
 const START: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(300);
 
-/// Starts the simulator as a run would, plays three steps of each suite, and says what it saw.
+/// Starts the simulator as a run would, plays three steps of each suite, or of each task where
+/// there is one suite, and says what it saw.
 ///
 /// # Errors
 /// [`Refused`] when nothing of the benchmark can be run.
@@ -38,7 +44,8 @@ pub fn run(arguments: &DoctorArguments) -> Result<Exit> {
 
 /// The benchmark's protocol, and its simulator as the benchmark's own command would start it.
 fn chosen(arguments: &DoctorArguments) -> Result<(Protocol, Simulator)> {
-    let DoctorArguments { assets, calvin_root, renderer, worker, .. } = arguments.clone();
+    let DoctorArguments { assets, calvin_root, simpler_root, renderer, worker, .. } =
+        arguments.clone();
     Ok(match arguments.benchmark {
         Benchmark::Libero => {
             let simulator = LiberoSimulator { assets, renderer, worker };
@@ -47,6 +54,15 @@ fn chosen(arguments: &DoctorArguments) -> Result<(Protocol, Simulator)> {
         Benchmark::Calvin => {
             let simulator = CalvinSimulator { calvin_root, renderer, worker };
             (Protocol::calvin(), calvin::simulator(&simulator)?)
+        }
+        Benchmark::Simpler => {
+            let renderer = SimplerRenderer::from_str(&renderer, false).map_err(|_| {
+                Refused::new(format!("SimplerEnv has no renderer `{renderer}`"))
+                    .hint("pass auto, gpu or lavapipe")
+            })?;
+            let adapter = SimplerAdapter::Slim;
+            let simulator = SimplerSimulator { simpler_root, adapter, renderer, worker };
+            (Protocol::simpler(), simpler::simulator(&simulator)?)
         }
     })
 }
@@ -79,12 +95,13 @@ fn examine(
     }
     let idle = subject::idle_action(protocol)?;
     let mut failed = 0;
-    for suite in &protocol.suites {
-        match play(&mut worker, &spec, (&suite.name, &idle), frames) {
-            Ok(text) => println!("✓ {:<8} {text}", suite.name),
+    let samples = samples(protocol);
+    for key in &samples {
+        match play(&mut worker, &spec, (key, &idle), frames) {
+            Ok(text) => println!("✓ {:<8} {text}", key.suite),
             Err(error) => {
                 failed += 1;
-                println!("✗ {:<8} {error:#}", suite.name);
+                println!("✗ {:<8} task {}: {error:#}", key.suite, key.task);
                 if error.downcast_ref::<SimError>().is_some_and(|error| !error.is_setup()) {
                     break;
                 }
@@ -101,20 +118,30 @@ fn examine(
     } else {
         format!("the worker's log is `{}`", log.display())
     };
-    Err(Refused::new(format!("{failed} of {} suites do not run here", protocol.suites.len()))
+    Err(Refused::new(format!("{failed} of {} episodes do not run here", samples.len()))
         .hint(hint)
         .into())
 }
 
-/// Three idle control steps of a suite's first episode.
+/// The first episode of each suite, or of each task of the only suite.
+fn samples(protocol: &Protocol) -> Vec<EpisodeKey> {
+    let tasks = |suite: &Suite| if protocol.suites.len() > 1 { 1 } else { suite.tasks.len() };
+    let suites = protocol.suites.iter();
+    let keys = suites.flat_map(|suite| {
+        let key = |task| EpisodeKey { suite: suite.name.clone(), task: task as u16, trial: 0 };
+        (0..tasks(suite)).map(key).collect::<Vec<_>>()
+    });
+    keys.collect()
+}
+
+/// Three idle control steps of an episode.
 fn play(
     worker: &mut Worker,
     spec: &SimSpec,
-    (suite, idle): (&str, &[f32]),
+    (key, idle): (&EpisodeKey, &[f32]),
     frames: Option<&Path>,
 ) -> Result<String> {
     let begun = Instant::now();
-    let key = EpisodeKey { suite: suite.into(), task: 0, trial: 0 };
     let reset = Request::Reset { key: key.clone(), video: None };
     let (reply, body) = worker.ask(&reset, &[], STEP)?;
     let loaded = begun.elapsed().as_secs_f64();
@@ -122,7 +149,7 @@ fn play(
         anyhow::bail!("the episode ended before it began")
     };
     if let Some(folder) = frames {
-        save(folder, &key, spec, &images, &body)?;
+        save(folder, key, spec, &images, &body)?;
     }
     let begun = Instant::now();
     let width = u16::try_from(spec.action.len()).context("the width of an action")?;

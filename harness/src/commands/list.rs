@@ -14,12 +14,13 @@ use crate::exit::Exit;
 pub fn run(benchmark: Option<Benchmark>) -> Result<Exit> {
     match benchmark {
         None => {
-            for protocol in [Protocol::libero(), Protocol::calvin()] {
+            for protocol in [Protocol::libero(), Protocol::calvin(), Protocol::simpler()] {
                 overview(&protocol);
             }
         }
         Some(Benchmark::Libero) => libero(),
         Some(Benchmark::Calvin) => calvin(),
+        Some(Benchmark::Simpler) => simpler(),
     }
     Ok(Exit::Complete)
 }
@@ -68,5 +69,16 @@ fn calvin() {
     }
     for list in [Sequences::canonical(), Sequences::udvla_2026_01()] {
         println!("sequences {} ({} chains, sha256:{})", list.name, list.count(), list.sha256());
+    }
+}
+
+fn simpler() {
+    for suite in Protocol::simpler().suites {
+        println!("{} ({} tasks x {} episode ids)", suite.name, suite.tasks.len(), suite.trials);
+        let details = suite.details["tasks"].as_array().into_iter().flatten();
+        for (task, details) in suite.tasks.iter().zip(details) {
+            let name = details["name"].as_str().unwrap_or_default();
+            println!("  {name:<10}{task}, at most {} steps", details["max_steps"]);
+        }
     }
 }

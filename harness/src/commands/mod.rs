@@ -11,6 +11,7 @@ mod golden;
 pub mod imagine;
 #[cfg(feature = "torch")]
 pub mod inspect;
+mod lavapipe;
 mod list;
 mod replay;
 mod report;
@@ -30,6 +31,7 @@ use crate::cli::{Cli, Command, Preset};
 use crate::exit::{Exit, Refused};
 use crate::plan;
 use crate::progress::Show;
+use crate::simpler;
 
 /// Does what was typed.
 ///
@@ -40,6 +42,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Libero(arguments) => run::run(plan::libero(*arguments)?, show, command_line()),
         Command::Calvin(arguments) => run::run(calvin::plan(*arguments)?, show, command_line()),
+        Command::Simpler(arguments) => run::run(simpler::plan(*arguments)?, show, command_line()),
         Command::Resume(arguments) => resume::run(&arguments, show),
         Command::Report { directory } => report::run(&directory),
         Command::Tables(arguments) => tables::run(&arguments),
@@ -52,6 +55,9 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Golden(arguments) => golden::run(&arguments),
         Command::Setup { benchmark, print: true, .. } => setup::print(benchmark),
+        Command::Setup { print_variables: true, benchmark, .. } => {
+            setup::print_variables(benchmark)
+        }
         Command::Setup { benchmark, python, .. } => setup::run(benchmark, python.as_deref()),
         #[cfg(feature = "torch")]
         Command::Bench { what: bench::BenchCommand::Decode(arguments) } => bench::run(&arguments),

@@ -17,6 +17,7 @@ use crate::cli::ReplayArguments;
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Refused};
 use crate::plan::{self, Plan};
+use crate::simpler;
 
 const START: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(600);
@@ -90,6 +91,7 @@ fn plan_of(manifest: &Manifest) -> Result<Plan> {
     match cli.command {
         Command::Libero(command) => plan::libero(*command),
         Command::Calvin(command) => calvin::plan(*command),
+        Command::Simpler(command) => simpler::plan(*command),
         _ => Err(Refused::new("the command that started the run names no benchmark").into()),
     }
 }
@@ -115,7 +117,8 @@ fn open(plan: &Plan, manifest: &Manifest, scratch: &Path, video: bool) -> Result
     setting.extend(plan.simulator.adapters.clone().map(|digest| ("adapters".into(), digest)));
     for (name, value) in setting {
         match manifest.setting.get(&name) {
-            Some(before) if *before != value => {
+            // A replay without a video draws nothing.
+            Some(before) if *before != value && (name != "renderer" || value != "none") => {
                 eprintln!("note: {name} is `{value}` here and was `{before}` in the run");
             }
             _ => {}

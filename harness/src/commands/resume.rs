@@ -9,6 +9,7 @@ use crate::cli::{Cli, Command, ResumeArguments};
 use crate::exit::{Exit, Refused};
 use crate::plan;
 use crate::progress::Show;
+use crate::simpler;
 
 /// Continues a run.
 ///
@@ -41,6 +42,11 @@ pub fn run(arguments: &ResumeArguments, show: Show) -> Result<Exit> {
             command.run.out = Some(directory);
             command.run.workers = arguments.workers.or(command.run.workers);
             super::run::run(calvin::plan(*command)?, show, manifest.command)
+        }
+        Command::Simpler(mut command) => {
+            command.run.out = Some(directory);
+            command.run.workers = arguments.workers.or(command.run.workers);
+            super::run::run(simpler::plan(*command)?, show, manifest.command)
         }
         _ => Err(Refused::new(format!("`{}` names no run", path.display())).into()),
     }

@@ -259,12 +259,15 @@ impl Pool {
     }
 }
 
-/// The end of a worker's log, for an error of a run whose directory is removed again.
+/// The end of a worker's log, or the beginning of the stack that a crash left there, for an error
+/// of a run whose directory is removed again.
 fn last_words(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    match lines[lines.len().saturating_sub(12)..].join("\n  ") {
+    let crash = lines.iter().rposition(|line| line.starts_with("Fatal Python error"));
+    let from = crash.unwrap_or(lines.len().saturating_sub(12));
+    match lines[from..lines.len().min(from + 12)].join("\n  ") {
         words if words.is_empty() => "the worker printed nothing".into(),
         words => format!("the worker printed last:\n  {words}"),
     }

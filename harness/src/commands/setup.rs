@@ -1,5 +1,6 @@
 //! `setup`: a simulator's Python environment from its lock file.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use super::lavapipe;
 use crate::cli::Benchmark;
-use crate::environment::{self, CALVIN_LOCK, LIBERO_LOCK};
+use crate::cli::SimplerRenderer;
+use crate::environment::{self, CALVIN_LOCK, LIBERO_LOCK, SIMPLER_LOCK};
 use crate::exit::{Exit, Refused};
+use crate::vulkan;
 
 /// An environment that can be made.
 struct Recipe {
@@ -23,17 +27,36 @@ struct Recipe {
     next: Option<&'static str>,
 }
 
-/// Makes the environment, unless the same one is there already.
+/// Makes the environment, unless the same one is there already, and for SimplerEnv the driver
+/// that draws where there is no graphics card.
 ///
 /// # Errors
 /// [`Refused`] when no fitting Python is found or packages cannot be installed.
 pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
     let recipe = recipe(benchmark);
+    let made = make(&recipe, python)?;
+    if benchmark == Benchmark::Simpler
+        && let Err(error) = lavapipe::provide()
+    {
+        // The expert and tests of states run without a driver: everything else is ready.
+        eprintln!("note: nothing can be drawn yet: {error}");
+        if let Some(hint) = error.downcast_ref::<Refused>().and_then(Refused::next_step) {
+            eprintln!("note: {hint}");
+        }
+    }
+    if let Some(next) = recipe.next.filter(|_| made) {
+        eprintln!("\nhint: {next}");
+    }
+    Ok(Exit::Complete)
+}
+
+/// Makes the environment; false where it was there already.
+fn make(recipe: &Recipe, python: Option<&Path>) -> Result<bool> {
     let (name, versions) = (recipe.name, recipe.versions);
     let folder = environment::folder(name, recipe.lock)?;
     if folder.join("bin/python").exists() {
         eprintln!("{name}: ready in {}", folder.display());
-        return Ok(Exit::Complete);
+        return Ok(false);
     }
     let python = match python {
         Some(path) => fitting(path.as_os_str(), versions).ok_or_else(|| {
@@ -46,7 +69,7 @@ pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
     // Built beside its final name: what stands there is always whole.
     let part = folder.with_extension(format!("part-{}", std::process::id()));
     let _ = fs::remove_dir_all(&part);
-    let made = install(&python, &part, &recipe);
+    let made = install(&python, &part, recipe);
     if made.is_err() {
         let _ = fs::remove_dir_all(&part);
     }
@@ -57,10 +80,7 @@ pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
         renamed => renamed.with_context(|| format!("cannot make `{}`", folder.display()))?,
     }
     eprintln!("{name}: ready in {}", folder.display());
-    if let Some(next) = recipe.next {
-        eprintln!("\nhint: {next}");
-    }
-    Ok(Exit::Complete)
+    Ok(true)
 }
 
 /// Prints the path of the environment's Python.
@@ -70,6 +90,21 @@ pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
 pub fn print(benchmark: Benchmark) -> Result<Exit> {
     let Recipe { name, lock, .. } = recipe(benchmark);
     println!("{}", environment::python(name, lock, None)?.display());
+    Ok(Exit::Complete)
+}
+
+/// Prints the environment variables that a benchmark's workers are started with.
+///
+/// # Errors
+/// When the folder for environments is not known or cannot be written.
+pub fn print_variables(benchmark: Benchmark) -> Result<Exit> {
+    let variables = match benchmark {
+        Benchmark::Libero | Benchmark::Calvin => BTreeMap::new(),
+        Benchmark::Simpler => vulkan::choose(SimplerRenderer::Auto)?.variables,
+    };
+    for (name, value) in variables {
+        println!("{name}={value}");
+    }
     Ok(Exit::Complete)
 }
 
@@ -90,6 +125,16 @@ fn recipe(benchmark: Benchmark) -> Recipe {
             megabytes: 170,
             next: Some(
                 "the scene's files come from CALVIN itself: git clone --recurse-submodules https://github.com/mees/calvin, then pass `--calvin-root calvin`",
+            ),
+        },
+        // SAPIEN 2.2.2 has no wheels for later Pythons.
+        Benchmark::Simpler => Recipe {
+            name: "simpler",
+            lock: SIMPLER_LOCK,
+            versions: &["3.11", "3.10"],
+            megabytes: 200,
+            next: Some(
+                "the scenes' files come from SimplerEnv's repository: git clone https://github.com/simpler-env/ManiSkill2_real2sim, then pass `--simpler-root ManiSkill2_real2sim`",
             ),
         },
     }

@@ -80,19 +80,23 @@ impl Fake {
             _ => {}
         }
         let camera = |name: &str| Camera { name: name.into(), height: SIDE, width: SIDE };
-        let cameras = match self.config.protocol.benchmark.as_str() {
-            "calvin" => ["static", "gripper"],
-            _ => ["agentview", "eye_in_hand"],
-        };
         Reply::Ready {
             wire: WIRE_VERSION,
             spec: SimSpec {
-                cameras: cameras.map(camera).to_vec(),
+                cameras: self.cameras().iter().map(|name| camera(name)).collect(),
                 state: vec!["steps".into()],
                 action: ["x", "y", "z", "rx", "ry", "rz", "gripper"].map(String::from).to_vec(),
                 control_hz: 20.0,
             },
             setting: BTreeMap::from([("simulator".into(), "fake".into())]),
+        }
+    }
+
+    fn cameras(&self) -> &'static [&'static str] {
+        match self.config.protocol.benchmark.as_str() {
+            "calvin" => &["static", "gripper"],
+            "simpler" => &["third_person"],
+            _ => &["agentview", "eye_in_hand"],
         }
     }
 
@@ -183,7 +187,7 @@ impl Fake {
     fn observe(&self) -> (Reply, Vec<u8>) {
         let steps = (self.executed.len() / WIDTH) as u32;
         let shade = (self.difficulty() * 255.0) as u8;
-        let count = if self.config.images { 2 } else { 0 };
+        let count = if self.config.images { self.cameras().len() } else { 0 };
         let mut body = vec![shade; count * (SIDE * SIDE * 3) as usize];
         body.extend((steps as f32).to_le_bytes());
         let reply = Reply::Observed {

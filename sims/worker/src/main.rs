@@ -29,7 +29,8 @@ print(next((path for path in paths if os.path.exists(path)), ''))
 
 /// What both ways run: the adapters' folder, the way, and the library come as arguments.
 const SERVE: &str = "
-import sys, importlib.machinery, importlib.util
+import sys, faulthandler, importlib.machinery, importlib.util
+faulthandler.enable()
 sys.path.insert(0, sys.argv[1])
 if sys.argv[2] == 'embedded':
     import udvla_worker
