@@ -112,6 +112,8 @@ class Play:
 
 
 TRIALS = (0, 7, 17)
+GOLDEN_FILES = "fdef452fb596c75f036438aec320c432580584063ac57ef6c72ff1047a9a2e2b"
+"""The files that the hashes belong to: tables and eggplant are stand-ins."""
 GOLDEN = {
     "spoon": ["951cff9a3f08afda", "fdddc8df4b46d385", "f80f60e8adfbe8ff"],
     "carrot": ["2fd5bba16d519cb6", "7b790eaac85543cd", "27ac098ec737b5ff"],
@@ -131,6 +133,11 @@ GOLDEN_PICTURES = {
 """Per driver and task a hash of every twentieth picture of trial 0, likewise."""
 
 
+def require_golden_files(adapter: Adapter) -> None:
+    if adapter.spec.setting["assets_sha256"] != GOLDEN_FILES:
+        pytest.skip("the stored hashes belong to other files than those of UDVLA_TEST_DATA")
+
+
 def driver_of(adapter: Adapter) -> str:
     """The driver alone: vectors of 128 and of 256 bits give the same pictures."""
     return adapter.spec.setting["renderer"].rpartition("), ")[2]
@@ -139,12 +146,14 @@ def driver_of(adapter: Adapter) -> str:
 @needs_scene
 @pytest.mark.parametrize("task", range(4), ids=NAMES)
 def test_states_and_outcomes_are_those_of_the_benchmarks_own_code(plain, task):
+    require_golden_files(plain)
     assert [Play(plain, task, trial).hash for trial in TRIALS] == GOLDEN[NAMES[task]]
 
 
 @needs_scene
 @needs_pictures
 def test_pictures_are_those_of_the_benchmarks_own_code_with_the_same_driver(looking):
+    require_golden_files(looking)
     driver = driver_of(looking)
     if driver not in GOLDEN_PICTURES:
         pytest.skip(f"no stored pictures of the driver {driver}")
@@ -161,6 +170,7 @@ def test_pictures_are_those_of_the_benchmarks_own_code_with_the_same_driver(look
 def test_the_benchmarks_own_code_gives_the_same_hashes(scratch, task):
     adapter = Adapter(config(scratch, images=True, adapter="upstream"))
     ours = Adapter(config(scratch, images=True))
+    require_golden_files(ours)
     driver = driver_of(adapter)
     for trial, golden in zip(TRIALS, GOLDEN[NAMES[task]], strict=True):
         played = Play(adapter, task, trial, look=20)
