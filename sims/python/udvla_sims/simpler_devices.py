@@ -14,9 +14,7 @@ from .adapter import SetupError
 
 RENDERERS = ("auto", "gpu", "lavapipe")
 _OLDEST_MESA = 25
-_SETUP = (
-    "type `udvla-eval setup simpler`, which provides a software device, `udvla-eval doctor simpler`"
-)
+_SETUP = "`udvla-eval setup simpler` gives a software device, `udvla-eval doctor simpler` says more"
 _INSTANCE, _APPLICATION = 1, 0
 _PROPERTIES_2, _DRIVER = 1000059001, 1000196000
 _CPU = 4
@@ -108,7 +106,7 @@ def choose(wanted: str | None) -> str:
         raise SetupError(
             "pictures need a Vulkan device and there is none: with an NVIDIA card install the "
             "driver's graphics part (in a container NVIDIA_DRIVER_CAPABILITIES=all), libegl1 and "
-            f"libxext6; else {_SETUP} explains more"
+            f"libxext6; else {_SETUP}"
         )
     cards = [device for device in found if not device.software]
     if wanted == "gpu" and not cards:
@@ -133,7 +131,7 @@ def _check_age(device: Device) -> None:
     if device.software and major.isdigit() and int(major) < _OLDEST_MESA:
         raise SetupError(
             f"{device.name} of Mesa {version} lacks what sapien needs; Mesa {_OLDEST_MESA} or "
-            f"later has it: {_SETUP} explains more"
+            f"later has it: {_SETUP}"
         )
 
 
@@ -163,5 +161,5 @@ def _accept(result: int) -> None:
         return
     reason = _ERRORS.get(result, f"error {result}")
     if result == -9:
-        reason += f": {_SETUP} explains more"
+        reason += f"; {_SETUP}"
     raise SetupError(f"Vulkan does not start ({reason})")
