@@ -122,3 +122,12 @@ fn outputs_are_recomputed_without_them_and_every_change_is_found() {
     bare.as_object_mut().unwrap().remove("prefix_ids");
     assert_eq!(golden.recompute(&bare).unwrap(), computed);
 }
+
+#[test]
+fn a_device_that_is_not_there_is_refused() {
+    assert!(Golden::new(None).on("cpu").is_ok());
+    for device in ["cuda:4096", "tpu"] {
+        let error = Golden::new(None).on(device).unwrap_err();
+        assert!(error.to_string().contains(device), "{error}");
+    }
+}

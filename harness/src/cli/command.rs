@@ -156,6 +156,9 @@ pub struct GoldenArguments {
     /// Folder with a folder per FAST tokenizer [$UDVLA_TEST_DATA/udvla]
     #[arg(long, value_name = "DIR")]
     pub tokenizers: Option<PathBuf>,
+    /// Where the models are recomputed: auto, cpu, cuda:N
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: String,
 }
 
 /// Arguments of `doctor`.

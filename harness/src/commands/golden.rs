@@ -13,7 +13,11 @@ use crate::exit::{Exit, Refused};
 /// # Errors
 /// [`Refused`] when a file cannot be recomputed; the others are compared all the same.
 pub fn run(arguments: &GoldenArguments) -> Result<Exit> {
-    let mut golden = Golden::new(tokenizers(arguments).as_deref());
+    let golden = Golden::new(tokenizers(arguments).as_deref());
+    let mut golden = golden.on(&arguments.device).map_err(|error| {
+        let hint = error.hint().unwrap_or_else(|| "`udvla-eval golden --help`".into());
+        Refused::new("nothing can be compared there").because(error).hint(hint)
+    })?;
     let mut exit = Exit::Complete;
     let mut refused = None;
     for file in &arguments.files {

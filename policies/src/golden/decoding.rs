@@ -191,8 +191,9 @@ fn logits(probe: &Map<String, Value>, task: &Task) -> Result<Value, GoldenError>
     }
     let slots = length - parts.actions;
     let end = inputs.input_ids[slots..].iter().position(|&id| id == task.ids.eoa_token_id);
-    let [positions, tokens] =
-        [&inputs.positions, &inputs.token_ids].map(|list| Tensor::from_slice(list));
+    let device = task.model.placement().device;
+    let [positions, tokens] = [&inputs.positions, &inputs.token_ids]
+        .map(|list| Tensor::from_slice(list).to_device(device));
     let named = MASKS.iter().any(|(key, _)| probe.contains_key(*key));
     let mut outputs = Map::new();
     for (key, attention) in MASKS.iter().filter(|(key, _)| !named || probe.contains_key(*key)) {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::error::GoldenError;
 use super::file;
@@ -18,12 +18,12 @@ struct Inputs {
 }
 
 /// `loss`, `gradient_norms` and `logits_dtype`.
-pub(super) fn recompute(file: &Value) -> Result<Value, GoldenError> {
+pub(super) fn recompute(file: &Value, device: Device) -> Result<Value, GoldenError> {
     let inputs: Inputs = file::inputs(file)?;
     let recipe = Recipe::new(&file::inputs::<ModelInputs>(file)?, inputs.input_ids.len())?;
     let (ids, labels) = checked(&inputs, &recipe)?;
     let mut leaves = vec![];
-    let model = recipe.build(&mut |name, weight| {
+    let model = recipe.build(device, &mut |name, weight| {
         let leaf = weight.set_requires_grad(true);
         leaves.push((name.to_owned(), leaf.shallow_clone()));
         leaf

@@ -65,15 +65,17 @@ impl Recipe {
         &self.config.ids
     }
 
-    /// Builds the model; `weight` sees every weight by its name before the model gets it.
+    /// Builds the model on a device; `weight` sees every weight by its name before the model
+    /// gets it.
     pub fn build(
         &self,
+        device: Device,
         weight: &mut dyn FnMut(&str, Tensor) -> Tensor,
     ) -> Result<Transformer, GoldenError> {
-        let placement = Placement { device: Device::Cpu, kind: self.kind };
+        let placement = Placement { device, kind: self.kind };
         let mut get = |name: &str, shape: &[i64]| -> Result<Tensor, CheckpointError> {
             let values = Tensor::from_slice(&language_weight(name, shape)).view(shape);
-            Ok(weight(name, values.to_kind(self.kind)))
+            Ok(weight(name, values.to_kind(self.kind).to_device(device)))
         };
         Transformer::build(&self.config, placement, &mut get)
             .map_err(|error| GoldenError::model(&error))
@@ -81,19 +83,26 @@ impl Recipe {
 }
 
 /// Models that were built already.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Models {
+    /// Where they are.
+    pub device: Device,
     built: HashMap<String, Rc<Transformer>>,
 }
 
 impl Models {
+    /// None yet, all on `device`.
+    pub fn new(device: Device) -> Self {
+        Self { device, built: HashMap::new() }
+    }
+
     /// The model of a recipe.
     pub fn get(&mut self, recipe: &Recipe) -> Result<Rc<Transformer>, GoldenError> {
         let key = format!("{:?} {}", recipe.kind, recipe.config.to_json());
         if let Some(model) = self.built.get(&key) {
             return Ok(model.clone());
         }
-        let model = Rc::new(recipe.build(&mut |_, weight| weight)?);
+        let model = Rc::new(recipe.build(self.device, &mut |_, weight| weight)?);
         self.built.insert(key, model.clone());
         Ok(model)
     }

@@ -9,7 +9,7 @@ use super::error::GoldenError;
 use super::file::{self, Kind};
 
 /// Recomputes golden files; what several files share is made once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Golden {
     /// The folder that holds the FAST tokenizers' folders.
     tokenizers: Option<PathBuf>,
@@ -20,7 +20,22 @@ pub struct Golden {
 impl Golden {
     /// With the FAST tokenizers of a folder, or none.
     pub fn new(tokenizers: Option<&Path>) -> Self {
-        Self { tokenizers: tokenizers.map(Path::to_owned), ..Self::default() }
+        Self {
+            tokenizers: tokenizers.map(Path::to_owned),
+            #[cfg(feature = "torch")]
+            models: super::model::Models::new(tch::Device::Cpu),
+        }
+    }
+
+    /// The same on another device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    ///
+    /// # Errors
+    /// Another name, a GPU that does not exist or that libtorch cannot use.
+    #[cfg(feature = "torch")]
+    pub fn on(mut self, device: &str) -> Result<Self, crate::udvla::CheckpointError> {
+        let placement = crate::udvla::device::placement(device, None)?;
+        self.models = super::model::Models::new(placement.device);
+        Ok(self)
     }
 
     /// The first key at which the file and its recomputation differ, or nothing when they are
@@ -61,8 +76,8 @@ impl Golden {
         match kind {
             Kind::Jd3p => super::decoding::joint(file, &mut self.models),
             Kind::IndependentDiffusion => super::decoding::independent(file, &mut self.models),
-            Kind::Loss => super::loss::recompute(file),
-            Kind::Vq => super::vision::recompute(file),
+            Kind::Loss => super::loss::recompute(file, self.models.device),
+            Kind::Vq => super::vision::recompute(file, self.models.device),
             Kind::Fast => unreachable!("needs no model"),
         }
     }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::error::GoldenError;
 use super::file;
@@ -31,7 +31,7 @@ struct Decoded {
 
 /// All outputs under their keys, with `parameters` and `buffers`, the names and shapes of the
 /// weights that were asked for.
-pub(super) fn recompute(file: &Value) -> Result<Value, GoldenError> {
+pub(super) fn recompute(file: &Value, device: Device) -> Result<Value, GoldenError> {
     let inputs: Inputs = file::inputs(file)?;
     if let Some(fault) = inputs.config.fault() {
         return Err(GoldenError::value("config", fault));
@@ -48,12 +48,12 @@ pub(super) fn recompute(file: &Value) -> Result<Value, GoldenError> {
     }
     let book = (inputs.embedding_scale, &inputs.embedding_offset[..]);
     let mut weights = |name: &str, shape: &[i64]| -> Result<Tensor, Infallible> {
-        Ok(Tensor::from_slice(&vision_weight(name, shape, book)).reshape(shape))
+        Ok(Tensor::from_slice(&vision_weight(name, shape, book)).reshape(shape).to_device(device))
     };
     let count = (batch * channels * h * w) as usize;
     let pixels = uniform(&format!("vq-image/{}", inputs.tag), count);
     let pixels: Vec<f64> = pixels.iter().map(|u| 2.0 * u - 1.0).collect();
-    let pixels = Tensor::from_slice(&pixels).reshape([batch, channels, h, w]);
+    let pixels = Tensor::from_slice(&pixels).reshape([batch, channels, h, w]).to_device(device);
     let mut outputs = tch::no_grad(|| {
         let Ok(tokenizer) = VisionTokenizer::load(&inputs.config, &mut weights);
         encoded(&tokenizer, &pixels)
@@ -65,7 +65,7 @@ pub(super) fn recompute(file: &Value) -> Result<Value, GoldenError> {
         if !fits || decoded.codes.iter().any(|code| !range.contains(code)) {
             return Err(GoldenError::value("decoded_from_codes.codes", "is no grid of codes"));
         }
-        let codes = Tensor::from_slice(&decoded.codes).reshape(&grid[..]);
+        let codes = Tensor::from_slice(&decoded.codes).reshape(&grid[..]).to_device(device);
         outputs["decoded_from_codes"] = tch::no_grad(|| {
             let Ok(decoder) = VisionDecoder::load(&inputs.config, &mut weights);
             picture(&decoder.decode(&codes))
