@@ -478,3 +478,11 @@ def test_a_software_driver_that_is_too_old_is_refused(monkeypatch):
 def test_an_unknown_adapter_is_refused(tmp_path):
     with pytest.raises(SetupError, match="not one of `slim`, `upstream`"):
         Adapter(config(tmp_path, adapter="fast"))
+
+
+@needs_scene
+@needs_pictures
+def test_the_benchmarks_code_that_is_not_there_is_explained(scratch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mani_skill2_real2sim", None)
+    with pytest.raises(SetupError, match=r"cannot be imported .*`--adapter slim`"):
+        Adapter(config(scratch, adapter="upstream"))
