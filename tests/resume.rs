@@ -30,7 +30,7 @@ fn a_broken_line_in_the_middle_is_named_and_nothing_is_lost() {
     std::fs::write(&path, &text).unwrap();
     let ended = run.resume();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("episodes.jsonl` is damaged in line"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("episodes.jsonl` is not a record"), "{}", ended.stderr);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 

@@ -1,16 +1,16 @@
 //! The run directory: made or continued, locked, appended to. Only the dispatcher's thread
 //! writes to it; videos and logs are the workers' own.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use safetensors::tensor::{Dtype, TensorView};
+use udvla_results::differences;
 use udvla_results::manifest::Manifest;
+use udvla_results::read::{MANIFEST_FILE, RECORDS_FILE, Run, RunDirectory};
 use udvla_results::record::{EpisodeRecord, Status};
-use udvla_sims::episode::EpisodeKey;
 use udvla_sims::wire;
 
 use crate::exit::Refused;
@@ -34,7 +34,7 @@ impl Store {
         let made = !directory.exists();
         let foreign = || -> io::Result<bool> {
             Ok(!made
-                && !directory.join("run.json").exists()
+                && !directory.join(MANIFEST_FILE).exists()
                 && fs::read_dir(directory)?.next().is_some())
         };
         let at = || format!("cannot use `{}` as a run directory", directory.display());
@@ -55,7 +55,7 @@ impl Store {
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(at),
         }
-        let path = directory.join("episodes.jsonl");
+        let path = directory.join(RECORDS_FILE);
         let records = OpenOptions::new().create(true).append(true).open(path).with_context(at)?;
         let length = records.metadata().with_context(at)?.len();
         Ok(Self { directory: directory.to_owned(), records, length, made, _lock: lock })
@@ -68,29 +68,28 @@ impl Store {
 
     /// Removes the directory again if this process made it and no run began in it.
     pub fn discard_if_empty(self) {
-        if self.made && self.length == 0 && !self.directory.join("run.json").exists() {
+        if self.made && self.length == 0 && !self.directory.join(MANIFEST_FILE).exists() {
             // What stands in it is an empty skeleton and the logs of workers that never opened.
             let _ = fs::remove_dir_all(&self.directory);
         }
     }
 
-    /// The manifest of the run that is in the directory already, if there is one.
+    /// The run that is in the directory already, if there is one. A last line that a crash tore
+    /// is cut off.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn manifest(&self) -> Result<Option<Manifest>> {
-        let path = self.directory.join("run.json");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
-            }
-        };
-        let manifest = serde_json::from_str(&text).map_err(|error| {
-            Refused::new(format!("`{}` is damaged", path.display())).because(error)
-        })?;
-        Ok(Some(manifest))
+    /// When it is damaged anywhere else: nothing is dropped in silence.
+    pub fn run(&mut self) -> Result<Option<Run>> {
+        if !self.directory.join(MANIFEST_FILE).exists() {
+            return Ok(None);
+        }
+        let path = self.directory.join(RECORDS_FILE);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        if whole < bytes.len() {
+            self.cut(whole as u64)?;
+        }
+        read(&self.directory).map(Some)
     }
 
     /// Writes the manifest in one step: a reader sees the old one or the new one.
@@ -99,33 +98,7 @@ impl Store {
     /// When the disk refuses.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
         let text = serde_json::to_string_pretty(manifest)? + "\n";
-        replace(&self.directory.join("run.json"), text.as_bytes())
-    }
-
-    /// The last record of each episode. A last line that a crash tore is cut off.
-    ///
-    /// # Errors
-    /// When a line other than the last is damaged: nothing is dropped in silence.
-    pub fn records(&mut self) -> Result<HashMap<EpisodeKey, EpisodeRecord>> {
-        let path = self.directory.join("episodes.jsonl");
-        let bytes = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        if whole < bytes.len() {
-            self.cut(whole as u64)?;
-        }
-        let mut records = HashMap::new();
-        for (index, line) in bytes[..whole].split(|byte| *byte == b'\n').enumerate() {
-            if line.is_empty() {
-                continue;
-            }
-            let record: EpisodeRecord = serde_json::from_slice(line).map_err(|error| {
-                Refused::new(format!("`{}` is damaged in line {}", path.display(), index + 1))
-                    .because(error)
-                    .hint("remove that line to run its episode again")
-            })?;
-            records.insert(record.key(), record);
-        }
-        Ok(records)
+        replace(&self.directory.join(MANIFEST_FILE), text.as_bytes())
     }
 
     /// Appends a record with one write, after its actions are safe.
@@ -152,7 +125,7 @@ impl Store {
             self.records.write_all(line.as_bytes()).and_then(|()| self.records.sync_data());
         if let Err(error) = written {
             let _ = self.cut(self.length);
-            let path = self.directory.join("episodes.jsonl");
+            let path = self.directory.join(RECORDS_FILE);
             return Err(error).with_context(|| format!("cannot write `{}`", path.display()));
         }
         self.length += line.len() as u64;
@@ -181,51 +154,27 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
+/// The run in a directory.
+///
+/// # Errors
+/// [`Refused`] when it is no run directory, or a damaged one.
+pub fn read(directory: &Path) -> Result<Run> {
+    RunDirectory::read(directory).map_err(|error| {
+        let hint = error.hint();
+        let refused = Refused::new(format!("cannot read `{}`", directory.display()));
+        hint.into_iter().fold(refused.because(error), Refused::hint).into()
+    })
+}
+
 /// Refuses to continue a run as something else, naming every field that differs.
 ///
 /// # Errors
-/// When protocol, subject, setting or seed differ.
+/// When protocol, subject or setting differ.
 pub fn same_run(directory: &Path, before: &Manifest, now: &Manifest) -> Result<()> {
-    let mut fields = vec![];
-    if before.protocol_fingerprint != now.protocol_fingerprint {
-        fields.extend(protocol_differences(before, now));
-    }
-    fields.extend(differences("subject", &before.subject, &now.subject));
-    fields.extend(differences("setting", &before.setting, &now.setting));
+    let fields = differences::all(before, now, "now");
     if fields.is_empty() {
         return Ok(());
     }
     let text = format!("`{}` was started with another {}", directory.display(), fields.join("; "));
     Err(Refused::new(text).hint("start a new run with `--out`").into())
-}
-
-fn protocol_differences(before: &Manifest, now: &Manifest) -> Vec<String> {
-    let (old, new) = (&before.protocol, &now.protocol);
-    if (&old.name, old.version) != (&new.name, new.version) {
-        return vec![format!(
-            "protocol ({} version {}, now {} version {})",
-            old.name, old.version, new.name, new.version
-        )];
-    }
-    let text = |map: &BTreeMap<String, serde_json::Value>| -> BTreeMap<String, String> {
-        map.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
-    };
-    let fields = differences("protocol", &text(&old.environment), &text(&new.environment));
-    if fields.is_empty() { vec!["protocol (its suites)".into()] } else { fields }
-}
-
-fn differences(
-    what: &str,
-    before: &BTreeMap<String, String>,
-    now: &BTreeMap<String, String>,
-) -> Vec<String> {
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let show = |value: Option<&String>| value.map_or("none".into(), |value| format!("`{value}`"));
-    names
-        .into_iter()
-        .filter(|name| before.get(*name) != now.get(*name))
-        .map(|name| {
-            format!("{what}.{name} ({}, now {})", show(before.get(name)), show(now.get(name)))
-        })
-        .collect()
 }

@@ -112,7 +112,7 @@ pub enum CompareError {
 /// # Errors
 /// When the protocols differ, or there is no such episode.
 pub fn compare(a: &Run, b: &Run) -> Result<RunComparison, CompareError> {
-    let fields = differences::protocols(&a.manifest, &b.manifest);
+    let fields = differences::protocols(&a.manifest, &b.manifest, "other");
     if !fields.is_empty() {
         return Err(CompareError::Protocol { fields });
     }
@@ -120,8 +120,8 @@ pub fn compare(a: &Run, b: &Run) -> Result<RunComparison, CompareError> {
     if pairs.is_empty() {
         return Err(CompareError::NoPairs);
     }
-    let mut differences = differences::subjects(&a.manifest, &b.manifest);
-    differences.extend(differences::settings(&a.manifest, &b.manifest));
+    let mut differences = differences::subjects(&a.manifest, &b.manifest, "other");
+    differences.extend(differences::settings(&a.manifest, &b.manifest, "other"));
     let protocol = &a.manifest.protocol;
     let fingerprint = &a.manifest.protocol_fingerprint;
     Ok(RunComparison {

@@ -7,26 +7,36 @@ use udvla_sims::protocol::Protocol;
 
 use crate::manifest::Manifest;
 
-/// Fields of the protocol that differ: `protocol.settle_steps (10, other 0)`.
+/// Fields of protocol, subject and setting that differ; `word` stands before the values of
+/// `other`.
+pub fn all(one: &Manifest, other: &Manifest, word: &str) -> Vec<String> {
+    let mut fields = protocols(one, other, word);
+    fields.extend(subjects(one, other, word));
+    fields.extend(settings(one, other, word));
+    fields
+}
+
+/// Fields of the protocol that differ: `protocol.settle_steps (10, other 0)` where `word` is
+/// `other`.
 ///
 /// Empty when the fingerprints are equal, for then nothing differs.
-pub fn protocols(one: &Manifest, other: &Manifest) -> Vec<String> {
+pub fn protocols(one: &Manifest, other: &Manifest, word: &str) -> Vec<String> {
     if one.protocol_fingerprint == other.protocol_fingerprint {
         return Vec::new();
     }
     let (a, b) = (facts(&one.protocol), facts(&other.protocol));
-    let fields = of_maps("protocol", &a, &b);
+    let fields = of_maps("protocol", &a, &b, word);
     if fields.is_empty() { vec!["protocol (its fingerprint)".into()] } else { fields }
 }
 
 /// Fields of the subject that differ.
-pub fn subjects(one: &Manifest, other: &Manifest) -> Vec<String> {
-    of_maps("subject", &one.subject, &other.subject)
+pub fn subjects(one: &Manifest, other: &Manifest, word: &str) -> Vec<String> {
+    of_maps("subject", &one.subject, &other.subject, word)
 }
 
 /// Fields of the setting that differ.
-pub fn settings(one: &Manifest, other: &Manifest) -> Vec<String> {
-    of_maps("setting", &one.setting, &other.setting)
+pub fn settings(one: &Manifest, other: &Manifest, word: &str) -> Vec<String> {
+    of_maps("setting", &one.setting, &other.setting, word)
 }
 
 /// A protocol as names and values, one per field that can differ by itself.
@@ -51,6 +61,7 @@ fn of_maps(
     what: &str,
     one: &BTreeMap<String, String>,
     other: &BTreeMap<String, String>,
+    word: &str,
 ) -> Vec<String> {
     let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     let show = |value: Option<&String>| match value {
@@ -63,7 +74,7 @@ fn of_maps(
         .into_iter()
         .filter(|name| one.get(*name) != other.get(*name))
         .map(|name| {
-            format!("{what}.{name} ({}, other {})", show(one.get(name)), show(other.get(name)))
+            format!("{what}.{name} ({}, {word} {})", show(one.get(name)), show(other.get(name)))
         })
         .collect()
 }

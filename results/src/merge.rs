@@ -85,9 +85,7 @@ pub fn read_all(directories: &[PathBuf]) -> Result<Vec<Run>, MergeError> {
 
 fn check(parts: &[(PathBuf, Run)], other: &Path, run: &Run) -> Result<(), MergeError> {
     let (first, before) = &parts[0];
-    let (a, b) = (&before.manifest, &run.manifest);
-    let parts_of = [differences::protocols, differences::subjects, differences::settings];
-    let fields: Vec<String> = parts_of.iter().flat_map(|differ| differ(a, b)).collect();
+    let fields = differences::all(&before.manifest, &run.manifest, "other");
     if !fields.is_empty() {
         return Err(MergeError::Differs { one: first.clone(), other: other.into(), fields });
     }

@@ -24,14 +24,16 @@ mod tables;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use udvla_results::read::{Run, RunDirectory};
+use clap::Parser;
+use udvla_results::manifest::Manifest;
 
 use crate::calvin;
-use crate::cli::{Cli, Command, Preset};
+use crate::cli::{Cli, Command, Preset, RunArguments};
 use crate::exit::{Exit, Refused};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::progress::Show;
 use crate::simpler;
+use crate::store::read;
 
 /// Does what was typed.
 ///
@@ -71,18 +73,6 @@ pub fn run(cli: Cli) -> Result<Exit> {
     }
 }
 
-/// The run in a directory.
-///
-/// # Errors
-/// [`Refused`] when it is no run directory, or a damaged one.
-fn read(directory: &Path) -> Result<Run> {
-    RunDirectory::read(directory).map_err(|error| {
-        let hint = error.hint();
-        let refused = Refused::new(format!("cannot read `{}`", directory.display()));
-        hint.into_iter().fold(refused.because(error), Refused::hint).into()
-    })
-}
-
 /// Writes a file, and the folders above it.
 fn write_file(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
@@ -91,6 +81,36 @@ fn write_file(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write `{}`", path.display()))?;
     eprintln!("wrote {}", path.display());
     Ok(())
+}
+
+/// What the command that started a run means, after `change` to what all benchmarks share.
+///
+/// Relative paths of the command meant the folder where it was typed: this process moves there.
+///
+/// # Errors
+/// When this version does not understand the command, or what it names is gone.
+fn plan_of(manifest: &Manifest, change: impl FnOnce(&mut RunArguments)) -> Result<Plan> {
+    if std::env::set_current_dir(&manifest.directory).is_err() {
+        eprintln!("note: `{}` is gone; relative paths start here", manifest.directory);
+    }
+    let words = std::iter::once("udvla-eval".to_owned()).chain(manifest.command.clone());
+    let cli = Cli::try_parse_from(words)
+        .context("this version does not understand the command that started the run")?;
+    match cli.command {
+        Command::Libero(mut command) => {
+            change(&mut command.run);
+            plan::libero(*command)
+        }
+        Command::Calvin(mut command) => {
+            change(&mut command.run);
+            calvin::plan(*command)
+        }
+        Command::Simpler(mut command) => {
+            change(&mut command.run);
+            simpler::plan(*command)
+        }
+        _ => Err(Refused::new("the command that started the run names no benchmark").into()),
+    }
 }
 
 /// The words that this process was started with, the program's path left out.

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
 use safetensors::{Dtype, SafeTensors};
 use udvla_results::manifest::Manifest;
 use udvla_results::read::Run;
@@ -12,12 +11,9 @@ use udvla_results::record::{EpisodeRecord, Status};
 use udvla_sims::process::{SimError, Worker, WorkerCommand, unexpected};
 use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 
-use crate::calvin;
 use crate::cli::ReplayArguments;
-use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Refused};
-use crate::plan::{self, Plan};
-use crate::simpler;
+use crate::plan::Plan;
 
 const START: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(600);
@@ -38,7 +34,7 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
         }
     };
     let episodes = chosen(&run, &arguments.episodes)?;
-    let plan = plan_of(&run.manifest)?;
+    let plan = super::plan_of(&run.manifest, |_| {})?;
     let scratch = std::env::temp_dir().join(format!("udvla-replay-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
     let mut worker = open(&plan, &run.manifest, &scratch, video.is_some())?;
@@ -77,23 +73,6 @@ fn chosen<'a>(run: &'a Run, names: &[String]) -> Result<Vec<&'a EpisodeRecord>> 
         })
     };
     names.iter().map(|name| Ok(find(name)?)).collect()
-}
-
-/// How the run started its simulators.
-fn plan_of(manifest: &Manifest) -> Result<Plan> {
-    // Relative paths of the command meant the folder where it was typed.
-    if std::env::set_current_dir(&manifest.directory).is_err() {
-        eprintln!("note: `{}` is gone; relative paths start here", manifest.directory);
-    }
-    let words = std::iter::once("udvla-eval".to_owned()).chain(manifest.command.clone());
-    let cli = Cli::try_parse_from(words)
-        .context("this version does not understand the command that started the run")?;
-    match cli.command {
-        Command::Libero(command) => plan::libero(*command),
-        Command::Calvin(command) => calvin::plan(*command),
-        Command::Simpler(command) => simpler::plan(*command),
-        _ => Err(Refused::new("the command that started the run names no benchmark").into()),
-    }
 }
 
 fn open(plan: &Plan, manifest: &Manifest, scratch: &Path, video: bool) -> Result<Worker> {

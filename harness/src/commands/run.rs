@@ -82,10 +82,11 @@ fn evaluate(
     setting.extend(spec.setting.clone());
     setting.extend(plan.simulator.adapters.clone().map(|digest| ("adapters".into(), digest)));
     let mut manifest = identity::manifest(plan, spec, setting, command);
-    let mut records = store.records()?;
-    if let Some(before) = store.manifest()? {
-        store::same_run(store.directory(), &before, &manifest)?;
-        manifest.continues(before);
+    let mut records = BTreeMap::new();
+    if let Some(before) = store.run()? {
+        store::same_run(store.directory(), &before.manifest, &manifest)?;
+        manifest.continues(before.manifest);
+        records = before.records;
     }
     let episodes = plan.episodes();
     records.retain(|key, record| record.status == Status::Ok && episodes.contains(key));
@@ -129,7 +130,7 @@ fn end(
     status: RunStatus,
     batches: BatchCounts,
 ) -> Result<()> {
-    let records = store.records()?;
+    let records = store::read(store.directory())?.records;
     let episodes = manifest.episodes();
     let count = |status| {
         let wanted = |key: &&EpisodeKey| records.get(key).is_some_and(|one| one.status == status);
