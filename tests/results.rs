@@ -94,3 +94,41 @@ fn a_replay_ends_as_recorded_and_an_edited_one_does_not() {
     let none = udvla(&["replay", &directory, "long-task09-trial000"]);
     assert_eq!(none.code, 2, "{}", none.stderr);
 }
+
+#[test]
+fn a_run_is_exported_and_compared_with_its_own_files() {
+    let (run, _) = two();
+    let directory = text(run.directory());
+    let folder = tempfile::tempdir().unwrap();
+    for (format, name) in [("lerobot", "eval_info.json"), ("vla-eval", "aggregate.json")] {
+        let file = text(folder.path().join(name));
+        let exported = udvla(&["export", &directory, "--format", format, "-o", &file]);
+        assert_eq!(exported.code, 0, "{}", exported.stderr);
+        let compared = udvla(&["compare", &directory, &file]);
+        assert_eq!(compared.code, 0, "{}", compared.stderr);
+        assert!(compared.stdout.contains("+0.0 ["), "{}", compared.stdout);
+        assert!(compared.stdout.contains("not known to be equal"), "{}", compared.stdout);
+    }
+    let csv = udvla(&["export", &directory, "--format", "csv"]);
+    assert_eq!(csv.stdout.lines().count(), 7, "{}", csv.stdout);
+    let bad = text(folder.path().join("bad.json"));
+    std::fs::write(&bad, "{}").unwrap();
+    let refused = udvla(&["compare", &directory, &bad]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("holds no results"), "{}", refused.stderr);
+    let baseline = text(folder.path().join("baseline.json"));
+    assert_eq!(udvla(&["gate", &directory, "--save-baseline", &baseline]).code, 0);
+    let paired = udvla(&["compare", &baseline, &directory]);
+    assert!(paired.stdout.contains("McNemar"), "{}{}", paired.stdout, paired.stderr);
+}
+
+#[test]
+fn lerobots_file_takes_no_run_with_an_error() {
+    let run = Run::fake(&[&TASKS[..], &["--sim-option=poison=long-task00-trial000"]].concat());
+    assert_eq!(run.go_with(&["--trials", "1", "--retries", "0"]).code, 4);
+    let refused = udvla(&["export", &text(run.directory()), "--format", "lerobot"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("1 error") && refused.stderr.contains("hint: "));
+    let other = udvla(&["export", &text(run.directory()), "--format", "vla-eval"]);
+    assert!(other.stdout.contains("the fake is poisoned"), "{}{}", other.stdout, other.stderr);
+}

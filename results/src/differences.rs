@@ -25,6 +25,12 @@ pub fn protocols(one: &Manifest, other: &Manifest, word: &str) -> Vec<String> {
         return Vec::new();
     }
     let (a, b) = (facts(&one.protocol), facts(&other.protocol));
+    if a["benchmark"] != b["benchmark"] {
+        // Every other field differs too, and says no more.
+        let values =
+            [a, b].map(|facts| BTreeMap::from([("benchmark".into(), facts["benchmark"].clone())]));
+        return of_maps("protocol", &values[0], &values[1], word);
+    }
     let fields = of_maps("protocol", &a, &b, word);
     if fields.is_empty() { vec!["protocol (its fingerprint)".into()] } else { fields }
 }

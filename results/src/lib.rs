@@ -9,16 +9,20 @@
 //!
 //! [`merge`] joins run directories, [`paper_tables`] puts their rows into the paper's tables,
 //! [`compare`] sets two runs side by side, [`gate`] decides, and [`audit`] asks of any printed
-//! table ([`printed`]) whether it can be true.
+//! table ([`printed`]) whether it can be true. [`exports`] writes files for other tools, and
+//! [`imports`] reads theirs for [`compare_rates`].
 
 pub mod audit;
 pub mod audit_csv;
 pub mod caption;
 pub mod compare;
+pub mod compare_rates;
 pub mod counts;
 pub mod differences;
+pub mod exports;
 pub mod figures;
 pub mod gate;
+pub mod imports;
 pub mod manifest;
 pub mod merge;
 pub mod paper;

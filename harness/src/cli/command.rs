@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::calvin::CalvinArguments;
 use super::libero::LiberoArguments;
 use super::results::{
-    AuditArguments, CompareArguments, GateArguments, PlanArguments, ReplayArguments,
-    TablesArguments,
+    AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
+    ReplayArguments, TablesArguments,
 };
 use super::run::WorkerArguments;
 use super::simpler::SimplerArguments;
@@ -54,8 +54,10 @@ pub enum Command {
     Tables(TablesArguments),
     /// Check whether published tables can be true
     Audit(AuditArguments),
-    /// Compare two runs episode by episode
+    /// Compare two runs episode by episode, or a run with another harness's results
     Compare(CompareArguments),
+    /// Write a run as lerobot's eval_info.json, vla-eval's aggregate, or CSV per episode
+    Export(ExportArguments),
     /// Pass, fail (6) or inconclusive (7) against a baseline or the paper
     Gate(Box<GateArguments>),
     /// Play stored actions again and confirm outcome and final state (6 where one differs)

@@ -51,9 +51,9 @@ pub struct AuditArguments {
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// Run directory A
+    /// A: a run directory, a baseline, `eval_info.json` of lerobot or an aggregate of vla-eval
     pub a: PathBuf,
-    /// Run directory B
+    /// B: the same; two runs are compared in pairs, anything else suite by suite
     pub b: PathBuf,
     /// What to print
     #[arg(long, value_enum, default_value_t = CompareFormat::Markdown)]
@@ -67,6 +67,30 @@ pub enum CompareFormat {
     Markdown,
     /// Numbers and flips
     Json,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The run directory
+    pub run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// File to write [printed]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What a run can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// `eval_info.json` of lerobot-eval; verdikt-eval and physim-gate read it
+    Lerobot,
+    /// The aggregate JSON of vla-eval
+    VlaEval,
+    /// A line per episode, errors and missing ones included
+    Csv,
 }
 
 /// Arguments of `gate`.

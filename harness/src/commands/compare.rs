@@ -1,30 +1,78 @@
-//! `compare`: two runs episode by episode.
+//! `compare`: two runs episode by episode, or suite by suite where one is another harness's file.
+
+use std::path::Path;
 
 use anyhow::Result;
 use udvla_results::compare::compare;
-use udvla_results::render::compare_markdown;
+use udvla_results::compare_rates::compare_rates;
+use udvla_results::imports::Outcomes;
+use udvla_results::read::Run;
+use udvla_results::render::{compare_markdown, compare_rates_markdown};
 
 use crate::cli::{CompareArguments, CompareFormat};
 use crate::exit::{Exit, Refused};
 
+/// What can be compared.
+enum Side {
+    /// A run directory, or a baseline that was made of one.
+    Run(Box<Run>),
+    /// A file of another harness.
+    File(Outcomes),
+}
+
 /// Prints the comparison.
 ///
 /// # Errors
-/// [`Refused`] when a directory is no run, or the runs cannot be compared.
+/// [`Refused`] when one of them is no result, or they cannot be compared.
 pub fn run(arguments: &CompareArguments) -> Result<Exit> {
-    let (a, b) = (super::read(&arguments.a)?, super::read(&arguments.b)?);
-    let comparison = compare(&a, &b).map_err(|error| {
-        let names = format!("`{}` and `{}`", arguments.a.display(), arguments.b.display());
-        Refused::new(format!("{names} cannot be compared"))
-            .because(error)
-            .hint("compare runs of one protocol; `udvla-eval list` names them")
-    })?;
-    match arguments.format {
-        CompareFormat::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
-        CompareFormat::Markdown => {
-            let names = [&arguments.a, &arguments.b].map(|path| path.display().to_string());
-            print!("{}", compare_markdown(&comparison, [&names[0], &names[1]]));
+    let names = [&arguments.a, &arguments.b].map(|path| path.display().to_string());
+    let names = [names[0].as_str(), names[1].as_str()];
+    let refused = || Refused::new(format!("`{}` and `{}` cannot be compared", names[0], names[1]));
+    let (json, page) = match (side(&arguments.a)?, side(&arguments.b)?) {
+        (Side::Run(a), Side::Run(b)) => {
+            let found = compare(&a, &b).map_err(|error| {
+                refused()
+                    .because(error)
+                    .hint("compare runs of one protocol; `udvla-eval list` names them")
+            })?;
+            (serde_json::to_string_pretty(&found)?, compare_markdown(&found, names))
         }
+        (a, b) => {
+            let found = compare_rates(&a.outcomes(), &b.outcomes())
+                .map_err(|error| refused().because(error))?;
+            (serde_json::to_string_pretty(&found)?, compare_rates_markdown(&found, names))
+        }
+    };
+    match arguments.format {
+        CompareFormat::Json => println!("{json}"),
+        CompareFormat::Markdown => print!("{page}"),
     }
     Ok(Exit::Complete)
+}
+
+fn side(path: &Path) -> Result<Side> {
+    if !path.is_file() {
+        return Ok(Side::Run(Box::new(super::read(path)?)));
+    }
+    let damaged = || Refused::new(format!("`{}` holds no results", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| damaged().because(error))?;
+    if text.contains("\"baseline_schema\"") {
+        return Ok(Side::Run(Box::new(super::gate::baseline(path)?)));
+    }
+    let outcomes = Outcomes::from_json(&text).map_err(|error| {
+        damaged().because(error).hint(
+            "name a run directory, a baseline, `eval_info.json` of lerobot-eval, or an aggregate \
+             of vla-eval",
+        )
+    })?;
+    Ok(Side::File(outcomes))
+}
+
+impl Side {
+    fn outcomes(self) -> Outcomes {
+        match self {
+            Self::Run(run) => Outcomes::of(&run),
+            Self::File(outcomes) => outcomes,
+        }
+    }
 }

@@ -57,7 +57,10 @@ fn refused(error: GateError) -> Refused {
 }
 
 /// The baseline in a run directory or a file.
-fn baseline(path: &Path) -> Result<Run> {
+///
+/// # Errors
+/// [`Refused`] when it is neither.
+pub(crate) fn baseline(path: &Path) -> Result<Run> {
     if path.is_dir() {
         return super::read(path);
     }

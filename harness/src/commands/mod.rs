@@ -5,7 +5,8 @@ mod audit;
 pub mod bench;
 mod compare;
 mod doctor;
-mod gate;
+mod export;
+pub(crate) mod gate;
 mod golden;
 #[cfg(feature = "torch")]
 pub mod imagine;
@@ -50,6 +51,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Plan(arguments) => sizes::run(&arguments),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod compare;
+mod compare_rates;
 mod csv;
 mod gate;
 mod latex;
@@ -11,6 +12,7 @@ mod terminal;
 
 pub use audit::audit_markdown;
 pub use compare::compare_markdown;
+pub use compare_rates::compare_rates_markdown;
 pub use csv::{subtasks_csv, summary_csv, tasks_csv};
 pub use gate::{gate_junit, gate_markdown};
 pub use latex::latex_table;

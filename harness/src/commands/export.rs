@@ -1,0 +1,30 @@
+//! `export`: a run as a file that other tools read.
+
+use anyhow::{Context, Result};
+use udvla_results::exports::{ExportError, episodes_csv, lerobot_json, vla_eval_json};
+
+use crate::cli::{ExportArguments, ExportFormat};
+use crate::exit::{Exit, Refused};
+
+/// Prints the file, or writes it.
+///
+/// # Errors
+/// [`Refused`] when the directory is no run, or the format has no place for what it holds.
+pub fn run(arguments: &ExportArguments) -> Result<Exit> {
+    let run = super::read(&arguments.run)?;
+    let text = match arguments.format {
+        ExportFormat::Lerobot => lerobot_json(&run),
+        ExportFormat::VlaEval => vla_eval_json(&run),
+        ExportFormat::Csv => episodes_csv(&run),
+    };
+    let text = text.map_err(|error: ExportError| {
+        let hint = error.hint();
+        let refused = Refused::new(format!("cannot export `{}`", arguments.run.display()));
+        hint.into_iter().fold(refused.because(error), Refused::hint)
+    })?;
+    match &arguments.output {
+        None => print!("{text}"),
+        Some(path) => super::write_file(path, &text).context("cannot write the export")?,
+    }
+    Ok(Exit::Complete)
+}
