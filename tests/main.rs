@@ -1,6 +1,7 @@
 //! The program from outside: command lines in, run directories and exit codes out.
 
 mod calvin;
+mod early;
 mod interruptions;
 mod libero;
 mod refusals;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::Result;
+use udvla_results::early::{EarlyStop, Watch};
 use udvla_results::manifest::{BatchCounts, RunStatus};
 use udvla_results::record::{EpisodeRecord, Seconds, Status};
 use udvla_sims::episode::{EpisodeKey, Notes};
@@ -38,6 +39,8 @@ pub struct Duties {
     pub seed: u64,
     /// How often failures are forgiven.
     pub patience: Patience,
+    /// What may stop the run early; episodes are then played in their order.
+    pub watch: Option<Watch>,
 }
 
 /// The dispatcher's side of a pool thread.
@@ -58,6 +61,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// What went wrong, for the terminal.
     pub message: Option<String>,
+    /// Why the run stopped early, where it did.
+    pub stopped_early: Option<EarlyStop>,
     /// Batches of this process.
     pub batches: BatchCounts,
 }
@@ -91,6 +96,7 @@ pub struct Dispatcher<'a> {
     batches: BatchCounts,
     stages: HashMap<String, u16>,
     seed: u64,
+    watch: Option<Watch>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -102,7 +108,7 @@ impl<'a> Dispatcher<'a> {
         seats: Vec<Seat>,
         duties: Duties,
     ) -> Self {
-        let Duties { episodes, stages, seed, patience } = duties;
+        let Duties { episodes, stages, seed, patience, watch } = duties;
         let workers = seats.len();
         Self {
             store,
@@ -120,6 +126,7 @@ impl<'a> Dispatcher<'a> {
             batches: BatchCounts::default(),
             stages,
             seed,
+            watch,
         }
     }
 
@@ -129,6 +136,7 @@ impl<'a> Dispatcher<'a> {
     /// [`Refused`] when a worker lacks something that the user has to provide; anything else
     /// when the disk refuses.
     pub fn run(mut self, events: &Receiver<Event>) -> Result<Outcome> {
+        self.look_early();
         for worker in 0..self.seats.len() {
             self.hand_out(worker);
         }
@@ -147,7 +155,9 @@ impl<'a> Dispatcher<'a> {
             0 => (RunStatus::Complete, Exit::Complete, None),
             _ => (RunStatus::CompleteWithErrors, Exit::WithErrors, None),
         });
-        Ok(Outcome { status, exit, message, batches: self.batches })
+        let stopped_early = self.watch.and_then(|watch| watch.stop().cloned());
+        let stopped_early = stopped_early.filter(|_| status == RunStatus::StoppedEarly);
+        Ok(Outcome { status, exit, message, stopped_early, batches: self.batches })
     }
 
     fn take(&mut self, event: Event) -> Result<()> {
@@ -158,6 +168,8 @@ impl<'a> Dispatcher<'a> {
                 let record = EpisodeRecord { attempts: job.failures + 1, ..*record };
                 let record = self.store.append(record, &actions, width)?;
                 self.progress.finished(&record);
+                self.watch.iter_mut().for_each(|watch| watch.observe(&record));
+                self.look_early();
                 self.hand_out(worker);
             }
             Event::Failed { worker, key, error } => self.failed(worker, &key, error)?,
@@ -199,6 +211,18 @@ impl<'a> Dispatcher<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the run where the watch has seen enough; running episodes are finished first.
+    fn look_early(&mut self) {
+        let Some(stop) = self.watch.as_ref().and_then(Watch::stop) else { return };
+        if self.phase == Phase::Running {
+            let running = self.playing.iter().flatten().count();
+            self.progress
+                .say(&format!("{}: stopping after the {running} running episodes", stop.words()));
+            self.end(RunStatus::StoppedEarly, Exit::Complete, None);
+            self.phase = Phase::Draining;
+        }
     }
 
     fn failed(&mut self, worker: usize, key: &EpisodeKey, error: SimError) -> Result<()> {
@@ -258,7 +282,8 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Gives a worker its next episode: one of the task that it has loaded, else one of a task
-    /// that no worker has loaded, else the next. Episodes that failed before wait for the end.
+    /// that no worker has loaded, else the next. Episodes that failed before wait for the end. A
+    /// watched run keeps the order of its watch, which mixes tasks.
     fn hand_out(&mut self, worker: usize) {
         if self.phase != Phase::Running {
             return;
@@ -269,9 +294,12 @@ impl<'a> Dispatcher<'a> {
             self.queue.iter().position(|job| fresh(&job) && wanted(job))
         };
         let own = self.task_of[worker].clone();
-        let index = position(&|job| Some(task(job)) == own)
-            .or_else(|| position(&|job| !self.task_of.contains(&Some(task(job)))))
-            .unwrap_or(0);
+        let index = match self.watch {
+            Some(_) => 0,
+            None => position(&|job| Some(task(job)) == own)
+                .or_else(|| position(&|job| !self.task_of.contains(&Some(task(job)))))
+                .unwrap_or(0),
+        };
         let Some(job) = self.queue.remove(index) else { return };
         self.task_of[worker] = Some(task(&job));
         let order = Order::Play(job.key.clone());

@@ -38,6 +38,7 @@ pub fn manifest(
         batches: BatchCounts::default(),
         started: now(),
         ended: None,
+        stopped_early: None,
     }
 }
 

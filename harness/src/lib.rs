@@ -18,6 +18,7 @@ pub mod calvin;
 pub mod cli;
 pub mod commands;
 pub mod dispatcher;
+mod early;
 pub mod environment;
 pub mod event;
 pub mod exit;

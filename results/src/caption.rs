@@ -69,14 +69,20 @@ fn warnings(summary: &Summary) -> Vec<String> {
     let incomparable = summary.incomparable.as_ref().map(|why| format!("{why}, not comparable"));
     let status = match summary.status {
         RunStatus::Complete | RunStatus::CompleteWithErrors => None,
+        // Says why, below.
+        RunStatus::StoppedEarly if summary.stopped_early.is_some() => None,
+        RunStatus::StoppedEarly => Some("the run stopped early"),
         RunStatus::Running => Some("the run has not ended"),
         RunStatus::Interrupted => Some("the run was interrupted"),
         RunStatus::GaveUp => Some("the run gave up"),
     };
+    let early = summary.stopped_early.as_ref().map(|why| {
+        format!("stopped early, {why}: the side is certain (5 %), the rates lean to it")
+    });
     let apart = summary.counts.apart();
     let partial = (!apart.is_empty()).then(|| summary.counts.words());
     let torn = summary
         .torn_line
         .map(|line| format!("line {line} of the records was cut short by a crash and is left out"));
-    [incomparable, status.map(str::to_owned), partial, torn].into_iter().flatten().collect()
+    [incomparable, status.map(str::to_owned), early, partial, torn].into_iter().flatten().collect()
 }

@@ -117,6 +117,8 @@ pub fn whole(run: &Run, which: &'static str) -> Result<(), GateError> {
         "it has no episodes".to_owned()
     } else if errors > 0 {
         counted(errors as u32, "error")
+    } else if let Some(stop) = &run.manifest.stopped_early {
+        format!("it stopped early, {}", stop.words())
     } else if missing > 0 {
         format!("{missing} of {} episodes are missing", asked.len())
     } else if run.manifest.status != RunStatus::Complete {

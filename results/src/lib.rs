@@ -19,6 +19,7 @@ pub mod compare;
 pub mod compare_rates;
 pub mod counts;
 pub mod differences;
+pub mod early;
 pub mod exports;
 pub mod figures;
 pub mod gate;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::protocol::Protocol;
 
+use crate::early::EarlyStop;
+
 /// The version of the run directory that this build writes.
 pub const SCHEMA: u16 = 1;
 
@@ -19,6 +21,8 @@ pub enum RunStatus {
     Complete,
     /// Every asked episode has a record, some could not be run.
     CompleteWithErrors,
+    /// Stopped because the policy was certainly better or worse than a reference.
+    StoppedEarly,
     /// Stopped by the user.
     Interrupted,
     /// Stopped by repeated failures.
@@ -83,6 +87,9 @@ pub struct Manifest {
     /// When it last ended, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// Why it stopped early, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_early: Option<EarlyStop>,
 }
 
 impl Manifest {

@@ -110,6 +110,9 @@ fn join(whole: &mut Run, part: &Run) {
     manifest.batches.rows += batches.rows;
     manifest.batches.seconds += batches.seconds;
     manifest.status = status;
+    if manifest.stopped_early.is_none() {
+        manifest.stopped_early.clone_from(&part.manifest.stopped_early);
+    }
     whole.records.extend(part.records.clone());
     whole.torn_line = whole.torn_line.min(part.torn_line).or(whole.torn_line).or(part.torn_line);
 }
@@ -118,6 +121,7 @@ fn worse(a: RunStatus, b: RunStatus) -> RunStatus {
     let order = [
         RunStatus::Complete,
         RunStatus::CompleteWithErrors,
+        RunStatus::StoppedEarly,
         RunStatus::Interrupted,
         RunStatus::GaveUp,
         RunStatus::Running,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::counts::Counts;
+use crate::early::EarlyStop;
 use crate::manifest::{Manifest, PlannedTask, RunStatus};
 use crate::paper::{Paper, PaperTable};
 use crate::read::Run;
@@ -26,6 +27,8 @@ pub struct Summary {
     pub incomparable: Option<String>,
     /// How far the run came.
     pub status: RunStatus,
+    /// Why it stopped early, where it did.
+    pub stopped_early: Option<String>,
     /// Its episodes.
     pub counts: Counts,
     /// The suites in the plan's order.
@@ -125,6 +128,7 @@ impl Summary {
             setting: setting(manifest),
             incomparable: incomparable(manifest),
             status: manifest.status,
+            stopped_early: manifest.stopped_early.as_ref().map(EarlyStop::words),
             counts,
             suites,
             average,
@@ -306,7 +310,9 @@ fn protocol_name(manifest: &Manifest) -> String {
     let lists = protocol.suites.iter().filter_map(|suite| suite.details.get("sequences"));
     let lists = lists.filter_map(|list| Some((list["name"].as_str()?, list["sha256"].as_str()?)));
     let lists: String = lists
-        .map(|(name, sha256)| format!(" · sequences {name} ({})", &sha256[..sha256.len().min(8)]))
+        .map(|(name, sha256)| {
+            format!(" · sequences {name} ({})", sha256.chars().take(8).collect::<String>())
+        })
         .collect();
     let repeats = manifest.plan.iter().filter_map(|planned| {
         let ids = protocol.suite(&planned.suite)?.trials;

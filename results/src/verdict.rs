@@ -128,6 +128,9 @@ pub fn withheld(manifest: &Manifest, table: &PaperTable) -> Option<String> {
     if let Some(reason) = incomparable(manifest) {
         return Some(reason);
     }
+    if let Some(stop) = &manifest.stopped_early {
+        return Some(format!("stopped early, {}", stop.words()));
+    }
     let policy = manifest.subject.get("policy").map_or("unknown", String::as_str);
     if policy != "udvla" {
         return Some(format!("policy {policy}"));

@@ -98,6 +98,7 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         batches: BatchCounts::default(),
         started: "2026-11-24T01:00:00Z".into(),
         ended: None,
+        stopped_early: None,
     };
     Run { manifest, records: BTreeMap::new(), torn_line: None }
 }

@@ -2,6 +2,7 @@
 
 mod analysis;
 mod build;
+mod early;
 mod exports;
 mod paper_tables;
 mod plots;

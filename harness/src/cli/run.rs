@@ -67,6 +67,10 @@ pub struct RunArguments {
     /// Longest time for a simulator to start, in seconds
     #[arg(long, default_value_t = 600.0, value_name = "S", value_parser = positive_seconds)]
     pub start_timeout: f64,
+    /// Stop as soon as the policy is certainly better or worse than the paper, a run directory or
+    /// a stored baseline (5 % false alarms, however often one looks)
+    #[arg(long, value_name = "paper|RUN|FILE")]
+    pub stop_early: Option<String>,
     /// Episodes to record as video
     #[arg(long, value_enum, default_value_t = Video::None)]
     pub video: Video,

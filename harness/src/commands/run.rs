@@ -25,7 +25,7 @@ use crate::plan::{self, Plan};
 use crate::pool::{Order, PoolOptions, PoolThread, Shared, Video};
 use crate::progress::{Progress, Show};
 use crate::store::{self, Store};
-use crate::{identity, signals, subject};
+use crate::{early, identity, signals, subject};
 
 /// Runs a plan, or prints it.
 ///
@@ -88,11 +88,20 @@ fn evaluate(
         manifest.continues(before.manifest);
         records = before.records;
     }
-    let episodes = plan.episodes();
+    let mut watch = match &plan.run.stop_early {
+        Some(asked) => Some(early::watch(asked, &manifest)?),
+        None => None,
+    };
+    let mut episodes = plan.episodes();
+    if let Some(watch) = &watch {
+        let places: BTreeMap<_, _> = watch.order().iter().zip(0..).collect();
+        episodes.sort_by_key(|key| places.get(key).copied());
+    }
     records.retain(|key, record| record.status == Status::Ok && episodes.contains(key));
     manifest.episodes.asked = manifest.episodes().len() as u32;
     store.write_manifest(&manifest)?;
     let before: Vec<EpisodeRecord> = records.values().cloned().collect();
+    watch.iter_mut().for_each(|watch| before.iter().for_each(|record| watch.observe(record)));
     let open = episodes.iter().filter(|key| !records.contains_key(*key)).cloned().collect();
     if show != Show::Nothing {
         eprint!("{}", identity::heading(plan, &manifest, before.len()));
@@ -103,13 +112,17 @@ fn evaluate(
         stages: plan.stages(),
         seed: plan.run.seed,
         patience: Patience { retries: plan.run.retries, failures_in_a_row: 3 * plan.workers },
+        watch,
     };
     let shared = Arc::clone(&pool.shared);
     let dispatcher = Dispatcher::new(store, &mut progress, shared, pool.seats(), duties);
     let outcome = dispatcher.run(happened);
     progress.close();
     let (status, batches) = match &outcome {
-        Ok(outcome) => (outcome.status, outcome.batches),
+        Ok(outcome) => {
+            manifest.stopped_early.clone_from(&outcome.stopped_early);
+            (outcome.status, outcome.batches)
+        }
         Err(_) => (RunStatus::Interrupted, BatchCounts::default()),
     };
     let written = end(store, manifest, status, batches);
@@ -149,8 +162,13 @@ fn end(
 /// Tables, plots, and how to go on.
 fn finish(plan: &Plan, outcome: &dispatcher::Outcome) -> Result<Exit> {
     super::report::run(&plan.directory)?;
-    if !matches!(outcome.status, RunStatus::Complete) {
-        eprintln!("\nhint: udvla-eval resume {}", plan.directory.display());
+    match outcome.status {
+        RunStatus::Complete => {}
+        RunStatus::StoppedEarly => eprintln!(
+            "\nhint: the same command with `--out {}` and without `--stop-early` plays the rest",
+            plan.directory.display()
+        ),
+        _ => eprintln!("\nhint: udvla-eval resume {}", plan.directory.display()),
     }
     Ok(outcome.exit)
 }

@@ -2,7 +2,7 @@
 //!
 //! An [`Estimate`] is a number with its interval, whichever way it was made; tests answer with
 //! p values; [`margins`] turns an interval into a decision; [`power`] says how many episodes
-//! that takes. Nothing here looks at records, and nothing draws random numbers that the inputs
+//! that takes, and [`sequential`] when fewer are enough. Nothing here looks at records, and nothing draws random numbers that the inputs
 //! do not fix.
 
 mod bootstrap;
@@ -12,6 +12,7 @@ mod many;
 pub mod margins;
 mod paired;
 pub mod power;
+pub mod sequential;
 mod unpaired;
 
 pub use bootstrap::{average_length, stratified_mean};
