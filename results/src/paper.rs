@@ -14,12 +14,38 @@ pub struct Paper {
     pub schema: u16,
     /// Title, venue and number of the paper.
     pub paper: String,
+    /// Its table of models by their components.
+    pub components: ComponentTable,
     /// Its tables of results.
     pub tables: Vec<PaperTable>,
     /// Its tables of variants of UD-VLA.
     pub variants: Vec<VariantTable>,
     /// Numbers of its tables that it prints elsewhere too.
     pub claims: Vec<Claim>,
+}
+
+/// A table of words: what models are made of. Nothing in it can be measured.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ComponentTable {
+    /// Which table.
+    pub source: String,
+    /// What it is about.
+    pub title: String,
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// Its rows.
+    pub rows: Vec<ComponentRow>,
+    /// Where the words are from.
+    pub note: String,
+}
+
+/// One model's components.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ComponentRow {
+    /// The model.
+    pub method: String,
+    /// A cell per column; `None` where our material says nothing.
+    pub cells: Vec<Option<String>>,
 }
 
 /// A table that changes one thing of UD-VLA.
@@ -253,6 +279,14 @@ mod tests {
         }
         let average = table.average().unwrap();
         assert_eq!((format!("{:.4}", average.estimate.value), average.n), ("0.9610".into(), 2000));
+    }
+
+    #[test]
+    fn every_model_has_a_cell_per_component() {
+        let table = Paper::bundled().components;
+        for row in &table.rows {
+            assert_eq!(row.cells.len(), table.columns.len(), "{}", row.method);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::figures;
 use crate::paper::{Measure, Paper, PaperColumn, PaperRow, PaperTable};
 use crate::read::Run;
 use crate::statistics::{Estimate, Rate, average_length, suites_mean};
-use crate::summary::{Chain, SuiteSummary, Summary};
+use crate::summary::{Chain, Summary};
 use crate::verdict::Comparison;
 
 /// A table of the paper with measured rows.
@@ -18,7 +18,7 @@ pub struct ResultTable {
     pub title: String,
     /// The measured columns, the last one the average or the average length.
     pub columns: Vec<String>,
-    /// What n counts.
+    /// What n counts; empty where nothing is counted.
     pub n_of: String,
     /// Published rows in the paper's order, then measured ones.
     pub rows: Vec<ResultRow>,
@@ -59,8 +59,9 @@ pub enum Origin {
 pub struct Cell {
     /// The number as the paper prints it, or as it would.
     pub printed: String,
-    /// The number: a share of 1, an average length, or tokens per second.
-    pub value: f64,
+    /// The number: a share of 1, an average length, or tokens per second; none in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
     /// Lower end of the 95 % interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low: Option<f64>,
@@ -76,6 +77,14 @@ pub struct Cell {
     /// Episodes behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
+}
+
+impl Cell {
+    /// A cell without a number.
+    pub(crate) fn words(printed: String) -> Self {
+        let (value, low, high, interval) = (None, None, None, None);
+        Self { printed, value, low, high, interval, successes: None, n: None }
+    }
 }
 
 /// How a column prints its numbers.
@@ -120,7 +129,7 @@ impl Form {
         let printed = printed.map_or_else(|| self.text(value), |p| self.text(self.value(p)));
         Cell {
             printed,
-            value,
+            value: Some(value),
             low: Some(low),
             high: Some(high),
             interval: Some(format!("[{}, {}]", self.text(low), self.text(high))),
@@ -132,8 +141,7 @@ impl Form {
     /// A number without an interval.
     fn bare(self, printed: f64) -> Cell {
         let value = self.value(printed);
-        let printed = self.text(value);
-        Cell { printed, value, low: None, high: None, interval: None, successes: None, n: None }
+        Cell { value: Some(value), ..Cell::words(self.text(value)) }
     }
 
     pub(crate) fn rate(self, rate: Rate) -> Option<Cell> {
@@ -153,7 +161,8 @@ pub fn paper_tables(paper: &Paper, runs: &[Run], variants: &[Run]) -> Vec<Result
     });
     let others = paper.variants.iter().map(|table| crate::variants::table(table, &variants));
     let subtasks = summaries.iter().filter_map(crate::subtasks::result_table);
-    main.chain(others).chain(subtasks).collect()
+    let first = crate::components::result_table(&paper.components);
+    std::iter::once(first).chain(main).chain(others).chain(subtasks).collect()
 }
 
 fn main_table(table: &PaperTable, measured: Option<&Summary>) -> ResultTable {
@@ -164,7 +173,7 @@ fn main_table(table: &PaperTable, measured: Option<&Summary>) -> ResultTable {
     match measured {
         Some(summary) => {
             rows.push(measured_row(table, summary));
-            notes.extend(measured_notes(summary));
+            notes.extend(crate::notes::measured_notes(summary));
         }
         None => rows.push(ResultRow {
             method: "this harness".into(),
@@ -284,52 +293,4 @@ pub(crate) fn method(summary: &Summary) -> String {
         Some(checkpoint) => format!("this harness, {policy} {checkpoint}"),
         None => format!("this harness, {policy}"),
     }
-}
-
-/// Protocol, subject, setting, troubles, verdicts of the suites, and the bound with errors.
-pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
-    let caption = crate::caption::Caption::new(summary);
-    let mut notes: Vec<String> = caption.lines;
-    notes.extend(caption.warnings.iter().map(|warning| format!("warning: {warning}")));
-    for suite in &summary.suites {
-        let paper = suite.paper.iter();
-        notes.extend(paper.map(|paper| format!("{}: {}", suite.name, paper.verdict.line())));
-    }
-    notes.extend(summary.suites.iter().filter_map(any_step_note));
-    let counts = summary.counts;
-    if counts.errors > 0 && summary.suites.iter().all(|suite| suite.chain.is_none()) {
-        let successes: u32 = summary.suites.iter().map(|suite| suite.rate.successes).sum();
-        let n = counts.ok + counts.errors;
-        let worst = Rate::new(successes, n, 0).estimate;
-        notes.push(format!(
-            "with errors counted as failures: {successes}/{n} = {} {}",
-            figures::percent(worst.map(|e| e.value)),
-            figures::percent_interval(worst)
-        ));
-    }
-    notes
-}
-
-/// The other rule beside the one of the table, where records tell it apart.
-fn any_step_note(suite: &SuiteSummary) -> Option<String> {
-    let text = |rate: Rate| {
-        let value = figures::percent(rate.estimate.map(|e| e.value));
-        format!(
-            "{}/{} = {value} {}",
-            rate.successes,
-            rate.n,
-            figures::percent_interval(rate.estimate)
-        )
-    };
-    let tasks: Vec<String> = suite
-        .tasks
-        .iter()
-        .filter_map(|task| Some(format!("{}/{}", task.any_step?.successes, task.any_step?.n)))
-        .collect();
-    Some(format!(
-        "{}: success here is what holds after the last step; after any step it held in {} ({})",
-        suite.name,
-        text(suite.any_step?),
-        tasks.join(", ")
-    ))
 }

@@ -78,6 +78,6 @@ pub(crate) fn result_table(summary: &Summary) -> Option<ResultTable> {
         columns: vec!["success".into()],
         n_of: "times that a chain came to it".into(),
         rows: subtasks.iter().map(row).collect(),
-        notes: crate::paper_tables::measured_notes(summary),
+        notes: crate::notes::measured_notes(summary),
     })
 }

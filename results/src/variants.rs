@@ -1,7 +1,8 @@
 //! The paper's tables of variants of UD-VLA with our rows in them.
 
+use crate::notes::measured_notes;
 use crate::paper::{VariantRow, VariantTable};
-use crate::paper_tables::{Cell, Origin, ResultRow, ResultTable, measured_notes, method};
+use crate::paper_tables::{Cell, Origin, ResultRow, ResultTable, method};
 use crate::summary::Summary;
 
 /// Published lengths have no interval: the paper does not print their spread.
@@ -48,10 +49,8 @@ fn is(table: &VariantTable, variant: &VariantRow, summary: &Summary) -> bool {
 }
 
 fn published(table: &VariantTable, variant: &VariantRow, speeds: bool) -> ResultRow {
-    let bare = |value: f64, printed: String| {
-        let n = None;
-        Some(Cell { printed, value, low: None, high: None, interval: None, successes: None, n })
-    };
+    let bare =
+        |value: f64, printed: String| Some(Cell { value: Some(value), ..Cell::words(printed) });
     let mut cells = vec![bare(variant.length, format!("{:.2}", variant.length))];
     let speed = variant.tokens_per_second;
     cells.extend(speeds.then(|| speed.and_then(|speed| bare(speed, format!("{speed:.1}")))));
@@ -69,7 +68,7 @@ fn row(summary: &Summary, variant: &str, speeds: bool) -> ResultRow {
     let length = chain.and_then(|chain| chain.length.estimate);
     let cell = length.map(|estimate| Cell {
         printed: format!("{:.2}", estimate.value),
-        value: estimate.value,
+        value: Some(estimate.value),
         low: Some(estimate.low),
         high: Some(estimate.high),
         interval: Some(format!("[{:.2}, {:.2}]", estimate.low, estimate.high)),

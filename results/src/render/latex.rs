@@ -22,7 +22,7 @@ pub fn latex_table(table: &Table) -> String {
     );
     for row in &table.rows {
         let bold = row.kind == RowKind::Whole;
-        let cell = |cell: &String| match escape(cell) {
+        let cell = |cell: &String| match stacked(cell) {
             cell if bold && !cell.is_empty() => format!("\\textbf{{{cell}}}"),
             cell => cell,
         };
@@ -33,6 +33,20 @@ pub fn latex_table(table: &Table) -> String {
         text += &format!("\n\\footnotesize {}\n", escape(note));
     }
     text + "\\end{table}\n"
+}
+
+/// A number with its interval below it: side by side they make a page's tables too small to read.
+fn stacked(cell: &str) -> String {
+    match cell.split_once(" [") {
+        Some((number, rest)) => {
+            format!(
+                "\\shortstack[r]{{{}\\\\{{\\scriptsize {}}}}}",
+                escape(number),
+                escape(&format!("[{rest}"))
+            )
+        }
+        None => escape(cell),
+    }
 }
 
 /// `text` without meaning for LaTeX, in characters that its default fonts have.

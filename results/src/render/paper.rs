@@ -21,15 +21,26 @@ pub fn paper_markdown(paper: &str, tables: &[ResultTable]) -> String {
     page
 }
 
-/// The tables as a LaTeX document that needs `booktabs` and `graphicx`; every table can also be
-/// cut out by itself.
+/// The tables as a LaTeX document that needs `booktabs`, `graphicx` and `geometry`; every table
+/// has the paper's number, and can also be cut out by itself.
 pub fn paper_latex(tables: &[ResultTable]) -> String {
-    let tables: Vec<String> = tables.iter().map(|result| latex_table(&as_table(result))).collect();
+    let tables: Vec<String> = tables.iter().map(numbered).collect();
     format!(
-        "\\documentclass{{article}}\n\\usepackage[T1]{{fontenc}}\n\\usepackage{{booktabs}}\n\
+        "\\documentclass{{article}}\n\\usepackage[T1]{{fontenc}}\n\
+         \\usepackage[landscape,margin=15mm]{{geometry}}\n\\usepackage{{booktabs}}\n\
          \\usepackage{{graphicx}}\n\\begin{{document}}\n{}\\end{{document}}\n",
         tables.join("\n")
     )
+}
+
+/// A table whose number LaTeX counts as the paper does.
+fn numbered(result: &ResultTable) -> String {
+    let mut table = as_table(result);
+    let number = result.source.strip_prefix("Table ").and_then(|text| text.parse::<u32>().ok());
+    let Some(number) = number.filter(|number| *number > 0) else { return latex_table(&table) };
+    let rest = format!("{}, ", result.source);
+    table.title = table.title.strip_prefix(&rest).unwrap_or(&table.title).to_owned();
+    format!("\\setcounter{{table}}{{{}}}\n{}", number - 1, latex_table(&table))
 }
 
 /// The tables as JSON.
@@ -87,7 +98,7 @@ fn numbers(cell: Option<&Cell>) -> [String; 6] {
         None => std::array::from_fn(|_| String::new()),
         Some(cell) => [
             cell.printed.clone(),
-            number(Some(cell.value)),
+            number(cell.value),
             number(cell.low),
             number(cell.high),
             count(cell.successes),
@@ -108,19 +119,23 @@ fn as_table(result: &ResultTable) -> Table {
     let column = |header: &str, align| Column { header: header.into(), align };
     let mut columns = vec![column("method", Align::Left), column("status", Align::Left)];
     columns.extend(result.columns.iter().map(|name| column(name, Align::Right)));
-    columns.push(column("n", Align::Left));
+    let counted = !result.n_of.is_empty();
+    columns.extend(counted.then(|| column("n", Align::Left)));
     let verdicts = result.rows.iter().any(|row| row.verdict.is_some());
     columns.extend(verdicts.then(|| column("verdict", Align::Left)));
     let rows = result.rows.iter().map(|row| {
         let mut cells = vec![row.method.clone(), status(row).to_owned()];
         cells.extend(row.cells.iter().map(|cell| text(row.status, cell.as_ref())));
-        cells.push(row.n.clone());
+        cells.extend(counted.then(|| row.n.clone()));
         cells.extend(verdicts.then(|| row.verdict.clone().unwrap_or_default()));
         let kind = if row.status == Origin::Measured { RowKind::Whole } else { RowKind::Paper };
         Row { kind, cells }
     });
     Table {
-        title: format!("{}, {} (n: {})", result.source, result.title, result.n_of),
+        title: match counted {
+            true => format!("{}, {} (n: {})", result.source, result.title, result.n_of),
+            false => format!("{}, {}", result.source, result.title),
+        },
         rows: rows.collect(),
         columns,
         notes: result.notes.clone(),
