@@ -132,6 +132,8 @@ pub enum PlanFault {
     Repeated,
     /// The protocol does not have it.
     Unknown,
+    /// Its episodes have other stages than the protocol's.
+    Stages,
 }
 
 impl PlanFault {
@@ -139,6 +141,7 @@ impl PlanFault {
         match self {
             Self::Repeated => "named twice",
             Self::Unknown => "not the protocol's",
+            Self::Stages => "planned with other stages than the protocol's",
         }
     }
 }
@@ -172,16 +175,25 @@ impl RunDirectory {
     /// See [`ReadError`]; nothing is skipped in silence.
     pub fn read(path: impl AsRef<Path>) -> Result<Run, ReadError> {
         let dir = path.as_ref();
-        let manifest = read_manifest(dir)?;
-        let (records, torn_line) = read_records(dir, &manifest)?;
+        let manifest = read_file(dir, MANIFEST_FILE)?;
+        Self::from_bytes(dir, &manifest, &read_file(dir, RECORDS_FILE)?)
+    }
+
+    /// What the two files of a run directory say; `dir` is named in errors and not looked at.
+    ///
+    /// # Errors
+    /// As [`RunDirectory::read`], but for missing files.
+    pub fn from_bytes(dir: &Path, manifest: &[u8], records: &[u8]) -> Result<Run, ReadError> {
+        let manifest = read_manifest(dir.join(MANIFEST_FILE), manifest)?;
+        let (records, torn_line) = read_records(dir.join(RECORDS_FILE), records, &manifest)?;
         Ok(Run { manifest, records, torn_line })
     }
 }
 
-fn read_file(dir: &Path, file: &'static str) -> Result<(PathBuf, Vec<u8>), ReadError> {
+fn read_file(dir: &Path, file: &'static str) -> Result<Vec<u8>, ReadError> {
     let path = dir.join(file);
     match fs::read(&path) {
-        Ok(bytes) => Ok((path, bytes)),
+        Ok(bytes) => Ok(bytes),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Err(ReadError::Missing { dir: dir.to_path_buf(), file })
         }
@@ -189,10 +201,9 @@ fn read_file(dir: &Path, file: &'static str) -> Result<(PathBuf, Vec<u8>), ReadE
     }
 }
 
-fn read_manifest(dir: &Path) -> Result<Manifest, ReadError> {
-    let (path, bytes) = read_file(dir, MANIFEST_FILE)?;
+fn read_manifest(path: PathBuf, bytes: &[u8]) -> Result<Manifest, ReadError> {
     // The schema is looked at first: another schema's manifest need not parse as ours.
-    let value: Value = match serde_json::from_slice(&bytes) {
+    let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
         Err(source) => return Err(ReadError::Manifest { path, source }),
     };
@@ -223,14 +234,20 @@ fn check_plan(path: PathBuf, manifest: &Manifest) -> Result<(), ReadError> {
         if usize::from(task) >= tasks {
             return Err(ReadError::Plan { path, fault: PlanFault::Unknown, suite, task });
         }
+        if manifest.protocol.suite(&suite).is_some_and(|suite| suite.stages != planned.stages) {
+            return Err(ReadError::Plan { path, fault: PlanFault::Stages, suite, task });
+        }
     }
     Ok(())
 }
 
 type Records = BTreeMap<EpisodeKey, EpisodeRecord>;
 
-fn read_records(dir: &Path, manifest: &Manifest) -> Result<(Records, Option<usize>), ReadError> {
-    let (path, bytes) = read_file(dir, RECORDS_FILE)?;
+fn read_records(
+    path: PathBuf,
+    bytes: &[u8],
+    manifest: &Manifest,
+) -> Result<(Records, Option<usize>), ReadError> {
     let plan: BTreeMap<(&str, u16), &PlannedTask> =
         manifest.plan.iter().map(|task| ((task.suite.as_str(), task.task), task)).collect();
     let mut records = Records::new();

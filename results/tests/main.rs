@@ -3,7 +3,9 @@
 mod analysis;
 mod build;
 mod early;
+mod exercise;
 mod exports;
+mod hostile;
 mod paper_tables;
 mod plots;
 mod read;

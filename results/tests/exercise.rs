@@ -1,0 +1,67 @@
+//! Everything that is ever done with a run directory, for inputs that nobody wrote. The property
+//! tests and the fuzz target both call it.
+
+use std::path::Path;
+
+use udvla_results::audit_csv::read_csv;
+use udvla_results::compare::compare;
+use udvla_results::compare_rates::compare_rates;
+use udvla_results::early::Watch;
+use udvla_results::exports::{episodes_csv, lerobot_json, vla_eval_json};
+use udvla_results::gate::{Baseline, against_baseline, against_paper};
+use udvla_results::imports::Outcomes;
+use udvla_results::paper::Paper;
+use udvla_results::paper_tables::paper_tables;
+use udvla_results::plots::success_by_task;
+use udvla_results::read::{Run, RunDirectory};
+use udvla_results::render::{
+    compare_markdown, markdown, paper_latex, paper_markdown, summary_csv, tasks_csv, terminal,
+};
+use udvla_results::summary::Summary;
+
+/// Reads the two files of a run directory and, where they are accepted, makes all that can be
+/// made of them. Whether they were accepted.
+pub fn run_directory(manifest: &[u8], records: &[u8]) -> bool {
+    match RunDirectory::from_bytes(Path::new("run"), manifest, records) {
+        Ok(run) => {
+            all_of(&run);
+            true
+        }
+        Err(error) => {
+            // One clear message, with its cause.
+            assert!(!error.to_string().is_empty());
+            let _ = (error.hint(), std::error::Error::source(&error).map(ToString::to_string));
+            false
+        }
+    }
+}
+
+/// Reads a text as every kind of file that users hand over.
+pub fn text(text: &str) {
+    let _ = Outcomes::from_json(text).map(|outcomes| compare_rates(&outcomes, &outcomes));
+    let _ = read_csv("file", text);
+    let _ = serde_json::from_str::<Baseline>(text).map(Baseline::run);
+}
+
+fn all_of(run: &Run) {
+    let paper = Paper::bundled();
+    let summary = Summary::new(run, &paper);
+    let pages = [markdown(&summary), terminal(&summary)];
+    assert!(pages.iter().all(|page| !page.contains("NaN")), "{pages:?}");
+    summary_csv(&summary).expect("csv is written to memory");
+    tasks_csv(&summary).expect("csv is written to memory");
+    let tables = paper_tables(&paper, std::slice::from_ref(run), &[]);
+    paper_markdown("paper", &tables);
+    paper_latex(&tables);
+    let _ = success_by_task(&summary);
+    let _ = compare(run, run).map(|found| compare_markdown(&found, ["a", "b"]));
+    let _ = (against_baseline(run, run, 0.02), against_paper(run, &paper, 0.02));
+    episodes_csv(run).expect("csv is written to memory");
+    for file in [lerobot_json(run), vla_eval_json(run)].into_iter().flatten() {
+        Outcomes::from_json(&file).expect("what was exported can be imported");
+    }
+    for watch in [Watch::paper(&run.manifest, &paper), Watch::baseline(&run.manifest, run)] {
+        let Ok(mut watch) = watch else { continue };
+        run.records.values().for_each(|record| watch.observe(record));
+    }
+}
