@@ -1,9 +1,13 @@
 //! The program from outside: command lines in, run directories and exit codes out.
 
+#[cfg(feature = "torch")]
+mod broken_checkpoints;
 mod calvin;
 mod early;
 mod interruptions;
 mod libero;
+#[cfg(feature = "torch")]
+mod model_options;
 mod refusals;
 mod results;
 mod resume;

@@ -97,6 +97,68 @@ pub fn assert_same_outcomes(
     }
 }
 
+/// A synthetic checkpoint in a temporary folder.
+#[cfg(feature = "torch")]
+pub struct Checkpoint(tempfile::TempDir);
+
+#[cfg(feature = "torch")]
+impl Checkpoint {
+    pub fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = udvla(&["make-checkpoint", &folder.path().join("nano").display().to_string()]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        Self(folder)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("nano")
+    }
+
+    /// The same files once more, to be broken.
+    pub fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut open = vec![PathBuf::from("nano")];
+        while let Some(next) = open.pop() {
+            std::fs::create_dir_all(folder.path().join(&next)).unwrap();
+            for entry in std::fs::read_dir(self.0.path().join(&next)).unwrap() {
+                let entry = entry.unwrap();
+                let name = next.join(entry.file_name());
+                match entry.path().is_dir() {
+                    true => open.push(name),
+                    false => drop(std::fs::copy(entry.path(), folder.path().join(name)).unwrap()),
+                }
+            }
+        }
+        Self(folder)
+    }
+
+    /// With views that show something else than the future.
+    pub fn of_target(target: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let nano = folder.path().join("nano").display().to_string();
+        let ended = udvla(&["make-checkpoint", "--target", target, &nano]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        Self(folder)
+    }
+
+    pub fn word(&self) -> String {
+        self.path().display().to_string()
+    }
+}
+
+/// Fails unless the fake run is refused with all of `expected`, and leaves nothing behind.
+#[cfg(feature = "torch")]
+#[track_caller]
+pub fn refused(words: &[&str], expected: &[&str]) {
+    let run = Run::fake(words);
+    let ended = run.go();
+    assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
+    for text in expected {
+        assert!(ended.stderr.contains(text), "no `{text}` in: {}", ended.stderr);
+    }
+    assert!(!run.directory().exists());
+}
+
 /// Runs the program to its end.
 pub fn udvla(words: &[&str]) -> Ended {
     let words: Vec<String> = words.iter().map(|&word| word.into()).collect();

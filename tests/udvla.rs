@@ -1,32 +1,10 @@
 //! The model through the whole program: a synthetic checkpoint on the fake simulator's pictures,
 //! and on real LIBERO.
 
-use std::path::PathBuf;
-
 use udvla_sims::episode::EpisodeKey;
 
-use crate::support::{Run, assert_same_outcomes, udvla};
+use crate::support::{Checkpoint, Run, assert_same_outcomes, refused, udvla};
 use crate::worker::environment;
-
-/// A synthetic checkpoint in a temporary folder.
-struct Checkpoint(tempfile::TempDir);
-
-impl Checkpoint {
-    fn make() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let ended = udvla(&["make-checkpoint", &folder.path().join("nano").display().to_string()]);
-        assert_eq!(ended.code, 0, "{}", ended.stderr);
-        Self(folder)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("nano")
-    }
-
-    fn word(&self) -> String {
-        self.path().display().to_string()
-    }
-}
 
 #[test]
 fn the_model_gives_the_same_records_for_any_workers_and_batches() {
@@ -114,9 +92,24 @@ fn an_imagination_is_a_chunk_and_pictures() {
         let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
         (number(16), number(20))
     };
-    // Two views, now and later; a film has a column per step.
-    assert_eq!(size(&out), (4 + 2 * 204, 4 + 204 + 84));
-    assert_eq!(size(&film), (4 + 4 * 204, 4 + 204 + 84));
+    // A heading over two views, now and later; a film has a column per step.
+    assert_eq!(size(&out), (4 + 2 * 204, 4 + 22 + 204 + 84));
+    assert_eq!(size(&film), (4 + 4 * 204, 4 + 22 + 204 + 84));
+    let trace = file("trace.json");
+    let other = ["--decoding", "id", "--action-steps", "2", "--trace", &trace];
+    let ended = udvla(&[&pair[..], &other].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let trace: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(trace).unwrap()).unwrap();
+    assert_eq!(trace["steps"].as_array().unwrap().len(), 4 + 2);
+    assert!(trace["steps"][0]["fixed"][0]["confidence"].as_f64().unwrap() <= 1.0);
+    let causal = ["--decoding", "ar", "--attention", "causal"];
+    let words_of_ar = ["--instruction", "go", "--checkpoint", &checkpoint.word(), "--out", &out];
+    let ar = [&["imagine", &image, &image][..], &words_of_ar, &causal].concat();
+    assert_eq!(udvla(&ar).code, 0);
+    let ended = udvla(&[&ar[..], &["--steps-film", &film]].concat());
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("`ar` has no denoising steps"), "{}", ended.stderr);
     let ended = udvla(&[&["imagine", &image][..], &words].concat());
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     assert!(ended.stderr.contains("`static`, `gripper`"), "{}", ended.stderr);
@@ -132,31 +125,10 @@ fn the_policy_needs_the_simulators_cameras() {
     assert!(ended.stderr.contains("256"), "{}", ended.stderr);
 }
 
-#[track_caller]
-fn refused(words: &[&str], expected: &[&str]) {
-    let run = Run::fake(words);
-    let ended = run.go();
-    assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
-    for text in expected {
-        assert!(ended.stderr.contains(text), "no `{text}` in: {}", ended.stderr);
-    }
-    assert!(!run.directory().exists());
-}
-
 #[test]
 fn a_missing_checkpoint_is_answered_with_how_to_get_one() {
     refused(&["--policy", "udvla"], &["needs a checkpoint", "--checkpoint DIR", "make-checkpoint"]);
     refused(&["--checkpoint", "/nowhere/ckpt"], &["/nowhere/ckpt", "hint: "]);
-}
-
-#[test]
-fn a_truncated_checkpoint_is_named_before_a_simulator_starts() {
-    let checkpoint = Checkpoint::make();
-    let shard = checkpoint.path().join("model/model-00002-of-00002.safetensors");
-    let bytes = std::fs::read(&shard).unwrap();
-    std::fs::write(&shard, &bytes[..bytes.len() / 2]).unwrap();
-    // `--simulator` names no program: it would be the second error.
-    refused(&["--checkpoint", &checkpoint.word()], &["model-00002-of-00002.safetensors", "hint: "]);
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn config(folder: &Path, environment: serde_json::Value) -> OpenConfig {
         },
         suites: vec!["toys".into()],
         images: true,
+        last_look: false,
         video: true,
         scratch: folder.display().to_string(),
         options: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! Owns the state of a run: the queue, the attempts, the records. One thread, one receiver.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -12,7 +12,7 @@ use udvla_results::record::{EpisodeRecord, Seconds, Status};
 use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::process::SimError;
 
-use crate::event::Event;
+use crate::event::{Event, Remarked};
 use crate::exit::{Exit, Refused};
 use crate::pool::{Order, Shared};
 use crate::progress::Progress;
@@ -65,6 +65,8 @@ pub struct Outcome {
     pub stopped_early: Option<EarlyStop>,
     /// Batches of this process.
     pub batches: BatchCounts,
+    /// How often the policy of this process said what, by kind.
+    pub remarks: BTreeMap<String, u64>,
 }
 
 struct Job {
@@ -94,6 +96,7 @@ pub struct Dispatcher<'a> {
     errors: usize,
     ending: Option<(RunStatus, Exit, Option<String>)>,
     batches: BatchCounts,
+    remarks: BTreeMap<String, u64>,
     stages: HashMap<String, u16>,
     seed: u64,
     watch: Option<Watch>,
@@ -124,6 +127,7 @@ impl<'a> Dispatcher<'a> {
             errors: 0,
             ending: None,
             batches: BatchCounts::default(),
+            remarks: BTreeMap::new(),
             stages,
             seed,
             watch,
@@ -155,9 +159,10 @@ impl<'a> Dispatcher<'a> {
             0 => (RunStatus::Complete, Exit::Complete, None),
             _ => (RunStatus::CompleteWithErrors, Exit::WithErrors, None),
         });
-        let stopped_early = self.watch.and_then(|watch| watch.stop().cloned());
+        let stopped_early = self.watch.as_ref().and_then(|watch| watch.stop().cloned());
         let stopped_early = stopped_early.filter(|_| status == RunStatus::StoppedEarly);
-        Ok(Outcome { status, exit, message, stopped_early, batches: self.batches })
+        let Self { batches, remarks, .. } = self;
+        Ok(Outcome { status, exit, message, stopped_early, batches, remarks })
     }
 
     fn take(&mut self, event: Event) -> Result<()> {
@@ -182,12 +187,14 @@ impl<'a> Dispatcher<'a> {
                     self.stop_now();
                 }
             }
-            Event::Batch { rows, seconds } => {
+            Event::Batch { rows, seconds, remarks } => {
                 self.batches.batches += 1;
                 self.batches.rows += rows as u64;
                 self.batches.seconds += seconds;
                 self.progress.batch(rows, seconds);
+                remarks.iter().try_for_each(|remarked| self.remark(remarked))?;
             }
+            Event::Unwritable { error } => return Err(error),
             Event::PolicyFailed { message } => {
                 let message = format!("the policy failed: {message}");
                 self.end(RunStatus::GaveUp, Exit::GaveUp, Some(message));
@@ -223,6 +230,19 @@ impl<'a> Dispatcher<'a> {
             self.end(RunStatus::StoppedEarly, Exit::Complete, None);
             self.phase = Phase::Draining;
         }
+    }
+
+    /// Writes what the policy said to its log and counts it; the first of a kind is shown too.
+    fn remark(&mut self, remarked: &Remarked) -> Result<()> {
+        let Remarked { key, call, remark } = remarked;
+        let line = format!("{key} call {call}: {}: {}", remark.kind, remark.text);
+        self.store.log_policy(&line)?;
+        let count = self.remarks.entry(remark.kind.to_owned()).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.progress.say(&format!("policy: {line} (more in logs/policy.log)"));
+        }
+        Ok(())
     }
 
     fn failed(&mut self, worker: usize, key: &EpisodeKey, error: SimError) -> Result<()> {

@@ -2,10 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use udvla_policies::Remark;
 use udvla_results::record::EpisodeRecord;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::SimSpec;
 use udvla_sims::process::SimError;
+
+/// A remark of the policy with the question that it belongs to.
+#[derive(Debug, Clone)]
+pub struct Remarked {
+    /// The episode that asked.
+    pub key: EpisodeKey,
+    /// How many times it had asked before.
+    pub call: u32,
+    /// What the policy said.
+    pub remark: Remark,
+}
 
 /// What reaches the dispatcher, from every thread.
 #[derive(Debug)]
@@ -57,11 +69,18 @@ pub enum Event {
         rows: usize,
         /// Seconds inside the policy.
         seconds: f64,
+        /// What the policy has to say about its answers.
+        remarks: Vec<Remarked>,
     },
     /// The policy failed; no further batch will be answered.
     PolicyFailed {
         /// Why.
         message: String,
+    },
+    /// A file of the run directory could not be written.
+    Unwritable {
+        /// Which, and why.
+        error: anyhow::Error,
     },
     /// Ctrl-C or SIGTERM, counted from 1.
     Interrupt(u8),

@@ -36,6 +36,7 @@ pub fn manifest(
         plan: plan.tasks.clone(),
         episodes: EpisodeCounts { asked: plan.episodes().len() as u32, ok: 0, error: 0 },
         batches: BatchCounts::default(),
+        remarks: BTreeMap::new(),
         started: now(),
         ended: None,
         stopped_early: None,

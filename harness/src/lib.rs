@@ -22,10 +22,12 @@ mod early;
 pub mod environment;
 pub mod event;
 pub mod exit;
+pub mod futures;
 pub mod identity;
 #[cfg(feature = "torch")]
 pub mod masks;
 #[cfg(feature = "torch")]
+pub mod model;
 pub mod pictures;
 pub mod plan;
 pub mod pool;

@@ -55,8 +55,8 @@ struct Scale {
 impl Scale {
     fn new(parts: &Parts, cameras: &[&str]) -> Self {
         let mut named = vec![("text".to_owned(), parts.text)];
-        for suffix in ["", " later"] {
-            let views = cameras.iter().zip(&parts.views);
+        for (suffix, lengths) in [("", &parts.views), (" later", &parts.future)] {
+            let views = cameras.iter().zip(lengths);
             named.extend(views.map(|(camera, &length)| (format!("{camera}{suffix}"), length)));
         }
         named.push(("actions".into(), parts.actions));
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_position_has_its_place_and_the_parts_fill_the_side() {
-        let parts = Parts { text: 10, views: vec![636, 111], actions: 70 };
+        let parts = Parts::new(10, vec![636, 111], 70);
         let scale = Scale::new(&parts, &["static", "gripper"]);
         let pixels: Vec<f64> = (0..=parts.total()).map(|position| scale.pixel(position)).collect();
         assert!(pixels.windows(2).all(|pair| pair[0] < pair[1]));
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_picture_names_all_masks_and_marks_the_checkpoints_own() {
-        let parts = Parts { text: 4, views: vec![8], actions: 5 };
+        let parts = Parts::new(4, vec![8], 5);
         let svg = svg(&parts, &["a<b"], Some(Attention::Hybrid));
         for attention in Attention::ALL {
             assert!(svg.contains(attention.name()), "{attention}");

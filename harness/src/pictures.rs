@@ -1,7 +1,7 @@
 //! PNG files in and out, and pictures beside one another.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{BufRead, BufReader, BufWriter, Cursor, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -17,12 +17,16 @@ const GAP: usize = 4;
 /// A file that cannot be read or is no such picture.
 pub fn read(file: &Path) -> Result<Image> {
     let name = || format!("cannot read the picture `{}`", file.display());
-    let mut decoder = png::Decoder::new(BufReader::new(File::open(file).with_context(name)?));
+    let opened = BufReader::new(File::open(file).with_context(name)?);
+    decode(png::Decoder::new(opened)).with_context(name)
+}
+
+fn decode(mut decoder: png::Decoder<impl BufRead + Seek>) -> Result<Image> {
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
-    let mut reader = decoder.read_info().with_context(name)?;
+    let mut reader = decoder.read_info()?;
     let size = reader.output_buffer_size().context("the picture is too large")?;
     let mut bytes = vec![0; size];
-    let info = reader.next_frame(&mut bytes).with_context(name)?;
+    let info = reader.next_frame(&mut bytes)?;
     let bytes = &bytes[..info.buffer_size()];
     let rgb = match info.color_type {
         png::ColorType::Rgb => bytes.to_vec(),
@@ -32,7 +36,7 @@ pub fn read(file: &Path) -> Result<Image> {
             bytes.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0]]).collect()
         }
         png::ColorType::Indexed => {
-            bail!("`{}` has a palette that was not resolved", file.display())
+            bail!("its palette was not resolved")
         }
     };
     Ok(Image { height: info.height, width: info.width, rgb })
@@ -85,6 +89,35 @@ pub fn grid(rows: &[Vec<Image>]) -> Image {
         top += height_of(row);
     }
     Image { height: height as u32, width: width as u32, rgb }
+}
+
+/// As [`grid`], with a heading over each column.
+///
+/// # Errors
+/// What the renderer of the headings refuses.
+pub fn labelled(columns: &[String], rows: &[Vec<Image>]) -> Result<Image> {
+    let width = |index: usize| {
+        let widths = rows.iter().filter_map(|row| row.get(index)).map(|image| image.width);
+        widths.max().unwrap_or(0)
+    };
+    let heading = |(index, text): (usize, &String)| heading(text, width(index));
+    let first = columns.iter().enumerate().map(heading).collect::<Result<Vec<_>>>()?;
+    Ok(grid(&[&[first], rows].concat()))
+}
+
+/// A line of text, as wide as the picture under it.
+fn heading(text: &str, width: u32) -> Result<Image> {
+    const HEIGHT: u32 = 18;
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{HEIGHT}\" \
+         font-family=\"Inter\" font-size=\"11\" fill=\"#222\"><rect width=\"100%\" \
+         height=\"100%\" fill=\"#fff\"/><text x=\"1\" y=\"13\">{text}</text></svg>"
+    );
+    let png = udvla_results::plots::png(&svg)?;
+    let drawn = decode(png::Decoder::new(Cursor::new(png)))?;
+    // The renderer draws larger than asked for, for print.
+    Ok(resize(&drawn, [HEIGHT, width]))
 }
 
 #[cfg(test)]

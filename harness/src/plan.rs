@@ -187,7 +187,8 @@ fn tasks(suites: &[&ProtocolSuite], asked: &[u16], trials: Option<u16>) -> Vec<P
 /// the cores or the episodes.
 pub(crate) fn workers(run: &RunArguments, episodes: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let wanted = run.workers.map_or((2 * usize::from(run.max_batch)).min(cores), usize::from);
+    let rows = usize::from(run.max_batch) * run.devices.len().max(1);
+    let wanted = run.workers.map_or((2 * rows).min(cores), usize::from);
     wanted.clamp(1, episodes.max(1))
 }
 

@@ -18,6 +18,7 @@ use udvla_sims::wire::{self, OpenConfig, Reply, Request, VideoRequest};
 
 use crate::batcher::Question;
 use crate::event::Event;
+use crate::futures::Futures;
 
 /// Which episodes are filmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -62,6 +63,8 @@ pub struct PoolOptions {
     pub firsts: Vec<EpisodeKey>,
     /// The run's seed for sampling noise.
     pub seed: u64,
+    /// Whether pictures of what the policy expects are saved.
+    pub futures: bool,
 }
 
 /// What pool threads and the dispatcher share: two flags and the process to kill.
@@ -93,6 +96,13 @@ pub struct PoolThread {
 enum Interruption {
     Simulator(SimError),
     Stopped,
+    Disk(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Interruption {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Disk(error)
+    }
 }
 
 impl From<SimError> for Interruption {
@@ -149,6 +159,7 @@ impl PoolThread {
                     self.failed(key, error)
                 }
                 Err(Interruption::Stopped) => Event::Abandoned { worker: self.index },
+                Err(Interruption::Disk(error)) => Event::Unwritable { error },
             };
             self.report(event);
         }
@@ -195,16 +206,18 @@ impl PoolThread {
         let mut first_observation = None;
         let mut calls = 0;
         let video = self.video(key);
+        let futures = self.options.futures.then(|| Futures::of(&self.options.run_directory, key));
+        let mut futures = futures.transpose()?;
         let mut request = Request::Reset { key: key.clone(), video: video.clone() };
         let mut body = vec![];
         loop {
             let asked = Instant::now();
             let (reply, bytes) = open.worker.ask(&request, &body, timeout)?;
             seconds.sim += asked.elapsed().as_secs_f64();
-            let observation = match reply {
-                Reply::Observed { stage, instruction, images, .. } => {
+            let (observation, played) = match reply {
+                Reply::Observed { stage, steps, instruction, images } => {
                     first_observation.get_or_insert_with(|| digest(&bytes, &instruction));
-                    observation(&open.spec, stage, &instruction, &images, &bytes)?
+                    (observation(&open.spec, stage, &instruction, &images, &bytes)?, steps)
                 }
                 Reply::Finished {
                     stages_completed,
@@ -213,7 +226,20 @@ impl PoolThread {
                     final_state_sha256,
                     video,
                     notes,
+                    images,
                 } => {
+                    let width = open.spec.action.len();
+                    let wrong = || SimError::Wire("a wrong count of actions".into());
+                    let (actions, rest) =
+                        bytes.split_at_checked(4 * width * steps as usize).ok_or_else(wrong)?;
+                    let actions = wire::from_bytes(actions).ok_or_else(wrong)?;
+                    let (seen, rest) = pictures(&images, rest)?;
+                    if !rest.is_empty() {
+                        return Err(wrong().into());
+                    }
+                    if let Some(futures) = &mut futures {
+                        futures.happened(steps, &seen)?;
+                    }
                     let stages = self.options.config.protocol.suite(&key.suite);
                     let stages = stages.map_or(1, |suite| suite.stages);
                     seconds.wall = begun.elapsed().as_secs_f64();
@@ -239,27 +265,32 @@ impl PoolThread {
                         actions: None,
                         video: video.then(|| format!("videos/{key}.mp4")),
                     };
-                    let width = open.spec.action.len();
-                    let actions = wire::from_bytes(&bytes)
-                        .filter(|actions| actions.len() == width * steps as usize)
-                        .ok_or_else(|| SimError::Wire("a wrong count of actions".into()))?;
                     return Ok(Played { record, actions, width });
                 }
                 other => return Err(unexpected(&other).into()),
             };
+            let mut seen = vec![];
+            if let Some(futures) = &mut futures {
+                futures.happened(played, &observation.images)?;
+                seen.clone_from(&observation.images);
+            }
             let asked = Instant::now();
             let input =
                 PolicyInput { key: key.clone(), call: calls, seed: self.options.seed, observation };
             let answer = self.ask(input)?;
             seconds.policy += asked.elapsed().as_secs_f64();
-            calls += 1;
             (request, body) = match answer {
-                Answer::Chunk(chunk) => {
+                Answer::Chunk(decision) => {
+                    if let Some(futures) = &mut futures {
+                        futures.expect(calls, played, seen, decision.future);
+                    }
+                    let chunk = decision.actions;
                     let width = u16::try_from(chunk.width).unwrap_or(u16::MAX);
                     (Request::Play { width }, wire::to_bytes(&chunk.values))
                 }
                 Answer::Script { steps } => (Request::Script { steps }, vec![]),
             };
+            calls += 1;
         }
     }
 
@@ -302,6 +333,14 @@ fn observation(
     sizes: &[(u32, u32)],
     body: &[u8],
 ) -> Result<Observation, SimError> {
+    let (images, rest) = pictures(sizes, body)?;
+    let state = wire::from_bytes(rest).filter(|state| state.len() == spec.state.len());
+    let state = state.ok_or_else(|| SimError::Wire("a state of the wrong length".into()))?;
+    Ok(Observation { images, state, instruction: instruction.into(), stage })
+}
+
+/// The pictures of these sizes at the beginning of `body`, and what comes behind them.
+fn pictures<'a>(sizes: &[(u32, u32)], body: &'a [u8]) -> Result<(Vec<Image>, &'a [u8]), SimError> {
     let mut rest = body;
     let mut images = vec![];
     for &(height, width) in sizes {
@@ -312,7 +351,5 @@ fn observation(
         images.push(Image { height, width, rgb: rgb.to_vec() });
         rest = after;
     }
-    let state = wire::from_bytes(rest).filter(|state| state.len() == spec.state.len());
-    let state = state.ok_or_else(|| SimError::Wire("a state of the wrong length".into()))?;
-    Ok(Observation { images, state, instruction: instruction.into(), stage })
+    Ok((images, rest))
 }

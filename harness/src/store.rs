@@ -132,6 +132,21 @@ impl Store {
         Ok(record)
     }
 
+    /// Appends a line with its time to the policy's log.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn log_policy(&self, line: &str) -> Result<()> {
+        let path = self.directory.join("logs/policy.log");
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut log| writeln!(log, "{now} {line}"))
+            .with_context(|| format!("cannot write `{}`", path.display()))
+    }
+
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.records.set_len(length)?;
         self.length = length;

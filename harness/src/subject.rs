@@ -2,32 +2,52 @@
 
 use anyhow::{Context, Result};
 #[cfg(feature = "torch")]
-use udvla_policies::udvla::{Decoding, sampler::Sampler};
+use udvla_policies::udvla::{UdVla, UdVlaOptions, checkpoint::Checkpoint};
 use udvla_policies::{Expert, Idle, Policy, PolicySpec, Random};
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::Protocol;
 
 use crate::cli::PolicyName;
-#[cfg(feature = "torch")]
-use crate::cli::{DecodingName, RunArguments, SamplerName};
 use crate::exit::Refused;
+#[cfg(feature = "torch")]
+use crate::model;
 use crate::plan::Plan;
 
-/// Opens the policy of a plan.
+/// Opens the policy of a plan: one, or a replica per device.
 ///
 /// # Errors
-/// [`Refused`] when its checkpoint or device is missing or unfit.
-pub fn open(plan: &Plan) -> Result<Box<dyn Policy>> {
+/// [`Refused`] when its checkpoint or a device is missing or unfit.
+pub fn open(plan: &Plan) -> Result<Vec<Box<dyn Policy>>> {
     let idle = idle_action(&plan.protocol)?;
     let signs = plan.protocol.environment.get("action_signs").cloned();
     let signs = signs.map(serde_json::from_value).transpose();
     let signs = signs.context("the protocol's signs")?.unwrap_or_default();
+    if plan.run.save_futures && plan.run.policy != PolicyName::Udvla {
+        let text =
+            format!("policy `{}` expects to see nothing", crate::plan::name(plan.run.policy));
+        return Err(Refused::new(text).hint("`--save-futures` goes with `--policy udvla`").into());
+    }
     Ok(match plan.run.policy {
-        PolicyName::Expert => Box::new(Expert::new(idle.len())),
-        PolicyName::Random => Box::new(Random::new(idle.len(), signs)),
-        PolicyName::Idle => Box::new(Idle::new(idle)),
+        PolicyName::Expert => vec![Box::new(Expert::new(idle.len()))],
+        PolicyName::Random => vec![Box::new(Random::new(idle.len(), signs))],
+        PolicyName::Idle => vec![Box::new(Idle::new(idle))],
         PolicyName::Udvla => open_udvla(plan)?,
     })
+}
+
+/// What replicas of one policy are together.
+///
+/// # Panics
+/// If there is none.
+pub fn spec(policies: &[Box<dyn Policy>]) -> PolicySpec {
+    let mut spec = policies[0].spec().clone();
+    let settings = policies.iter().map(|policy| &policy.spec().setting);
+    let devices: Vec<String> =
+        settings.filter_map(|setting| setting.get("device").cloned()).collect();
+    if !devices.is_empty() {
+        spec.setting.insert("device".into(), devices.join(","));
+    }
+    spec
 }
 
 /// The action of a protocol that does nothing.
@@ -41,79 +61,30 @@ pub fn idle_action(protocol: &Protocol) -> Result<Vec<f32>> {
 }
 
 #[cfg(feature = "torch")]
-fn open_udvla(plan: &Plan) -> Result<Box<dyn Policy>> {
-    use udvla_policies::udvla::{Attention, UdVla, UdVlaOptions};
-
+fn open_udvla(plan: &Plan) -> Result<Vec<Box<dyn Policy>>> {
     let run = &plan.run;
-    let Some(checkpoint) = &run.checkpoint else {
+    let Some(directory) = &run.checkpoint else {
         return Err(Refused::new("the policy `udvla` needs a checkpoint")
             .hint("pass `--checkpoint DIR`; `udvla-eval make-checkpoint DIR` writes a small one to try with, `--policy expert` needs none")
             .into());
     };
-    let attention = run.attention.as_deref().map(str::parse::<Attention>).transpose();
-    let attention = attention.map_err(|error| Refused::new(error.to_string()))?;
     let options = UdVlaOptions {
-        benchmark: plan.protocol.benchmark.clone(),
-        device: run.device.clone(),
-        dtype: run.dtype.clone(),
-        denoise_steps: run.denoise_steps,
-        attention,
-        decoding: decoding(run)?,
+        futures: run.save_futures,
+        ..model::options(&run.model, &plan.protocol.benchmark)?
     };
-    let policy = UdVla::open(checkpoint, &options).map_err(|error| {
-        let hint =
-            error.hint().unwrap_or_else(|| "docs/checkpoint.md says what belongs there".into());
-        let text = format!("the checkpoint `{}` cannot be used", checkpoint.display());
-        Refused::new(text).because(error).hint(hint)
+    let one = std::slice::from_ref(&run.model.device);
+    let devices = if run.devices.is_empty() { one } else { &run.devices };
+    let opened = Checkpoint::open(directory)
+        .and_then(|checkpoint| UdVla::replicas(&checkpoint, &options, devices));
+    let policies = opened.map_err(|error| {
+        let text = format!("the checkpoint `{}` cannot be used", directory.display());
+        model::refused(text, error)
     })?;
-    Ok(Box::new(policy))
-}
-
-/// How a chunk is generated.
-///
-/// # Errors
-/// [`Refused`] when an option belongs to another way than the one asked for.
-#[cfg(feature = "torch")]
-fn decoding(run: &RunArguments) -> Result<Decoding> {
-    let stray = |option: &str, of: &str, given: bool| match given {
-        true => Err(Refused::new(format!("`{option}` goes with `{of}` only"))),
-        false => Ok(()),
-    };
-    let name = run.decoding;
-    let paper = run.sampler == Some(SamplerName::Paper);
-    stray("--sampler paper", "--decoding jd3p", paper && name != DecodingName::Jd3p)?;
-    let sequential = matches!(name, DecodingName::Ar | DecodingName::Jacobi);
-    stray("--sampler", "--decoding jd3p", run.sampler.is_some() && sequential)?;
-    stray("--denoise-steps", "--decoding jd3p` or `id", run.denoise_steps.is_some() && sequential)?;
-    stray("--temperature", "--sampler paper", run.temperature.is_some() && !paper)?;
-    stray(
-        "--action-steps",
-        "--decoding id",
-        run.action_steps.is_some() && name != DecodingName::Id,
-    )?;
-    stray(
-        "--jacobi-cap",
-        "--decoding jacobi",
-        run.jacobi_cap.is_some() && name != DecodingName::Jacobi,
-    )?;
-    Ok(match (name, run.temperature) {
-        (DecodingName::Jd3p, Some(temperature)) => {
-            Decoding::Jd3p { sampler: Sampler::Paper { temperature } }
-        }
-        (DecodingName::Jd3p, None) if paper => {
-            return Err(Refused::new("`--sampler paper` needs `--temperature T`")
-                .hint("the paper names no temperature; 1 draws from the model's own distribution, 0 takes the most probable id")
-                .into());
-        }
-        (DecodingName::Jd3p, None) => Decoding::default(),
-        (DecodingName::Id, _) => Decoding::Independent { action_steps: run.action_steps },
-        (DecodingName::Ar, _) => Decoding::Autoregressive,
-        (DecodingName::Jacobi, _) => Decoding::Jacobi { cap: run.jacobi_cap.map(usize::from) },
-    })
+    Ok(policies.into_iter().map(|policy| Box::new(policy) as Box<dyn Policy>).collect())
 }
 
 #[cfg(not(feature = "torch"))]
-fn open_udvla(_: &Plan) -> Result<Box<dyn Policy>> {
+fn open_udvla(_: &Plan) -> Result<Vec<Box<dyn Policy>>> {
     Err(Refused::new("this build has no libtorch, so it cannot run `udvla`")
         .hint("build with the feature `torch`, or use `--policy expert`, `random` or `idle`")
         .into())

@@ -45,11 +45,8 @@ fn logits(folder: &Path, inputs: &Value) -> Outcome<Value> {
     let count = |value: &Value| value.as_u64().map(|n| n as usize).ok_or("a count is missing");
     let parts = &inputs["parts"];
     let views = parts["views"].as_array().ok_or("views are missing")?;
-    let parts = Parts {
-        text: count(&parts["text"])?,
-        views: views.iter().map(count).collect::<Result<_, _>>()?,
-        actions: count(&parts["actions"])?,
-    };
+    let views = views.iter().map(count).collect::<Result<_, _>>()?;
+    let parts = Parts::new(count(&parts["text"])?, views, count(&parts["actions"])?);
     let mut by_mask = Map::new();
     for attention in Attention::ALL {
         let runs = attention.runs(&parts, Some(count(&inputs["end_of_actions"])?));

@@ -12,5 +12,5 @@ pub mod udvla;
 pub mod vision;
 mod weightless;
 
-pub use policy::{Answer, Policy, PolicyError, PolicyInput, PolicySpec};
+pub use policy::{Answer, Decision, Policy, PolicyError, PolicyInput, PolicySpec, Remark};
 pub use weightless::{Expert, Idle, Random};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use udvla_sims::episode::EpisodeKey;
-use udvla_sims::observation::{ActionChunk, Camera, Observation};
+use udvla_sims::observation::{ActionChunk, Camera, Image, Observation};
 
 /// One row of a batch: an observation and what keys its noise.
 #[derive(Debug, Clone)]
@@ -21,13 +21,41 @@ pub struct PolicyInput {
 /// What a policy answers for one row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Play these actions, in order, open loop.
-    Chunk(ActionChunk),
+    /// Play the decision's actions, in order, open loop.
+    Chunk(Decision),
     /// Let the worker's own script play this many control steps.
     Script {
         /// Control steps, at least 1.
         steps: u16,
     },
+}
+
+/// What a policy wants done, and what it has to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The actions.
+    pub actions: ActionChunk,
+    /// What the policy expects to see behind the last of them: a picture per camera in the size
+    /// that the model works with. Empty unless asked for, and of a policy that expects nothing.
+    pub future: Vec<Image>,
+    /// What the reader of a log should know of how it came about.
+    pub remarks: Vec<Remark>,
+}
+
+impl From<ActionChunk> for Decision {
+    /// Actions without a word.
+    fn from(actions: ActionChunk) -> Self {
+        Self { actions, future: vec![], remarks: vec![] }
+    }
+}
+
+/// Something unusual about one decision that changes nothing but should be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// Its kind, for counting, for example `jacobi-stopped`.
+    pub kind: &'static str,
+    /// What happened, in words.
+    pub text: String,
 }
 
 /// What a policy is and what it needs; the run's `subject` is made from it.

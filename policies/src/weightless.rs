@@ -49,7 +49,7 @@ impl Policy for Idle {
             width: self.action.len(),
             values: self.action.repeat(usize::from(CHUNK)),
         };
-        Ok(vec![Answer::Chunk(chunk); batch.len()])
+        Ok(vec![Answer::Chunk(chunk.into()); batch.len()])
     }
 }
 
@@ -81,7 +81,7 @@ impl Policy for Random {
                 drawn => drawn,
             };
             let values = (0..usize::from(CHUNK) * width).map(number).collect();
-            Answer::Chunk(ActionChunk { width, values })
+            Answer::Chunk(ActionChunk { width, values }.into())
         };
         Ok(batch.iter().map(answer).collect())
     }
@@ -126,6 +126,7 @@ mod tests {
     use udvla_sims::observation::Observation;
 
     use super::*;
+    use crate::policy::Decision;
 
     fn row(trial: u16, call: u32) -> PolicyInput {
         PolicyInput {
@@ -152,7 +153,9 @@ mod tests {
 
     #[test]
     fn random_actions_fill_the_range_and_stay_in_it() {
-        let Answer::Chunk(chunk) = &Random::new(7, vec![]).infer(&[row(0, 0)]).unwrap()[0] else {
+        let Answer::Chunk(Decision { actions: chunk, .. }) =
+            &Random::new(7, vec![]).infer(&[row(0, 0)]).unwrap()[0]
+        else {
             panic!("random answers with chunks");
         };
         assert_eq!((chunk.steps(), chunk.width), (10, 7));
@@ -163,7 +166,9 @@ mod tests {
 
     #[test]
     fn random_signs_are_both_signs_and_nothing_else() {
-        let Answer::Chunk(chunk) = &Random::new(7, vec![6]).infer(&[row(0, 0)]).unwrap()[0] else {
+        let Answer::Chunk(Decision { actions: chunk, .. }) =
+            &Random::new(7, vec![6]).infer(&[row(0, 0)]).unwrap()[0]
+        else {
             panic!("random answers with chunks");
         };
         let signs: Vec<f32> = chunk.values.chunks_exact(7).map(|action| action[6]).collect();
@@ -174,7 +179,8 @@ mod tests {
     #[test]
     fn idle_repeats_the_do_nothing_action() {
         let mut idle = Idle::new(vec![0.0, 0.0, -1.0]);
-        let Answer::Chunk(chunk) = &idle.infer(&[row(0, 0)]).unwrap()[0] else {
+        let Answer::Chunk(Decision { actions: chunk, .. }) = &idle.infer(&[row(0, 0)]).unwrap()[0]
+        else {
             panic!("idle answers with chunks");
         };
         assert_eq!(chunk.values, [0.0, 0.0, -1.0].repeat(10));

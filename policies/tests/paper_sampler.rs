@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 use udvla_policies::golden;
 use udvla_policies::udvla::attention::{Attention, Parts};
 use udvla_policies::udvla::config::{ModelConfig, SpecialIds};
+use udvla_policies::udvla::generator::{Generator, PrefixCache};
 use udvla_policies::udvla::jd3p::Jd3p;
 use udvla_policies::udvla::noise::GoldenNoise;
 use udvla_policies::udvla::prompt::{Block, Prompt};
@@ -70,13 +71,11 @@ fn ids_and_masked_sets_are_those_worked_out_in_python() {
     for case in &file.cases {
         let [image, action] =
             [&case.image_ids, &case.action_ids].map(|ids| Allowed::new(&model, ids).unwrap());
-        let parts = Parts { text: case.text, views: vec![case.view], actions: case.action_slots };
+        let parts = Parts::new(case.text, vec![case.view], case.action_slots);
         let decoding = Jd3p {
-            model: &model,
-            ids: &ids,
-            image: &image,
-            action: &action,
+            generator: Generator { model: &model, ids: &ids, image: &image, action: &action },
             attention: case.attention,
+            prefix_cache: PrefixCache::Exact,
             steps: case.steps,
             rules: Rules::joint(Sampler::Paper { temperature: case.temperature }),
         };

@@ -67,6 +67,8 @@ fn benchmark_title(benchmark: &str) -> &str {
 
 fn warnings(summary: &Summary) -> Vec<String> {
     let incomparable = summary.incomparable.as_ref().map(|why| format!("{why}, not comparable"));
+    let approximate = summary.subject.iter().find(|(key, _)| key == "approximate");
+    let approximate = approximate.map(|(_, what)| format!("approximate decoding: {what}"));
     let status = match summary.status {
         RunStatus::Complete | RunStatus::CompleteWithErrors => None,
         // Says why, below.
@@ -84,5 +86,6 @@ fn warnings(summary: &Summary) -> Vec<String> {
     let torn = summary
         .torn_line
         .map(|line| format!("line {line} of the records was cut short by a crash and is left out"));
-    [incomparable, status.map(str::to_owned), early, partial, torn].into_iter().flatten().collect()
+    let all = [incomparable, approximate, status.map(str::to_owned), early, partial, torn];
+    all.into_iter().flatten().collect()
 }

@@ -82,6 +82,9 @@ pub struct Manifest {
     pub episodes: EpisodeCounts,
     /// Counts of batches, added up over resumes.
     pub batches: BatchCounts,
+    /// How often the policy remarked on a decision of its own, by kind, added up over resumes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remarks: BTreeMap<String, u64>,
     /// When it was started, UTC.
     pub started: String,
     /// When it last ended, UTC.
@@ -99,6 +102,7 @@ impl Manifest {
         self.run = before.run;
         self.started = before.started;
         self.batches = before.batches;
+        self.remarks = before.remarks;
         for old in before.plan {
             match self
                 .plan

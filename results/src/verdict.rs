@@ -135,6 +135,9 @@ pub fn withheld(manifest: &Manifest, table: &PaperTable) -> Option<String> {
     if policy != "udvla" {
         return Some(format!("policy {policy}"));
     }
+    if let Some(what) = manifest.subject.get("approximate") {
+        return Some(format!("approximate {what}"));
+    }
     let name = &manifest.protocol.name;
     (!table.protocols.contains(name)).then(|| format!("protocol {name} is not the paper's"))
 }

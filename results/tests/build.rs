@@ -95,6 +95,7 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         directory: "/home/user".into(),
         plan: suites.iter().flat_map(planned).collect(),
         episodes: EpisodeCounts { asked: asked.sum(), ok: 0, error: 0 },
+        remarks: BTreeMap::new(),
         batches: BatchCounts::default(),
         started: "2026-11-24T01:00:00Z".into(),
         ended: None,

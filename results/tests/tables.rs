@@ -171,6 +171,10 @@ fn a_run_that_says_nothing_about_the_paper_gets_the_reason() {
         withheld(&|run| drop(run.manifest.subject.insert("policy".into(), "expert".into()))),
         "policy expert"
     );
+    let cached = |run: &mut Run| {
+        drop(run.manifest.subject.insert("approximate".into(), "prefix cache".into()));
+    };
+    assert_eq!(withheld(&cached), "approximate prefix cache");
     assert_eq!(
         withheld(&|run| run.manifest.protocol.name = "libero-short".into()),
         "protocol libero-short is not the paper's"

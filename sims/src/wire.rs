@@ -65,6 +65,10 @@ pub struct OpenConfig {
     pub suites: Vec<String>,
     /// Whether the policy looks at pictures.
     pub images: bool,
+    /// Whether pictures behind an episode's last control step are wanted as well: every step is
+    /// then looked at, for any may be the last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_look: bool,
     /// Whether videos will be asked for.
     pub video: bool,
     /// A folder that this worker alone may write to.
@@ -109,7 +113,7 @@ pub enum Reply {
         /// Height and width of each picture in the body.
         images: Vec<(u32, u32)>,
     },
-    /// The episode is over. Body: every executed action as f32, step by step.
+    /// The episode is over. Body: every executed action as f32, step by step, then the pictures.
     Finished {
         /// Stages completed.
         stages_completed: u16,
@@ -124,6 +128,9 @@ pub enum Reply {
         /// What the adapter noted of the episode.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         notes: Notes,
+        /// Height and width of each picture in the body, where a last look was asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        images: Vec<(u32, u32)>,
     },
     /// The simulator failed. The worker must not be used again.
     Raised {

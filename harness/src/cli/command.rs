@@ -111,6 +111,9 @@ pub enum Command {
         /// Seed of the weights
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// What the generated views show: future, current, or null for none
+        #[arg(long, default_value = "future", value_parser = ["future", "current", "null"])]
+        target: String,
         /// Folder to write; must not exist or be empty
         directory: PathBuf,
     },

@@ -3,6 +3,7 @@
 mod calvin;
 mod command;
 mod libero;
+mod policy;
 mod results;
 mod run;
 mod simpler;
@@ -12,8 +13,9 @@ pub use command::{
     Benchmark, Cli, Command, DoctorArguments, GoldenArguments, Preset, ResumeArguments,
 };
 pub use libero::{LiberoArguments, LiberoSimulator, ResetMode, Suite};
+pub use policy::{DecodingName, ModelArguments, PrefixCacheName, SamplerName};
 pub use results::*;
-pub use run::{DecodingName, PolicyName, RunArguments, SamplerName, WorkerArguments};
+pub use run::{PolicyName, RunArguments, WorkerArguments};
 pub use simpler::{
     SimplerAdapter, SimplerArguments, SimplerRenderer, SimplerSimulator, WidowxTask,
 };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::policy::ModelArguments;
 use crate::pool::Video;
 
 /// Arguments of every benchmark.
@@ -15,34 +16,12 @@ pub struct RunArguments {
     /// Directory with the policy's weights and tokenizers (see docs/checkpoint.md)
     #[arg(long, env = "UDVLA_CHECKPOINT", value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
-    /// Where the policy runs: auto, cpu, cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    pub device: String,
-    /// Number format of the weights: f32, bf16, f16 [bf16 on CUDA, f32 on a processor]
-    #[arg(long, value_name = "DTYPE")]
-    pub dtype: Option<String>,
-    /// Denoising steps per action chunk [the checkpoint's; 64 of `--decoding id`]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub denoise_steps: Option<u16>,
-    /// How a chunk is generated
-    #[arg(long, value_enum, default_value_t = DecodingName::Jd3p)]
-    pub decoding: DecodingName,
-    /// Sampler of `--decoding jd3p` [released]
-    #[arg(long, value_enum, value_name = "SAMPLER")]
-    pub sampler: Option<SamplerName>,
-    /// Temperature that `--sampler paper` draws ids at; 0 takes the most probable one
-    #[arg(long, value_name = "T", value_parser = temperature)]
-    pub temperature: Option<f64>,
-    /// Steps of the action stage of `--decoding id`, whose image stage takes --denoise-steps
-    /// [64 and 28]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub action_steps: Option<u16>,
-    /// Iterations after which `--decoding jacobi` takes 64 ids as they are [none]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub jacobi_cap: Option<u16>,
-    /// Attention mask: released, hybrid, released-bidirectional, causal [the checkpoint's]
-    #[arg(long, value_name = "MASK")]
-    pub attention: Option<String>,
+    /// The model's own
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Devices that each run a replica of the policy, for example cuda:0,cuda:1
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "device")]
+    pub devices: Vec<String>,
     /// Run directory; one that exists is continued if it is the same run [runs/NAME-DATE-ID]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -74,6 +53,10 @@ pub struct RunArguments {
     /// Episodes to record as video
     #[arg(long, value_enum, default_value_t = Video::None)]
     pub video: Video,
+    /// Save what the policy expects to see beside what is seen then, a picture per chunk in
+    /// RUN/futures
+    #[arg(long)]
+    pub save_futures: bool,
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -93,28 +76,6 @@ pub struct WorkerArguments {
     pub sim_option: Vec<(String, String)>,
 }
 
-/// Ways to generate a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DecodingName {
-    /// Future views and actions denoised together
-    Jd3p,
-    /// Independent diffusion: future views denoised first, then actions
-    Id,
-    /// Autoregressive decoding by parallel iteration; needs causal attention
-    Jacobi,
-    /// One id after the other; needs causal attention
-    Ar,
-}
-
-/// Samplers of denoising steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SamplerName {
-    /// What the released code does
-    Released,
-    /// What the paper's equations say
-    Paper,
-}
-
 /// Policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PolicyName {
@@ -131,12 +92,6 @@ pub enum PolicyName {
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((pair.0.into(), pair.1.into()))
-}
-
-fn temperature(text: &str) -> Result<f64, String> {
-    let temperature: f64 = text.parse().map_err(|_| "expected a number")?;
-    let fine = (0.0..=1000.0).contains(&temperature);
-    fine.then_some(temperature).ok_or_else(|| "expected 0 to 1000".into())
 }
 
 fn positive_seconds(text: &str) -> Result<f64, String> {

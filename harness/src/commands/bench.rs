@@ -11,15 +11,16 @@ use udvla_policies::udvla::checkpoint::Checkpoint;
 use udvla_policies::udvla::phases::{Phases, Reading};
 use udvla_policies::udvla::presets::Preset;
 use udvla_policies::udvla::{
-    Attention, CheckpointError, UdVla, UdVlaOptions, device, make_checkpoint,
+    CheckpointError, Target, UdVla, UdVlaOptions, device, make_checkpoint,
     make_checkpoint_without_weights, products,
 };
 use udvla_policies::{Policy, PolicyInput, golden};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{Camera, Image, Observation};
 
-use crate::exit::{Exit, Refused};
-use crate::identity;
+use crate::cli::ModelArguments;
+use crate::exit::Exit;
+use crate::{identity, model};
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
@@ -52,21 +53,12 @@ pub struct DecodeArguments {
     /// Whose views and slots: calvin, libero, simpler
     #[arg(long, default_value = "calvin", value_name = "NAME")]
     pub benchmark: String,
-    /// Attention mask: released, hybrid, released-bidirectional, causal [the checkpoint's]
-    #[arg(long, value_name = "MASK")]
-    pub attention: Option<String>,
-    /// Denoising steps per action chunk [the checkpoint's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub denoise_steps: Option<u16>,
+    /// The model's own
+    #[command(flatten)]
+    pub options: ModelArguments,
     /// Observations in one forward pass
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub batch: u16,
-    /// Number format of the weights: f32, bf16, f16, f64 [bf16 on CUDA, f32 on a processor]
-    #[arg(long, value_name = "DTYPE")]
-    pub dtype: Option<String>,
-    /// Where the policy runs: auto, cpu, cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    pub device: String,
     /// libtorch's threads within an operation [half the cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -124,31 +116,22 @@ fn write(file: &Path, text: &str) -> Result<()> {
 }
 
 fn open(arguments: &DecodeArguments) -> Result<UdVla> {
-    let attention = arguments.attention.as_deref().map(str::parse::<Attention>).transpose();
-    let options = UdVlaOptions {
-        benchmark: arguments.benchmark.clone(),
-        device: arguments.device.clone(),
-        dtype: arguments.dtype.clone(),
-        denoise_steps: arguments.denoise_steps,
-        attention: attention.map_err(Refused::new)?,
-        ..UdVlaOptions::default()
-    };
+    let options = model::options(&arguments.options, &arguments.benchmark)?;
     let opened = match &arguments.checkpoint {
         Some(dir) => UdVla::open(dir, &options),
         None => synthetic(arguments.model, &options)?,
     };
-    opened.map_err(|error| {
-        let hint = error.hint().unwrap_or_else(|| "`udvla-eval bench decode --help`".into());
-        Refused::new("the model cannot be measured").because(error).hint(hint).into()
-    })
+    Ok(opened.map_err(|error| model::refused("the model cannot be measured", error))?)
 }
 
 /// A synthetic model by way of a checkpoint in a temporary folder, which is gone when it is open.
 fn synthetic(model: Model, options: &UdVlaOptions) -> Result<Result<UdVla, CheckpointError>> {
     let dir = std::env::temp_dir().join(format!("udvla-bench-{}", std::process::id()));
     let opened = match model {
-        Model::Nano | Model::Medium => make_checkpoint(&crate::plan::name(model), 0, &dir)
-            .and_then(|()| UdVla::open(&dir, options)),
+        Model::Nano | Model::Medium => {
+            make_checkpoint(&crate::plan::name(model), 0, Target::Future, &dir)
+                .and_then(|()| UdVla::open(&dir, options))
+        }
         Model::Random8b => make_checkpoint_without_weights(Preset::Random8b, &dir)
             .and_then(|()| Checkpoint::open_with_random_weights(&dir))
             .and_then(|checkpoint| UdVla::of(&checkpoint, options)),
@@ -249,8 +232,8 @@ fn figures(arguments: &DecodeArguments, policy: &UdVla, laps: &[Lap]) -> Value {
         "benchmark": arguments.benchmark,
         "attention": subject["attention"],
         "decoding": subject["decoding"],
-        "sampler": subject["sampler"],
-        "denoise_steps": subject["denoise_steps"].parse::<u16>().unwrap_or_default(),
+        "sampler": subject.get("sampler"),
+        "denoise_steps": subject.get("denoise_steps").and_then(|steps| steps.parse::<u16>().ok()),
         "dtype": subject["dtype"],
         "batch": arguments.batch,
         "setting": policy.spec().setting,

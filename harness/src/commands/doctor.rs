@@ -79,6 +79,7 @@ fn examine(
         protocol: protocol.clone(),
         suites: vec![],
         images: true,
+        last_look: false,
         video: false,
         scratch: scratch.to_string_lossy().into_owned(),
         options: simulator.options.clone(),

@@ -1,20 +1,22 @@
 //! `imagine`: one decision about pictures of the user's own, as numbers and as pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
+use udvla_policies::udvla::UdVla;
 use udvla_policies::udvla::checkpoint::Checkpoint;
 use udvla_policies::udvla::imagination::Imagination;
-use udvla_policies::udvla::jd3p::Step;
-use udvla_policies::udvla::{Attention, CheckpointError, UdVla, UdVlaOptions};
+use udvla_policies::udvla::jd3p::{Fixed, Step};
 use udvla_policies::{Answer, Policy, PolicyInput};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Image, Observation};
 
+use crate::cli::ModelArguments;
 use crate::exit::{Exit, Refused};
-use crate::pictures;
+use crate::{model, pictures};
 
 /// Pictures of a film.
 const FRAMES: usize = 8;
@@ -34,18 +36,9 @@ pub struct ImagineArguments {
     /// Whose views and slots: calvin, libero, simpler
     #[arg(long, default_value = "calvin", value_name = "NAME")]
     pub benchmark: String,
-    /// Where the policy runs: auto, cpu, cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    pub device: String,
-    /// Number format of the weights: f32, bf16, f16 [bf16 on CUDA, f32 on a processor]
-    #[arg(long, value_name = "DTYPE")]
-    pub dtype: Option<String>,
-    /// Denoising steps [the checkpoint's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub denoise_steps: Option<u16>,
-    /// Attention mask: released, hybrid, released-bidirectional, causal [the checkpoint's]
-    #[arg(long, value_name = "MASK")]
-    pub attention: Option<String>,
+    /// The model's own
+    #[command(flatten)]
+    pub model: ModelArguments,
     /// Seed of the sampling noise
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -55,45 +48,65 @@ pub struct ImagineArguments {
     /// Also write a strip of the denoising, unknown positions in grey
     #[arg(long, value_name = "FILE")]
     pub steps_film: Option<PathBuf>,
+    /// Also write what each denoising step fixed, with the model's confidence, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// Decides once; prints the actions and writes the pictures.
 ///
 /// # Errors
-/// [`Refused`] for a checkpoint or pictures that do not fit.
+/// [`Refused`] for a checkpoint or pictures that do not fit, and for pictures of what the model
+/// does not generate.
 pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
-    let attention = arguments.attention.as_deref().map(str::parse::<Attention>).transpose();
-    let options = UdVlaOptions {
-        benchmark: arguments.benchmark.clone(),
-        device: arguments.device.clone(),
-        dtype: arguments.dtype.clone(),
-        denoise_steps: arguments.denoise_steps,
-        attention: attention.map_err(Refused::new)?,
-        ..UdVlaOptions::default()
-    };
-    let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(refused)?;
-    let policy = UdVla::of(&checkpoint, &options).map_err(refused)?;
-    let imagination = Imagination::open(&checkpoint, &arguments.benchmark, &arguments.device);
-    let imagination = imagination.map_err(refused)?;
+    let mut options = model::options(&arguments.model, &arguments.benchmark)?;
+    let unusable = |error| model::refused("the checkpoint cannot be used", error);
+    let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(unusable)?;
+    options.futures = checkpoint.manifest().target.has_views();
+    if arguments.steps_film.is_some() && !options.futures {
+        let text = "a checkpoint of target `null` generates no views to film";
+        return Err(Refused::new(text).hint("leave `--steps-film` out").into());
+    }
+    if arguments.steps_film.is_some() && options.decoding.is_sequential() {
+        let text = format!("decoding `{}` has no denoising steps", options.decoding.name());
+        return Err(Refused::new(text).hint("leave `--steps-film` out").into());
+    }
+    let policy = UdVla::of(&checkpoint, &options).map_err(unusable)?;
     let row = row(arguments, &policy)?;
     let mut steps: Vec<Step> = vec![];
     let answers = policy
         .infer_watched(std::slice::from_ref(&row), &mut |_, step| steps.push(step.clone()))?;
-    let [Answer::Chunk(chunk)] = &answers[..] else { bail!("the model answers with a chunk") };
-    let Some(last) = steps.last() else { bail!("there is no denoising step") };
-    let views = &checkpoint.benchmark(&arguments.benchmark).map_err(refused)?.layout.views;
-    let seen = row.observation.images.iter().zip(views);
-    let seen = seen.map(|(image, view)| pictures::resize(image, view.resized));
-    let expected = imagination.views(&last.sampled, &[])?;
-    let rows: Vec<Vec<Image>> = seen.zip(expected).map(|(a, b)| vec![a, b]).collect();
-    pictures::write(&arguments.out, &pictures::grid(&rows))?;
-    print(chunk);
-    println!("wrote {}", arguments.out.display());
+    let [Answer::Chunk(decision)] = &answers[..] else { bail!("the model answers with a chunk") };
+    print(&decision.actions);
+    decision.remarks.iter().for_each(|remark| eprintln!("note: {}", remark.text));
+    if options.futures {
+        let seen = row.observation.images.iter().zip(&decision.future);
+        let pair = |(seen, expected): (&Image, &Image)| {
+            vec![pictures::resize(seen, [expected.height, expected.width]), expected.clone()]
+        };
+        let columns = ["seen now", "expected after the actions"].map(str::to_owned);
+        let pairs: Vec<Vec<Image>> = seen.map(pair).collect();
+        save(&arguments.out, &pictures::labelled(&columns, &pairs)?)?;
+    } else {
+        println!("no picture: a checkpoint of target `null` generates no views");
+    }
     if let Some(file) = &arguments.steps_film {
-        pictures::write(file, &pictures::grid(&film(&imagination, &steps)?))?;
-        println!("wrote {}", file.display());
+        let entry = options.entry();
+        let imagination = Imagination::open(&checkpoint, &entry, &arguments.model.device);
+        let (columns, rows) = film(&imagination.map_err(unusable)?, &steps)?;
+        save(file, &pictures::labelled(&columns, &rows)?)?;
+    }
+    if let Some(file) = &arguments.trace {
+        let text = trace(&policy, &arguments.instruction, &steps).to_string() + "\n";
+        super::write_file(file, &text)?;
     }
     Ok(Exit::Complete)
+}
+
+fn save(file: &Path, image: &Image) -> Result<()> {
+    pictures::write(file, image)?;
+    println!("wrote {}", file.display());
+    Ok(())
 }
 
 fn row(arguments: &ImagineArguments, policy: &UdVla) -> Result<PolicyInput> {
@@ -126,18 +139,39 @@ fn row(arguments: &ImagineArguments, policy: &UdVla) -> Result<PolicyInput> {
 }
 
 /// A column per chosen step, evenly apart and the last one included; a row per view.
-fn film(imagination: &Imagination, steps: &[Step]) -> Result<Vec<Vec<Image>>> {
+fn film(imagination: &Imagination, steps: &[Step]) -> Result<(Vec<String>, Vec<Vec<Image>>)> {
+    // Independent diffusion takes its last steps with the actions alone.
+    let steps: Vec<&Step> = steps.iter().filter(|step| imagination.shows(&step.sampled)).collect();
     let frames = FRAMES.min(steps.len());
-    let mut rows: Vec<Vec<Image>> = vec![];
+    let (mut columns, mut rows) = (vec![], vec![]);
     for frame in 1..=frames {
-        let step = &steps[frame * steps.len() / frames - 1];
+        let step = steps[frame * steps.len() / frames - 1];
         // The schedule holds one position back after the last step, though its id is final.
         let masked = if frame == frames { &[][..] } else { &step.masked };
         let views = imagination.views(&step.sampled, masked)?;
         rows.resize_with(views.len(), Vec::new);
-        rows.iter_mut().zip(views).for_each(|(row, view)| row.push(view));
+        rows.iter_mut().zip(views).for_each(|(row, view): (&mut Vec<Image>, _)| row.push(view));
+        columns.push(format!("step {} of {}", step.step, steps.len()));
     }
-    Ok(rows)
+    Ok((columns, rows))
+}
+
+/// Every denoising step: what it fixed and how sure the model was.
+fn trace(policy: &UdVla, instruction: &str, steps: &[Step]) -> Value {
+    let fixed = |fixed: &Fixed| json!({ "position": fixed.position, "id": fixed.id, "confidence": fixed.confidence });
+    let step = |step: &Step| {
+        json!({
+            "step": step.step,
+            "temperature": step.temperature,
+            "fixed": step.fixed.iter().map(fixed).collect::<Vec<_>>(),
+            "masked": step.masked,
+        })
+    };
+    json!({
+        "subject": policy.spec().subject,
+        "instruction": instruction,
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+    })
 }
 
 fn print(chunk: &ActionChunk) {
@@ -145,9 +179,4 @@ fn print(chunk: &ActionChunk) {
         let numbers: Vec<_> = action.iter().map(|value| format!("{value:8.4}")).collect();
         println!("{step:3}  {}", numbers.join(" "));
     }
-}
-
-fn refused(error: CheckpointError) -> Refused {
-    let hint = error.hint().unwrap_or_else(|| "docs/checkpoint.md says what belongs where".into());
-    Refused::new("the checkpoint cannot be used").because(error).hint(hint)
 }

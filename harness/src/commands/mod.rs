@@ -69,8 +69,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Imagine(arguments) => imagine::run(&arguments),
         #[cfg(feature = "torch")]
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::MakeCheckpoint { preset, seed, directory } => {
-            make_checkpoint(preset, seed, &directory)
+        Command::MakeCheckpoint { preset, seed, target, directory } => {
+            make_checkpoint(preset, seed, &target, &directory)
         }
     }
 }
@@ -121,14 +121,15 @@ fn command_line() -> Vec<String> {
 }
 
 #[cfg(feature = "torch")]
-fn make_checkpoint(preset: Preset, seed: u64, directory: &Path) -> Result<Exit> {
-    let made = udvla_policies::udvla::make_checkpoint(&plan::name(preset), seed, directory);
+fn make_checkpoint(preset: Preset, seed: u64, target: &str, directory: &Path) -> Result<Exit> {
+    let target = target.parse().map_err(Refused::new)?;
+    let made = udvla_policies::udvla::make_checkpoint(&plan::name(preset), seed, target, directory);
     made.map_err(|error| Refused::new(error.to_string()))?;
     eprintln!("wrote {}", directory.display());
     Ok(Exit::Complete)
 }
 
 #[cfg(not(feature = "torch"))]
-fn make_checkpoint(_: Preset, _: u64, _: &Path) -> Result<Exit> {
+fn make_checkpoint(_: Preset, _: u64, _: &str, _: &Path) -> Result<Exit> {
     Err(Refused::new("this build has no libtorch").into())
 }

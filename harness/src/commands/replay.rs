@@ -84,6 +84,7 @@ fn open(plan: &Plan, manifest: &Manifest, scratch: &Path, video: bool) -> Result
         protocol: manifest.protocol.clone(),
         suites,
         images: false,
+        last_look: false,
         video,
         scratch: scratch.to_string_lossy().into_owned(),
         options: plan.simulator.options.clone(),

@@ -17,7 +17,7 @@ use udvla_sims::observation::SimSpec;
 use udvla_sims::process::SimError;
 use udvla_sims::wire::OpenConfig;
 
-use crate::batcher::{self, Closing};
+use crate::batcher::{self, Closing, Queue};
 use crate::dispatcher::{self, Dispatcher, Duties, Patience, Seat};
 use crate::event::Event;
 use crate::exit::Exit;
@@ -37,25 +37,25 @@ pub fn run(plan: Plan, show: Show, command: Vec<String>) -> Result<Exit> {
         print!("{}", identity::describe(&plan));
         return Ok(Exit::Complete);
     }
-    let policy = subject::open(&plan)?;
+    let policies = subject::open(&plan)?;
     let mut store = Store::open(&plan.directory)?;
-    let done = prepared(&plan, policy, &mut store, show, command);
+    let done = prepared(&plan, policies, &mut store, show, command);
     store.discard_if_empty();
     done
 }
 
 fn prepared(
     plan: &Plan,
-    policy: Box<dyn Policy>,
+    policies: Vec<Box<dyn Policy>>,
     store: &mut Store,
     show: Show,
     command: Vec<String>,
 ) -> Result<Exit> {
-    let spec = policy.spec().clone();
+    let spec = subject::spec(&policies);
     let (events, happened) = channel();
     signals::listen(events.clone()).context("cannot listen for Ctrl-C")?;
     let scratch = Scratch::make(store.directory())?;
-    let pool = Pool::start(plan, &spec, policy, store, &scratch, &events)?;
+    let pool = Pool::start(plan, &spec, policies, store, &scratch, &events)?;
     let outcome = pool
         .first_worker(&store.directory().join("logs/worker-00.log"), &happened)
         .and_then(|ready| {
@@ -125,6 +125,11 @@ fn evaluate(
         }
         Err(_) => (RunStatus::Interrupted, BatchCounts::default()),
     };
+    if let Ok(outcome) = &outcome {
+        for (kind, count) in &outcome.remarks {
+            *manifest.remarks.entry(kind.clone()).or_default() += count;
+        }
+    }
     let written = end(store, manifest, status, batches);
     let outcome = outcome.with_context(|| {
         format!("the run stopped; `udvla-eval resume {}` continues it", plan.directory.display())
@@ -173,7 +178,7 @@ fn finish(plan: &Plan, outcome: &dispatcher::Outcome) -> Result<Exit> {
     Ok(outcome.exit)
 }
 
-/// The policy's thread and the pool's.
+/// The policy's threads and the pool's.
 struct Pool {
     seats: Vec<(Sender<Order>, Arc<AtomicU32>)>,
     threads: Vec<JoinHandle<()>>,
@@ -184,7 +189,7 @@ impl Pool {
     fn start(
         plan: &Plan,
         spec: &PolicySpec,
-        policy: Box<dyn Policy>,
+        policies: Vec<Box<dyn Policy>>,
         store: &Store,
         scratch: &Scratch,
         events: &Sender<Event>,
@@ -196,9 +201,14 @@ impl Pool {
             wait: plan.run.batch_wait.map(Duration::from_millis),
         };
         let mut threads = vec![];
-        let (busy, policy_events) = (Arc::clone(&shared.busy), events.clone());
-        let batcher = move || batcher::run(policy, &questions, closing, &busy, &policy_events);
-        threads.push(std::thread::Builder::new().name("policy".into()).spawn(batcher)?);
+        let busy = Arc::clone(&shared.busy);
+        let queue = Arc::new(Queue::new(questions, closing, busy, policies.len()));
+        for (index, policy) in policies.into_iter().enumerate() {
+            let (queue, events) = (Arc::clone(&queue), events.clone());
+            let batcher = move || batcher::run(policy, &queue, &events);
+            let name = format!("policy-{index}");
+            threads.push(std::thread::Builder::new().name(name).spawn(batcher)?);
+        }
         // Workers have a working directory of their own to write to: paths must be absolute.
         let directory = store.directory().canonicalize()?;
         let options = PoolOptions {
@@ -207,6 +217,7 @@ impl Pool {
                 protocol: plan.protocol.clone(),
                 suites: plan.suites(),
                 images: !spec.cameras.is_empty(),
+                last_look: plan.run.save_futures,
                 video: plan.run.video != Video::None,
                 scratch: String::new(),
                 options: plan.simulator.options.clone(),
@@ -218,6 +229,7 @@ impl Pool {
             video: plan.run.video,
             firsts: plan.firsts(),
             seed: plan.run.seed,
+            futures: plan.run.save_futures,
         };
         let mut seats = vec![];
         for index in 0..plan.workers {

@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 use tch::Tensor;
 
 use super::error::GoldenError;
-use super::file;
+use super::file::{self, LONGEST};
 use super::formula::uniform;
 use super::model::{ModelInputs, Models, Recipe};
 use crate::udvla::attention::{Attention, Parts};
 use crate::udvla::config::SpecialIds;
+use crate::udvla::generator::{Generator, PrefixCache};
 use crate::udvla::independent::{Independent, Stage};
 use crate::udvla::jd3p::{Jd3p, Step};
 use crate::udvla::noise::GoldenNoise;
@@ -90,6 +91,10 @@ impl Task {
             ));
         }
         let digits = inputs.digit_ids.unwrap_or_else(|| DIGIT_IDS.to_vec());
+        if i64::try_from(inputs.action_vocab_size).map_or(true, |n| n > ids.last_action_token_id) {
+            let reason = format!("is {}, more ids than there are", inputs.action_vocab_size);
+            return Err(GoldenError::value("action_vocab_size", reason));
+        }
         let allowed = |ids: &[i64]| match ids.iter().find(|id| !vocabulary.contains(id)) {
             Some(id) => Err(GoldenError::value("digit_ids", format!("or actions reach {id}"))),
             None => Allowed::new(&model, ids).map_err(|error| GoldenError::model(&error)),
@@ -109,12 +114,11 @@ impl Task {
         if steps == 0 {
             return Err(GoldenError::value("steps", "is 0"));
         }
+        let Self { model, ids, image, action, .. } = self;
         Ok(Jd3p {
-            model: &self.model,
-            ids: &self.ids,
-            image: &self.image,
-            action: &self.action,
+            generator: Generator { model, ids, image, action },
             attention: Attention::Released,
+            prefix_cache: PrefixCache::Exact,
             steps,
             rules: Rules::default(),
         })
@@ -215,8 +219,15 @@ fn logits(probe: &Map<String, Value>, task: &Task) -> Result<Value, GoldenError>
 fn prompt(inputs: &Inputs, ids: &SpecialIds) -> Result<Prompt, GoldenError> {
     let text = inputs.text_ids.len();
     let actions = inputs.action_slots.unwrap_or(ACTION_SLOTS);
-    if actions == 0 {
-        return Err(GoldenError::value("action_slots", "is 0"));
+    if !(1..=LONGEST).contains(&actions) {
+        return Err(GoldenError::value("action_slots", format!("is {actions}")));
+    }
+    let sane = |[rows, columns]: &[usize; 2]| {
+        [rows, columns].iter().all(|side| (1..=LONGEST).contains(*side))
+            && rows * columns <= LONGEST
+    };
+    if let Some(grid) = inputs.views.iter().flatten().find(|grid| !sane(grid)) {
+        return Err(GoldenError::value("views", format!("has a grid of {grid:?} codes")));
     }
     let Some(prefix) = &inputs.prefix_ids else {
         return generated(inputs, actions, ids);
@@ -246,7 +257,7 @@ fn prompt(inputs: &Inputs, ids: &SpecialIds) -> Result<Prompt, GoldenError> {
     if inputs.views.is_some() && stated != views {
         return Err(GoldenError::value("views", "are not those of `prefix_ids`"));
     }
-    Ok(Prompt { ids: prefix.clone(), parts: Parts { text, views, actions } })
+    Ok(Prompt { ids: prefix.clone(), parts: Parts::new(text, views, actions) })
 }
 
 /// The prompt whose codes follow from the tag.

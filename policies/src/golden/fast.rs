@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::GoldenError;
-use super::file;
+use super::file::{self, LONGEST};
 use crate::tokens::FastTokenizer;
 
 #[derive(Deserialize)]
@@ -46,6 +46,10 @@ pub(super) fn recompute(file: &Value, folder: Option<&Path>) -> Result<Value, Go
         }
         let tokenizer = &opened[name];
         let [horizon, width] = shape(case, &inputs.cases);
+        if !(1..=LONGEST).contains(&horizon) || !(1..=LONGEST).contains(&width) {
+            let reason = format!("is a chunk of {horizon} x {width}");
+            return Err(GoldenError::value(&format!("cases[{index}]"), reason));
+        }
         let mut outputs = json!({ "tokenizer": name });
         let ids = match (&case.actions, &case.ids) {
             (Some(actions), _) => {

@@ -24,6 +24,12 @@ pub(super) enum Kind {
     Fast,
 }
 
+/// More numbers than this no tensor set of a golden file has: 1 GB in f64.
+#[cfg(feature = "torch")]
+pub(super) const LARGEST: i64 = 1 << 27;
+/// More rows of a chunk, positions of a sequence or slots than this no golden file has.
+pub(super) const LONGEST: usize = 1 << 14;
+
 /// The file as JSON.
 pub(super) fn read(path: &Path) -> Result<Value, GoldenError> {
     let text = std::fs::read_to_string(path)
@@ -35,6 +41,13 @@ pub(super) fn read(path: &Path) -> Result<Value, GoldenError> {
 pub(super) fn kind(file: &Value) -> Result<Kind, GoldenError> {
     let found = file.get("kind").unwrap_or(&Value::Null);
     Kind::deserialize(found).map_err(|_| GoldenError::Kind { found: found.to_string() })
+}
+
+/// How many numbers a set of tensors has together.
+#[cfg(feature = "torch")]
+pub(super) fn numbers<'a>(shapes: impl IntoIterator<Item = &'a Vec<i64>>) -> i64 {
+    let count = |shape: &Vec<i64>| shape.iter().fold(1_i64, |n, side| n.saturating_mul(*side));
+    shapes.into_iter().fold(0, |sum, shape| sum.saturating_add(count(shape)))
 }
 
 /// The inputs of a kind.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::error::GoldenError;
+use super::file::{LARGEST, LONGEST, numbers};
 use super::formula::language_weight;
 use crate::udvla::CheckpointError;
 use crate::udvla::config::{ModelConfig, SpecialIds};
@@ -44,9 +45,16 @@ impl Recipe {
             own.iter().for_each(|(key, value)| config[key] = value.clone());
         }
         let limit = config["max_position_embeddings"].as_u64().unwrap_or(0);
-        config["max_position_embeddings"] = json!(limit.max(positions as u64));
+        // A longer table than the sequence changes nothing.
+        let limit = limit.min(LONGEST as u64).max(positions as u64);
+        config["max_position_embeddings"] = json!(limit);
         let config = ModelConfig::parse(&config.to_string(), "config".as_ref())
             .map_err(|error| GoldenError::value("config", error.to_string()))?;
+        let shapes = Transformer::parameters(&config);
+        if positions > LONGEST || numbers(shapes.iter().map(|(_, shape)| shape)) > LARGEST {
+            let reason = "asks for a larger model or a longer sequence than golden files have";
+            return Err(GoldenError::value("config", reason));
+        }
         let kind = match inputs.dtype.as_deref() {
             None | Some("float64" | "f64" | "torch.float64") => Kind::Double,
             Some("float32" | "f32" | "torch.float32") => Kind::Float,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::error::GoldenError;
-use super::file;
+use super::file::{self, LARGEST};
 use super::formula::{uniform, vision_weight};
 use crate::vision::{VisionConfig, VisionDecoder, VisionTokenizer};
 
@@ -36,12 +36,22 @@ pub(super) fn recompute(file: &Value, device: Device) -> Result<Value, GoldenErr
     if let Some(fault) = inputs.config.fault() {
         return Err(GoldenError::value("config", fault));
     }
+    let shapes = VisionTokenizer::parameters(&inputs.config);
+    if file::numbers(shapes.iter().map(|(_, shape)| shape)) > LARGEST {
+        return Err(GoldenError::value(
+            "config",
+            "is larger than a golden file's tokenizer can be",
+        ));
+    }
     let side = inputs.config.pixels_per_code();
     let [batch @ 1, channels, h, w] = inputs.image_shape[..] else {
         return Err(GoldenError::value("image_shape", "is not the shape of one picture"));
     };
     if channels != inputs.config.in_channels || h < side || w < side || h % side + w % side != 0 {
         return Err(GoldenError::value("image_shape", "does not fit the tokenizer"));
+    }
+    if h.saturating_mul(w) > LARGEST / 64 {
+        return Err(GoldenError::value("image_shape", "is larger than a golden file's picture"));
     }
     if inputs.embedding_offset.len() as i64 != inputs.config.embed_dim {
         return Err(GoldenError::value("embedding_offset", "is not one number per dimension"));
@@ -61,7 +71,8 @@ pub(super) fn recompute(file: &Value, device: Device) -> Result<Value, GoldenErr
     if let Some(decoded) = &inputs.decoded_from_codes {
         let grid = inputs.codes_shape.clone().unwrap_or_else(|| vec![1, h / side, w / side]);
         let range = 0..inputs.config.codebook_size;
-        let fits = grid.len() == 3 && grid.iter().product::<i64>() == decoded.codes.len() as i64;
+        let product = file::numbers([&grid]) == decoded.codes.len() as i64;
+        let fits = grid.len() == 3 && grid.iter().all(|&side| side > 0) && product;
         if !fits || decoded.codes.iter().any(|code| !range.contains(code)) {
             return Err(GoldenError::value("decoded_from_codes.codes", "is no grid of codes"));
         }

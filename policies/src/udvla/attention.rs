@@ -62,7 +62,7 @@ impl Attention {
             }
             Self::ReleasedBidirectional => {
                 // Blocks count from 1: current views, future views, actions.
-                let lengths = parts.views.iter().chain(&parts.views).take(2);
+                let lengths = parts.views.iter().chain(&parts.future).take(2);
                 let merged = lengths.fold(parts.text, |start, length| {
                     runs.push(Run::mutual(start, start + length));
                     start + length
@@ -94,19 +94,30 @@ impl FromStr for Attention {
     }
 }
 
-/// How many positions each part of a sequence has: text, current views, the same views in the
-/// future, actions.
+/// How many positions each part of a sequence has: text, current views, generated views, actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts {
     /// Text, the opening token included.
     pub text: usize,
-    /// Each view, its marks included, in order.
+    /// Each view that is shown, its marks included, in order.
     pub views: Vec<usize>,
+    /// Each view that is generated, likewise; empty where only actions are.
+    pub future: Vec<usize>,
     /// Action slots, the opening mark included.
     pub actions: usize,
 }
 
 impl Parts {
+    /// A sequence that generates every view that it shows.
+    pub fn new(text: usize, views: Vec<usize>, actions: usize) -> Self {
+        Self { text, future: views.clone(), views, actions }
+    }
+
+    /// A sequence of text alone.
+    pub fn of_text(text: usize) -> Self {
+        Self { text, views: vec![], future: vec![], actions: 0 }
+    }
+
     /// Positions before the generated block.
     pub fn prompt(&self) -> usize {
         self.text + self.views.iter().sum::<usize>()
@@ -114,7 +125,7 @@ impl Parts {
 
     /// All positions.
     pub fn total(&self) -> usize {
-        self.prompt() + self.views.iter().sum::<usize>() + self.actions
+        self.prompt() + self.future.iter().sum::<usize>() + self.actions
     }
 
     /// Where current views, future views and actions end.
@@ -192,13 +203,22 @@ pub fn released_runs(ids: &[i64], special: &SpecialIds) -> Vec<Run> {
 /// # Panics
 /// If `first` cuts a mutual run: its states then depend on what would be left out.
 pub fn from_position(runs: &[Run], first: usize) -> Vec<Run> {
+    for run in runs.iter().filter(|run| (run.start + 1..run.end).contains(&first)) {
+        assert_eq!(run.order, Order::Causal, "position {first} cuts {run:?}");
+    }
+    behind(runs, first)
+}
+
+/// The runs of the queries from `first` on, whether or not it cuts a mutual run.
+pub fn behind(runs: &[Run], first: usize) -> Vec<Run> {
     let rest = runs.iter().filter(|run| run.end > first);
-    rest.map(|run| {
-        let whole = run.start >= first || run.order == Order::Causal;
-        assert!(whole, "position {first} cuts {run:?}");
-        Run { start: run.start.max(first), ..*run }
-    })
-    .collect()
+    rest.map(|run| Run { start: run.start.max(first), ..*run }).collect()
+}
+
+/// The runs of the queries before `end`, which see nothing from there on.
+pub fn before(runs: &[Run], end: usize) -> Vec<Run> {
+    let first = runs.iter().filter(|run| run.start < end);
+    first.map(|run| Run { end: run.end.min(end), ..*run }).collect()
 }
 
 /// How many leading positions keep their states whatever stands from `fixed` on: they see
@@ -216,135 +236,5 @@ pub fn frozen(runs: &[Run], fixed: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TWO_VIEWS: [usize; 2] = [4, 3];
-
-    fn parts(views: &[usize]) -> Parts {
-        Parts { text: 3, views: views.to_vec(), actions: 5 }
-    }
-
-    fn sees(runs: &[Run], query: usize, key: usize) -> bool {
-        let run = runs.iter().find(|run| (run.start..run.end).contains(&query));
-        run.expect("the runs cover the sequence").sees(query, key)
-    }
-
-    /// One character per position: text, begin mark, end mark, other.
-    fn marks(parts: &Parts, end_of_actions: Option<usize>) -> Vec<char> {
-        let mut marks = vec!['t'; parts.text];
-        for length in parts.views.iter().chain(&parts.views) {
-            marks.push('b');
-            marks.extend(vec!['.'; length - 2]);
-            marks.push('e');
-        }
-        marks.push('b');
-        marks.extend(vec!['.'; parts.actions - 1]);
-        if let Some(position) = end_of_actions {
-            marks[position] = 'e';
-        }
-        marks
-    }
-
-    /// The released rules, worked out position by position from the marks alone.
-    fn by_marks(attention: Attention, marks: &[char], query: usize, key: usize) -> bool {
-        let count =
-            |mark: char, at: usize| marks[..=at].iter().filter(|&&other| other == mark).count();
-        let visual = |at: usize| count('b', at) > count('e', at) || marks[at] == 'e';
-        let flips = |at: usize| (1..=at).filter(|&i| visual(i) != visual(i - 1)).count();
-        let block = |at: usize| if visual(at) { count('b', at) } else { 0 };
-        match attention {
-            Attention::Released => flips(key) <= flips(query) && (visual(query) || key <= query),
-            Attention::ReleasedBidirectional => {
-                let (a, b) = (block(query), block(key));
-                key <= query || (a > 0 && a == b) || (a >= 3 && b >= 3)
-            }
-            Attention::Hybrid | Attention::Causal => unreachable!("not made from marks"),
-        }
-    }
-
-    #[test]
-    fn the_released_masks_follow_from_the_marks_with_and_without_an_end_of_actions() {
-        for attention in [Attention::Released, Attention::ReleasedBidirectional] {
-            for views in [&TWO_VIEWS[..], &TWO_VIEWS[..1], &[3, 4, 5]] {
-                let parts = parts(views);
-                let slots = parts.total() - parts.actions + 1..parts.total();
-                for end in slots.map(Some).chain([None]) {
-                    let runs = attention.runs(&parts, end);
-                    let marks = marks(&parts, end);
-                    for (query, key) in square(parts.total()) {
-                        let wanted = by_marks(attention, &marks, query, key);
-                        let got = sees(&runs, query, key);
-                        assert_eq!(got, wanted, "{attention} {end:?}: {query} sees {key}");
-                    }
-                    let ids = SpecialIds::default();
-                    let id = |mark: &char| match mark {
-                        'b' => ids.boa_token_id,
-                        'e' => ids.eoi_token_id,
-                        _ => 7,
-                    };
-                    let ids: Vec<i64> = marks.iter().map(id).collect();
-                    let same = released_runs(&ids, &SpecialIds::default()) == runs;
-                    assert!(same || attention != Attention::Released, "{end:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn hybrid_parts_see_themselves_and_what_stands_before_them() {
-        let parts = parts(&TWO_VIEWS);
-        let runs = Attention::Hybrid.runs(&parts, None);
-        let part = |at: usize| [3, 10, 17, 22].iter().position(|&end| at < end);
-        for (query, key) in square(parts.total()) {
-            let wanted = if query < 3 { key <= query } else { part(key) <= part(query) };
-            assert_eq!(sees(&runs, query, key), wanted, "{query} sees {key}");
-        }
-    }
-
-    #[test]
-    fn causal_is_the_lower_triangle() {
-        let runs = Attention::Causal.runs(&parts(&TWO_VIEWS), Some(20));
-        assert!(square(22).all(|(query, key)| sees(&runs, query, key) == (key <= query)));
-    }
-
-    #[test]
-    fn frozen_positions_see_only_frozen_positions() {
-        let parts = parts(&TWO_VIEWS);
-        let wanted = [3, 10, 10, 10];
-        for (attention, wanted) in Attention::ALL.into_iter().zip(wanted) {
-            let runs = attention.runs(&parts, None);
-            let count = frozen(&runs, parts.prompt());
-            assert_eq!(count, wanted, "{attention}");
-            let leak = (0..count).any(|query| (count..22).any(|key| sees(&runs, query, key)));
-            assert!(!leak, "{attention}");
-        }
-    }
-
-    #[test]
-    fn runs_from_a_position_keep_what_each_query_sees() {
-        for attention in Attention::ALL {
-            let runs = attention.runs(&parts(&TWO_VIEWS), Some(19));
-            let first = frozen(&runs, 10);
-            let rest = from_position(&runs, first);
-            assert_eq!(rest[0].start, first, "{attention}");
-            for (query, key) in square(22).filter(|(query, _)| *query >= first) {
-                assert_eq!(sees(&rest, query, key), sees(&runs, query, key), "{attention}");
-            }
-        }
-    }
-
-    #[test]
-    fn names_read_back() {
-        for attention in Attention::ALL {
-            assert_eq!(attention.to_string().parse(), Ok(attention));
-            let json = serde_json::to_string(&attention).unwrap();
-            assert_eq!(json, format!("\"{attention}\""));
-        }
-        assert!("full".parse::<Attention>().is_err());
-    }
-
-    fn square(n: usize) -> impl Iterator<Item = (usize, usize)> {
-        (0..n * n).map(move |index| (index / n, index % n))
-    }
-}
+#[path = "attention_tests.rs"]
+mod tests;

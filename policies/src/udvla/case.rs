@@ -29,7 +29,7 @@ impl UdVla {
             "noise": { "version": NOISE_VERSION, "seed": row.seed, "episode": row.key.to_string(),
                        "call": row.call },
             "parts": { "text": prompt.parts.text, "views": prompt.parts.views,
-                       "actions": prompt.parts.actions },
+                       "future": prompt.parts.future, "actions": prompt.parts.actions },
             "prompt": prompt.ids,
             "block": block.ids,
             "image": block.image,

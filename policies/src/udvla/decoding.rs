@@ -1,13 +1,23 @@
 //! The four ways to generate a block, as a choice.
 
 use super::attention::Attention;
+use super::generator::PrefixCache;
 use super::independent::{Independent, RELEASED_STEPS};
 use super::jd3p::{Jd3p, Step};
 use super::noise::Noise;
-use super::prompt::{Block, Prompt};
+use super::prompt::{Block, Prompt, Target};
 use super::sampler::{Rules, Sampler};
 use super::sampling::DecodeError;
-use super::sequential::{Jacobi, Sequential};
+use super::sequential::{Iterated, Jacobi, Sequential};
+
+/// A generated block.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    /// Its ids; from left to right they end with the end of actions.
+    pub ids: Vec<i64>,
+    /// Stretches that the cap of Jacobi decoding stopped before their fixed point.
+    pub stopped: usize,
+}
 
 /// How a block is generated.
 ///
@@ -60,9 +70,18 @@ impl Decoding {
     ///
     /// # Errors
     /// A choice that makes no sense, in words.
-    pub fn steps(self, asked: Option<u16>, checkpoint: u16) -> Result<Option<u16>, String> {
+    pub fn steps(
+        self,
+        asked: Option<u16>,
+        checkpoint: u16,
+        target: Target,
+    ) -> Result<Option<u16>, String> {
         let name = self.name();
         match self {
+            Self::Independent { .. } if asked.is_some() && !target.has_views() => Err(format!(
+                "with target `{target}` there is no image stage for denoising steps; action steps \
+                 are those of the action stage"
+            )),
             Self::Jd3p { sampler: Sampler::Paper { temperature } }
                 if !(temperature.is_finite() && temperature >= 0.0) =>
             {
@@ -71,6 +90,7 @@ impl Decoding {
             Self::Independent { action_steps: Some(0) } => Err("action steps of 0".into()),
             Self::Jacobi { cap: Some(0) } => Err("a cap of 0 iterations".into()),
             Self::Jd3p { .. } => Ok(Some(asked.unwrap_or(checkpoint))),
+            Self::Independent { .. } if !target.has_views() => Ok(None),
             Self::Independent { .. } => Ok(Some(asked.unwrap_or(RELEASED_STEPS[0]))),
             Self::Autoregressive | Self::Jacobi { .. } => match asked {
                 Some(_) => Err(format!("decoding `{name}` has no denoising steps")),
@@ -83,7 +103,16 @@ impl Decoding {
     ///
     /// # Errors
     /// They cannot, in words.
-    pub fn fits(self, attention: Attention) -> Result<(), String> {
+    pub fn fits(self, attention: Attention, cache: PrefixCache) -> Result<(), String> {
+        if cache == PrefixCache::Approximate && !matches!(self, Self::Jd3p { .. }) {
+            return Err(format!("decoding `{}` has no approximate prefix cache", self.name()));
+        }
+        if cache == PrefixCache::Approximate && attention != Attention::Released {
+            return Err(format!(
+                "the approximate prefix cache is for attention `released`; under `{attention}` \
+                 leave it out: what can be cached exactly is"
+            ));
+        }
         if self.is_sequential() && attention != Attention::Causal {
             return Err(format!(
                 "decoding `{}` goes from left to right and needs attention `causal`, not \
@@ -136,26 +165,24 @@ impl Decoding {
         (prompt, block): (&Prompt, &Block),
         noise: &dyn Noise,
         watch: &mut dyn FnMut(&Step),
-    ) -> Result<Vec<i64>, DecodeError> {
-        let Jd3p { model, ids, image, action, .. } = *parts;
-        let sequential = Sequential { model, ids, image, action };
-        match self {
-            Self::Jd3p { .. } => parts.decode(prompt, block, noise, watch),
+    ) -> Result<Decoded, DecodeError> {
+        let sequential = Sequential { generator: parts.generator };
+        let ids = match self {
+            Self::Jd3p { .. } => parts.decode(prompt, block, noise, watch)?,
             Self::Independent { .. } => {
                 let action_steps = self.action_steps();
                 let decoding = Independent { image: *parts, action_steps };
-                decoding.decode(prompt, block, noise, &mut |_, step| watch(step))
+                decoding.decode(prompt, block, noise, &mut |_, step| watch(step))?
             }
-            Self::Autoregressive => sequential.autoregressive(prompt, block),
+            Self::Autoregressive => sequential.autoregressive(prompt, block)?,
             Self::Jacobi { cap } => {
                 let jacobi = Jacobi { cap, ..Jacobi::default() };
-                let done = sequential.jacobi(prompt, block, noise, jacobi)?;
-                if done.stopped > 0 {
-                    eprintln!("jacobi: the cap stopped {} stretches of a chunk", done.stopped);
-                }
-                Ok(done.ids)
+                let Iterated { ids, stopped, .. } =
+                    sequential.jacobi(prompt, block, noise, jacobi)?;
+                return Ok(Decoded { ids, stopped });
             }
-        }
+        };
+        Ok(Decoded { ids, stopped: 0 })
     }
 
     fn action_steps(self) -> u16 {

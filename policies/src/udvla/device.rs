@@ -42,7 +42,8 @@ pub fn device_name(device: Device) -> String {
     }
 }
 
-/// Leaves half of the processor's cores to the simulators.
+/// Leaves half of the processor's cores to the simulators and shares the rest among `replicas`
+/// of the model.
 ///
 /// libtorch's threads wait for one another in every operation; on a machine whose cores are all
 /// busy each such wait costs a turn of the scheduler, and two threads were seen to be ten times
@@ -50,9 +51,9 @@ pub fn device_name(device: Device) -> String {
 ///
 /// A power of two of them: the pieces that threads share work in then start where rows start, so
 /// that a row's last bit does not depend on its neighbours (see [`packing`](super::packing)).
-pub fn share_processor() {
+pub fn share_processor(replicas: usize) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = 1 << (cores / 2).max(1).ilog2();
+    let threads = 1 << (cores / 2 / replicas.max(1)).max(1).ilog2();
     tch::set_num_threads(threads);
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::prompt::Target;
 use crate::tokens::TokenError;
 
 /// Why a checkpoint cannot be opened, written or put on a device.
@@ -166,6 +167,26 @@ pub enum CheckpointError {
         /// What does not go together.
         reason: String,
     },
+    /// Another target than the one that the weights were trained for.
+    #[error("target `{asked}` was asked for, the checkpoint `{}` has `{own}`", .file.display())]
+    Target {
+        /// The manifest.
+        file: PathBuf,
+        /// What was asked for.
+        asked: Target,
+        /// What the manifest says.
+        own: Target,
+    },
+    /// A number among the weights is not finite.
+    #[error("tensor `{tensor}` of `{}` is not finite as {dtype}", .file.display())]
+    NotFinite {
+        /// The weight file.
+        file: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The number format that it is wanted in.
+        dtype: &'static str,
+    },
     /// A new checkpoint would overwrite something.
     #[error("`{}` already exists and is not empty", .dir.display())]
     NotEmpty {
@@ -194,7 +215,11 @@ impl CheckpointError {
                 "download the file again, or correct its path in `checkpoint.json` \
                  (docs/checkpoint.md)"
             }
-            Self::Truncated { .. } | Self::Header { .. } => {
+            Self::NotFinite { dtype: "f16", .. } => {
+                "the number is too large for f16 or broken: pass `--dtype bf16` or `f32`, or \
+                 download the weight file again"
+            }
+            Self::Truncated { .. } | Self::Header { .. } | Self::NotFinite { .. } => {
                 "download or copy the weight file again and compare its size with the source"
             }
             Self::MissingTensor { .. }
@@ -214,8 +239,12 @@ impl CheckpointError {
                 "pass `--device cpu`, or see what `udvla-eval doctor` says about the device"
             }
             Self::Decoding { .. } => {
-                "`--decoding ar` and `jacobi` need `--attention causal` and no steps; see \
-                 `udvla-eval libero --help`"
+                "`udvla-eval libero --help` says what goes together; `--decoding ar` and `jacobi` \
+                 need `--attention causal` and no steps"
+            }
+            Self::Target { .. } => {
+                "leave `--target` out: what the generated views show is a property of the weights \
+                 (`udvla-eval inspect` prints it)"
             }
             Self::NotEmpty { .. } => "pass a directory that does not exist yet",
             Self::Read { .. } | Self::Write { .. } | Self::Choice { .. } | Self::Torch { .. } => {

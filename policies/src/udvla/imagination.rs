@@ -31,10 +31,26 @@ impl Imagination {
         benchmark: &str,
         device: &str,
     ) -> Result<Self, CheckpointError> {
+        Self::of(checkpoint, benchmark, device::placement(device, None)?.device)
+    }
+
+    /// As [`Imagination::open`], on a device that is known to be there.
+    ///
+    /// # Errors
+    /// As [`Imagination::open`].
+    pub(super) fn of(
+        checkpoint: &Checkpoint,
+        benchmark: &str,
+        device: Device,
+    ) -> Result<Self, CheckpointError> {
         let layout = checkpoint.benchmark(benchmark)?.layout.clone();
         let ids = checkpoint.config()?.ids;
-        let device = device::placement(device, None)?.device;
         Ok(Self { decoder: checkpoint.decoder(device)?, device, layout, ids })
+    }
+
+    /// Whether a block, or the part of one that a decoder works on, is long enough for its views.
+    pub fn shows(&self, block: &[i64]) -> bool {
+        block.len() >= self.layout.view_positions().iter().sum()
     }
 
     /// A picture per view of a block, in its resized size. `masked` are the block positions that

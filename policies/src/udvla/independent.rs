@@ -35,7 +35,8 @@ pub struct Independent<'a> {
 }
 
 impl Independent<'_> {
-    /// Fills `block` behind `prompt`; calls `watch` after every step of either stage, with
+    /// Fills `block` behind `prompt`; of a block without views the action stage is all there is,
+    /// with noise and temperature from their beginning. Calls `watch` after every step of either stage, with
     /// positions that count from the stage's own first.
     ///
     /// # Errors
@@ -51,16 +52,20 @@ impl Independent<'_> {
         let views =
             Prompt { ids: prompt.ids.clone(), parts: Parts { actions: 0, ..prompt.parts.clone() } };
         let unknown = Block { ids: block.ids[..block.image].to_vec(), image: block.image };
-        let mut generated = self.image.decode(&views, &unknown, noise, &mut |step| {
-            temperature = step.temperature;
-            watch(Stage::Image, step);
-        })?;
+        let mut generated = vec![];
+        let mut noise = Later { noise, steps: 0 };
+        if block.image > 0 {
+            generated = self.image.decode(&views, &unknown, &noise, &mut |step| {
+                temperature = step.temperature;
+                watch(Stage::Image, step);
+            })?;
+            noise.steps = self.image.steps;
+        }
         let rules = Rules { temperature, behind_end: BehindEnd::Leave, ..self.image.rules };
         let action = Jd3p { steps: self.action_steps, rules, ..self.image };
         let seen =
             Prompt { ids: [&prompt.ids[..], &generated].concat(), parts: prompt.parts.clone() };
         let unknown = Block { ids: block.ids[block.image..].to_vec(), image: 0 };
-        let noise = Later { noise, steps: self.image.steps };
         generated.extend(
             action.decode(&seen, &unknown, &noise, &mut |step| watch(Stage::Action, step))?,
         );

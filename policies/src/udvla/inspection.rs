@@ -12,6 +12,7 @@ use super::checkpoint::{CONFIG, Checkpoint};
 use super::config::ModelConfig;
 use super::error::CheckpointError;
 use super::manifest::Benchmark;
+use super::prompt::Target;
 use super::transformer::Transformer;
 use super::weights::{self, Weights};
 use crate::vision::{VisionConfig, VisionTokenizer};
@@ -47,7 +48,11 @@ pub fn inspect(checkpoint: &Checkpoint) -> Vec<Part> {
     let manifest = checkpoint.manifest();
     let mut whole = Part::new("checkpoint");
     whole.fact(format!("name: {}", manifest.name));
-    whole.fact(format!("generated views show: {}", manifest.target.name()));
+    whole.fact(match manifest.target {
+        Target::Future => "target future: the generated views show the scene after the chunk",
+        Target::Current => "target current: the generated views show the scene as it is",
+        Target::Null => "target null: no views are generated, actions alone",
+    });
     let mut model = Part::new("language model");
     let config = model.take(checkpoint.config());
     if let Some(config) = &config {
@@ -77,11 +82,7 @@ pub fn parts_of(
 ) -> Result<Parts, CheckpointError> {
     let layout = &checkpoint.benchmark(benchmark)?.layout;
     let text = checkpoint.text(&checkpoint.config()?)?;
-    Ok(Parts {
-        text: 1 + text.encode(instruction).len(),
-        views: layout.view_positions(),
-        actions: layout.action_slots,
-    })
+    Ok(layout.parts(1 + text.encode(instruction).len(), checkpoint.manifest().target))
 }
 
 fn attention(part: &mut Part, checkpoint: &Checkpoint, config: &ModelConfig) {
@@ -206,7 +207,7 @@ fn of_benchmark(checkpoint: &Checkpoint, name: &str, benchmark: &Benchmark) -> P
             view.size_text(),
         ));
     }
-    let views: usize = layout.view_positions().iter().sum();
+    let views: usize = layout.generated_positions(checkpoint.manifest().target).iter().sum();
     part.fact(format!(
         "block of {} positions: {views} of views, {} action slots; chunk of {} x {}, {} denoising \
          steps",

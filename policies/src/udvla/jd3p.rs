@@ -7,30 +7,26 @@
 //!
 //! Source: `denoise` of the released wrappers (commit 97756cc). One thing differs: there, an
 //! end-of-actions in the very last slot overwrites the prompt with MASK; here it has no effect,
-//! because nothing stands behind it.
+//! because nothing stands behind it, and the step says so ([`Step::guarded`]).
 
 use super::attention::Attention;
-use super::config::SpecialIds;
+use super::generator::{Generator, PrefixCache};
 use super::noise::Noise;
-use super::passes::{Passes, Pending};
+use super::passes::Pending;
 use super::prompt::{Block, Prompt};
 use super::sampler::{BehindEnd, Rules, Sampler, committed, least_confident, lowest, still_masked};
-use super::sampling::{Allowed, DecodeError, Drawn};
-use super::transformer::{Cache, Transformer};
+use super::sampling::{DecodeError, Drawn};
+use super::transformer::Cache;
 
 /// What one decoding needs besides its prompt and its noise.
 #[derive(Debug, Clone, Copy)]
 pub struct Jd3p<'a> {
-    /// The language model.
-    pub model: &'a Transformer,
-    /// Ids with a meaning.
-    pub ids: &'a SpecialIds,
-    /// What image positions may become.
-    pub image: &'a Allowed,
-    /// What action positions may become.
-    pub action: &'a Allowed,
+    /// The model and what it may fill in.
+    pub generator: Generator<'a>,
     /// Which positions see one another.
     pub attention: Attention,
+    /// What of the prompt is computed once.
+    pub prefix_cache: PrefixCache,
     /// Denoising steps, at least 1.
     pub steps: u16,
     /// How ids are drawn and kept.
@@ -60,6 +56,23 @@ pub struct Step {
     /// The temperature that this step's ranking noise had; of the paper's sampler the one that
     /// ids are drawn at.
     pub temperature: f64,
+    /// The positions that this step fixed, ascending.
+    pub fixed: Vec<Fixed>,
+    /// Whether the released code would have turned the whole prompt to MASK in this step, because
+    /// the first end of actions stood in the very last slot. Always false of the paper's sampler.
+    pub guarded: bool,
+}
+
+/// A position that a step fixed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fixed {
+    /// Where in the block, from 0.
+    pub position: usize,
+    /// The id that stays there.
+    pub id: i64,
+    /// How sure the model was, 0 to 1: the probability of the id (released sampler), the largest
+    /// probability of the position (paper's).
+    pub confidence: f64,
 }
 
 impl Jd3p<'_> {
@@ -98,14 +111,13 @@ impl Jd3p<'_> {
     /// # Errors
     /// As [`Jd3p::decode`].
     pub fn prefill(&self, requests: &[Request]) -> Result<Vec<Cache>, DecodeError> {
-        let limit = self.model.positions();
+        let limit = self.generator.model.positions();
         let lengths = requests.iter().map(|request| request.prompt.parts.total());
         if let Some(wanted) = lengths.max().filter(|&wanted| wanted > limit) {
             return Err(DecodeError::TooLong { wanted, limit });
         }
         let prompts: Vec<&Prompt> = requests.iter().map(|request| request.prompt).collect();
-        let caches = self.passes().prefill(&prompts);
-        caches.map_err(|source| DecodeError::Torch { step: 0, source })
+        self.freeze(&prompts).map_err(|source| DecodeError::Torch { step: 0, source })
     }
 
     /// The second half of [`Jd3p::decode_batch`]: all steps, behind what
@@ -122,8 +134,10 @@ impl Jd3p<'_> {
         let start = |request: &Request| Step {
             step: 0,
             sampled: request.block.ids.clone(),
-            masked: positions_of(&request.block.ids, self.ids.mask_token_id),
+            masked: positions_of(&request.block.ids, self.generator.ids.mask_token_id),
             temperature: self.rules.temperature,
+            fixed: vec![],
+            guarded: false,
         };
         let mut states: Vec<Step> = requests.iter().map(start).collect();
         for step in 1..=self.steps {
@@ -131,11 +145,6 @@ impl Jd3p<'_> {
             states.iter().enumerate().for_each(|(row, state)| watch(row, state));
         }
         Ok(states.into_iter().map(|state| state.sampled).collect())
-    }
-
-    fn passes(&self) -> Passes<'_> {
-        let Self { model, ids, image, action, attention, .. } = *self;
-        Passes { model, ids, image, action, attention, sampler: self.rules.sampler }
     }
 
     /// Takes the state of every row through step `step`.
@@ -146,7 +155,7 @@ impl Jd3p<'_> {
         requests: &[Request],
         caches: &[Cache],
     ) -> Result<(), DecodeError> {
-        let mask = self.ids.mask_token_id;
+        let mask = self.generator.ids.mask_token_id;
         let rows = states.iter().zip(requests).zip(caches);
         // A row whose block is full stays as it is.
         let open = rows.filter(|((state, _), _)| self.open(state) > 0);
@@ -161,12 +170,14 @@ impl Jd3p<'_> {
         let pending: Vec<Pending> = pending.collect();
         let drawn = match pending.is_empty() {
             true => Ok(Some(vec![])),
-            false => self.passes().draw(&pending),
+            false => self.draw(&pending),
         };
         let drawn = drawn.map_err(|source| DecodeError::Torch { step, source })?;
         let mut drawn = drawn.ok_or(DecodeError::NotFinite { step })?.into_iter();
         for (state, request) in states.iter_mut().zip(requests) {
             state.step = step;
+            state.guarded = self.ends_in_the_last_slot(state);
+            state.fixed.clear();
             match self.rules.sampler {
                 Sampler::Released => {
                     state.temperature *= 1.0 - f64::from(step) / f64::from(self.steps);
@@ -185,16 +196,28 @@ impl Jd3p<'_> {
 
     /// How many of the masked positions, from the first on, are drawn in the next step.
     fn open(&self, state: &Step) -> usize {
-        let Step { sampled, masked, .. } = state;
-        let is_end = |&at: &usize| {
-            sampled[at] == self.ids.eoa_token_id && masked.binary_search(&at).is_err()
-        };
-        match (0..sampled.len()).find(is_end) {
+        let masked = &state.masked;
+        match self.first_end(state) {
             Some(end) if self.rules.behind_end == BehindEnd::Leave => {
                 masked.partition_point(|&position| position <= end)
             }
             Some(_) | None => masked.len(),
         }
+    }
+
+    /// Where the first end of actions is fixed.
+    fn first_end(&self, state: &Step) -> Option<usize> {
+        let Step { sampled, masked, .. } = state;
+        let end = self.generator.ids.eoa_token_id;
+        let is_end = |&at: &usize| sampled[at] == end && masked.binary_search(&at).is_err();
+        (0..sampled.len()).find(is_end)
+    }
+
+    fn ends_in_the_last_slot(&self, state: &Step) -> bool {
+        let last = state.sampled.len().checked_sub(1);
+        self.rules.sampler == Sampler::Released
+            && self.open(state) > 0
+            && self.first_end(state) == last
     }
 
     /// Puts what was drawn into the state and masks the least confident again.
@@ -204,7 +227,7 @@ impl Jd3p<'_> {
             state.sampled[position] = id;
         }
         let (step, positions, open) = (state.step, state.sampled.len(), state.masked.len());
-        state.masked = match self.rules.sampler {
+        let again = match self.rules.sampler {
             Sampler::Released => {
                 let count = still_masked(step, self.steps, positions, open);
                 let noise = noise.gumbel(step - 1, positions);
@@ -219,6 +242,11 @@ impl Jd3p<'_> {
                 least_confident(&state.masked, &drawn.probabilities, count)
             }
         };
+        let all = state.masked.iter().zip(drawn.ids.iter().zip(&drawn.probabilities));
+        let fixed = all.filter(|(position, _)| again.binary_search(position).is_err());
+        let fixed = fixed.map(|(&position, (&id, &confidence))| Fixed { position, id, confidence });
+        state.fixed = fixed.collect();
+        state.masked = again;
         state.masked.extend(left);
     }
 }
@@ -228,81 +256,5 @@ fn positions_of(ids: &[i64], wanted: i64) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tch::{Device, Kind, Tensor};
-
-    use super::super::attention::Parts;
-    use super::super::config::ModelConfig;
-    use super::super::noise::GoldenNoise;
-    use super::super::weights::Placement;
-    use super::*;
-    use crate::golden;
-
-    /// A model of 64 ids and what it may fill in: image ids 0 to 9, action ids 10 to 19 and 21.
-    fn tiny() -> (Transformer, SpecialIds) {
-        let ids = SpecialIds {
-            boi_token_id: 30,
-            eoi_token_id: 31,
-            boa_token_id: 20,
-            eoa_token_id: 21,
-            mask_token_id: 22,
-            ..SpecialIds::default()
-        };
-        let text = r#"{"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48,
-            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-            "rms_norm_eps": 1e-5, "rope_theta": 1e6, "max_position_embeddings": 64}"#;
-        let sizes = serde_json::from_str(text).unwrap();
-        let placement = Placement { device: Device::Cpu, kind: Kind::Float };
-        let mut get = |name: &str, shape: &[i64]| {
-            let weight = golden::language_weight(name, shape);
-            Ok(Tensor::from_slice(&weight).view(shape).to_kind(Kind::Float))
-        };
-        let config = ModelConfig { sizes, ids: ids.clone() };
-        (Transformer::build(&config, placement, &mut get).unwrap(), ids)
-    }
-
-    /// The released code turns the whole prompt to MASK when EOA stands in the last slot.
-    #[test]
-    fn an_end_of_actions_in_the_last_slot_changes_nothing_else() {
-        let (model, ids) = tiny();
-        let image = Allowed::new(&model, &(0..10).collect::<Vec<_>>()).unwrap();
-        let action = Allowed::new(&model, &[10, 11, 12, 13, 21]).unwrap();
-        let prompt = Prompt {
-            ids: vec![1, 2, 3, 30, 5, 6, 31],
-            parts: Parts { text: 3, views: vec![4], actions: 5 },
-        };
-        let mut block = Block::new(&ids, &[4], 5);
-        *block.ids.last_mut().unwrap() = ids.eoa_token_id;
-        for attention in Attention::ALL {
-            let (model, ids) = (&model, &ids);
-            let (image, action) = (&image, &action);
-            let rules = Rules::default();
-            let decoding = Jd3p { model, ids, image, action, attention, steps: 4, rules };
-            let filled = decoding.decode(&prompt, &block, &GoldenNoise, &mut |_| {}).unwrap();
-            assert_eq!((filled[0], filled[3], filled[4], filled[8]), (30, 31, 20, 21));
-            assert!(filled[1..3].iter().all(|id| (0..10).contains(id)), "{filled:?}");
-            assert!(filled[5..8].iter().all(|id| [10, 11, 12, 13, 21].contains(id)), "{filled:?}");
-        }
-    }
-
-    #[test]
-    fn one_step_fills_everything_and_a_full_block_stays_as_it_is() {
-        let (model, ids) = tiny();
-        let allowed = Allowed::new(&model, &[10, 11]).unwrap();
-        let prompt = Prompt {
-            ids: vec![1, 30, 5, 31],
-            parts: Parts { text: 1, views: vec![3], actions: 3 },
-        };
-        let (model, ids, attention) = (&model, &ids, Attention::Released);
-        let (image, action) = (&allowed, &allowed);
-        let rules = Rules::default();
-        let decoding = Jd3p { model, ids, image, action, attention, steps: 1, rules };
-        let block = Block::new(ids, &[3], 3);
-        let mut seen = 0;
-        let filled = decoding.decode(&prompt, &block, &GoldenNoise, &mut |_| seen += 1).unwrap();
-        assert!(!filled.contains(&ids.mask_token_id));
-        assert_eq!(seen, 1);
-        let full = Block { ids: filled.clone(), ..block };
-        assert_eq!(decoding.decode(&prompt, &full, &GoldenNoise, &mut |_| {}).unwrap(), filled);
-    }
-}
+#[path = "jd3p_tests.rs"]
+mod tests;

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::attention::Attention;
 use super::error::CheckpointError;
 use super::files::read_text;
-use super::prompt::Layout;
+use super::layouts;
+use super::prompt::{Layout, Target};
 use crate::normalize::GripperRule;
 
 /// The manifest's name within a checkpoint directory.
@@ -42,26 +44,6 @@ pub struct Manifest {
     pub benchmarks: BTreeMap<String, Benchmark>,
 }
 
-/// What the generated views show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// The scene after the chunk, as in the published models.
-    Future,
-    /// The scene now, the paper's ablation.
-    Current,
-}
-
-impl Target {
-    /// Its name in manifests and records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Future => "future",
-            Self::Current => "current",
-        }
-    }
-}
-
 /// Files of the text tokenizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +56,8 @@ pub struct Text {
     pub vision_tokens: Option<PathBuf>,
 }
 
-/// How one benchmark uses the checkpoint.
+/// How one benchmark uses the checkpoint. What a manifest leaves out is what [`layouts`] has for
+/// the entry's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Benchmark {
@@ -145,12 +128,19 @@ impl Manifest {
             file: file.to_owned(),
             source,
         };
-        let found = serde_json::from_str::<Versioned>(text).map_err(json)?.format;
+        let mut value: Value = serde_json::from_str(text).map_err(json)?;
+        let found = Versioned::deserialize(&value).map_err(json)?.format;
         if found != FORMAT {
             let file = file.to_owned();
             return Err(CheckpointError::Format { file, found, known: FORMAT });
         }
-        let manifest: Self = serde_json::from_str(text).map_err(json)?;
+        layouts::fill(&mut value);
+        // Where both fail alike, only the text knows the line.
+        let placed = |error: serde_json::Error| {
+            let other = serde_json::from_str::<Self>(text).err();
+            other.filter(|other| other.to_string().starts_with(&error.to_string())).unwrap_or(error)
+        };
+        let manifest = Self::deserialize(&value).map_err(|error| json(placed(error)))?;
         match manifest.fault() {
             None => Ok(manifest),
             Some(reason) => Err(CheckpointError::Config { file: file.to_owned(), reason }),
@@ -227,6 +217,19 @@ mod tests {
         assert_eq!(calvin.layout.view_positions(), [636, 111]);
         let written = serde_json::to_string(&manifest).unwrap();
         assert_eq!(parse(&written).unwrap(), manifest);
+    }
+
+    #[test]
+    fn settings_that_are_left_out_are_the_published_ones_of_the_benchmark() {
+        let whole = parse(&documented()).unwrap();
+        let mut value: Value = serde_json::from_str(&documented()).unwrap();
+        let calvin = value["benchmarks"]["calvin"].as_object_mut().unwrap();
+        calvin.retain(|key, _| ["fast", "norm_stats"].contains(&key.as_str()));
+        assert_eq!(parse(&value.to_string()).unwrap(), whole);
+        // Nothing is known of a benchmark of the user's own.
+        let renamed = value.to_string().replace("\"calvin\"", "\"mine\"");
+        let error = parse(&renamed).unwrap_err();
+        assert!(matches!(error, CheckpointError::Json { .. }), "{error:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::checkpoint::{CONFIG, FAST_CONFIG, FAST_TOKENIZER};
 use super::error::CheckpointError;
 use super::manifest::MANIFEST;
 use super::presets::{Preset, manifest, norm_stats};
+use super::prompt::Target;
 use super::transformer::Transformer;
 use super::weights::{INDEX, SINGLE};
 use crate::golden;
@@ -18,11 +19,17 @@ use crate::tokens::{synthetic_json, synthetic_ranks};
 use crate::vision::VisionTokenizer;
 
 /// Writes a complete checkpoint with synthetic weights: the same bytes for the same preset and
-/// seed. It knows all three benchmarks and nothing about any of them: its actions are noise.
+/// seed. It knows all three benchmarks and nothing about any of them: its actions are noise, and
+/// `target` changes what it generates but not its weights.
 ///
 /// # Errors
 /// An unknown preset, a directory that is not empty, a disk that refuses.
-pub fn make_checkpoint(wanted: &str, seed: u64, dir: &Path) -> Result<(), CheckpointError> {
+pub fn make_checkpoint(
+    wanted: &str,
+    seed: u64,
+    target: Target,
+    dir: &Path,
+) -> Result<(), CheckpointError> {
     let preset = Preset::ALL.into_iter().find(|known| known.is_small() && known.name() == wanted);
     let Some(preset) = preset else {
         let small = Preset::ALL.into_iter().filter(|known| known.is_small());
@@ -32,7 +39,7 @@ pub fn make_checkpoint(wanted: &str, seed: u64, dir: &Path) -> Result<(), Checkp
             known: small.map(Preset::name).collect::<Vec<_>>().join(", "),
         });
     };
-    let writer = Writer::new(preset, seed, dir)?;
+    let writer = Writer::new(preset, seed, target, dir)?;
     writer.weights_of_both()?;
     writer.all_else()
 }
@@ -43,13 +50,14 @@ pub fn make_checkpoint(wanted: &str, seed: u64, dir: &Path) -> Result<(), Checkp
 /// # Errors
 /// A directory that is not empty, a disk that refuses.
 pub fn make_checkpoint_without_weights(preset: Preset, dir: &Path) -> Result<(), CheckpointError> {
-    Writer::new(preset, 0, dir)?.all_else()
+    Writer::new(preset, 0, Target::Future, dir)?.all_else()
 }
 
 struct Writer<'a> {
     preset: Preset,
     dir: &'a Path,
     seed: u64,
+    target: Target,
 }
 
 /// A tensor ready to be written.
@@ -67,11 +75,16 @@ impl Weight {
 }
 
 impl<'a> Writer<'a> {
-    fn new(preset: Preset, seed: u64, dir: &'a Path) -> Result<Self, CheckpointError> {
+    fn new(
+        preset: Preset,
+        seed: u64,
+        target: Target,
+        dir: &'a Path,
+    ) -> Result<Self, CheckpointError> {
         let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
         match taken || dir.is_file() {
             true => Err(CheckpointError::NotEmpty { dir: dir.to_owned() }),
-            false => Ok(Self { preset, dir, seed }),
+            false => Ok(Self { preset, dir, seed, target }),
         }
     }
 
@@ -103,7 +116,7 @@ impl<'a> Writer<'a> {
 
         // The manifest comes last: a directory without it is visibly unfinished.
         let name = format!("{} with seed {}", self.preset.name(), self.seed);
-        self.json(MANIFEST, &json!(manifest(name)))
+        self.json(MANIFEST, &json!(manifest(name, self.target)))
     }
 
     /// Two shards and their index, as large models have them.

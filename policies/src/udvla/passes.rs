@@ -1,25 +1,15 @@
-//! The two kinds of forward pass of a decoding, each for a whole batch: what no step can change,
-//! once, and the block with what is known of it, in every step.
+//! The two kinds of forward pass of a decoding, each for a whole batch: what is computed once,
+//! and the block with what is known of it, in every step.
 
 use tch::TchError;
 
-use super::attention::{self, Attention, Run};
-use super::config::SpecialIds;
+use super::attention::{self, Run};
+use super::generator::PrefixCache;
+use super::jd3p::Jd3p;
 use super::prompt::Prompt;
 use super::sampler::Sampler;
-use super::sampling::{Allowed, Drawn};
-use super::transformer::{Cache, Row, States, Transformer};
-
-/// The model with what it may fill in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Passes<'a> {
-    pub model: &'a Transformer,
-    pub ids: &'a SpecialIds,
-    pub image: &'a Allowed,
-    pub action: &'a Allowed,
-    pub attention: Attention,
-    pub sampler: Sampler,
-}
+use super::sampling::Drawn;
+use super::transformer::{Cache, Row, States};
 
 /// A block whose unknown positions are to be drawn.
 #[derive(Debug)]
@@ -45,17 +35,19 @@ impl Pending<'_> {
     }
 }
 
-impl Passes<'_> {
-    /// The positions of each prompt whose states no step can change.
+impl Jd3p<'_> {
+    /// The positions of each prompt that no step computes again.
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub fn prefill(&self, prompts: &[&Prompt]) -> Result<Vec<Cache>, TchError> {
+    pub(super) fn freeze(&self, prompts: &[&Prompt]) -> Result<Vec<Cache>, TchError> {
         let frozen = |prompt: &&Prompt| {
             let runs = self.attention.runs(&prompt.parts, None);
-            let count = attention::frozen(&runs, prompt.ids.len());
-            let cut = |run: &Run| Run { end: run.end.min(count), ..*run };
-            (count, runs.iter().filter(|run| run.start < count).map(cut).collect::<Vec<_>>())
+            let count = match self.prefix_cache {
+                PrefixCache::Exact => attention::frozen(&runs, prompt.ids.len()),
+                PrefixCache::Approximate => prompt.ids.len(),
+            };
+            (count, attention::before(&runs, count))
         };
         let frozen: Vec<(usize, Vec<Run>)> = prompts.iter().map(frozen).collect();
         let rows = prompts.iter().zip(&frozen).map(|(prompt, (count, runs))| Row {
@@ -64,7 +56,7 @@ impl Passes<'_> {
             cache: None,
         });
         let rows: Vec<Row> = rows.collect();
-        Ok(self.model.forward_batch(&rows, &[])?.1)
+        Ok(self.generator.model.forward_batch(&rows, &[])?.1)
     }
 
     /// One id and its probability for each unknown position of each block, in order; nothing
@@ -72,7 +64,7 @@ impl Passes<'_> {
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub fn draw(&self, blocks: &[Pending]) -> Result<Option<Vec<Drawn>>, TchError> {
+    pub(super) fn draw(&self, blocks: &[Pending]) -> Result<Option<Vec<Drawn>>, TchError> {
         let inputs: Vec<_> = blocks.iter().map(|block| self.input(block)).collect();
         let rows = blocks.iter().zip(&inputs).map(|(block, (ids, runs))| Row {
             ids,
@@ -88,7 +80,8 @@ impl Passes<'_> {
         let stretches = [0, 1]
             .into_iter()
             .flat_map(|part| blocks.iter().enumerate().map(move |numbered| places(numbered, part)));
-        let (states, _) = self.model.forward_batch(&rows, &stretches.collect::<Vec<_>>())?;
+        let (states, _) =
+            self.generator.model.forward_batch(&rows, &stretches.collect::<Vec<_>>())?;
         let image = self.part(0, blocks, &states)?;
         let action = self.part(1, blocks, &states)?;
         let (Some(image), Some(action)) = (image, action) else { return Ok(None) };
@@ -105,13 +98,18 @@ impl Passes<'_> {
     fn input(&self, block: &Pending) -> (Vec<i64>, Vec<Run>) {
         let prompt = &block.prompt.ids;
         let first = block.cache.positions();
-        let end = block.known.iter().position(|&id| id == self.ids.eoa_token_id);
+        let special = self.generator.ids;
+        let end = block.known.iter().position(|&id| id == special.eoa_token_id);
         let mut ids = [&prompt[first..], &block.known].concat();
         if let Some(end) = end {
-            ids[prompt.len() - first + end + 1..].fill(self.ids.mask_token_id);
+            ids[prompt.len() - first + end + 1..].fill(special.mask_token_id);
         }
         let runs = self.attention.runs(&block.prompt.parts, end.map(|at| prompt.len() + at));
-        (ids, attention::from_position(&runs, first))
+        let runs = match self.prefix_cache {
+            PrefixCache::Exact => attention::from_position(&runs, first),
+            PrefixCache::Approximate => attention::behind(&runs, first),
+        };
+        (ids, runs)
     }
 
     /// Draws the unknown positions of a part, views (0) or actions (1), from one product with the
@@ -122,7 +120,7 @@ impl Passes<'_> {
         blocks: &[Pending],
         states: &States,
     ) -> Result<Option<Vec<Drawn>>, TchError> {
-        let allowed = [self.image, self.action][part];
+        let allowed = [self.generator.image, self.generator.action][part];
         let first = part * blocks.len();
         let (states, packing) = states.stretches(first..first + blocks.len())?;
         let logits = allowed.logits(&states)?;
@@ -135,7 +133,7 @@ impl Passes<'_> {
                 continue;
             }
             let logits = packing.cut(&logits, 0, index)?;
-            let drawn = match self.sampler {
+            let drawn = match self.rules.sampler {
                 Sampler::Released => allowed.draw_from(&logits, &uniforms)?,
                 Sampler::Paper { temperature } => {
                     allowed.draw_tempered(&logits, &uniforms, temperature)?

@@ -1,114 +1,40 @@
 //! UD-VLA as a policy: a row's pictures and instruction in, an action chunk out.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::path::Path;
 
-use tch::Device;
+use udvla_sims::observation::Image;
 
 use super::attention::Attention;
-use super::checkpoint::Checkpoint;
 use super::decoding::Decoding;
-use super::device;
-use super::error::CheckpointError;
+use super::generator::{Generator, PrefixCache};
+use super::imagination::Imagination;
 use super::jd3p::{Jd3p, Request, Step};
-use super::manifest::MANIFEST;
-use super::noise::{KeyedNoise, NOISE_VERSION};
+use super::noise::KeyedNoise;
 use super::phases::{Phases, Reading, Stopwatch};
-use super::prompt::Prompt;
-use super::sampling::Allowed;
+use super::prompt::{Block, Prompt};
+use super::sampling::{Allowed, DecodeError};
 use super::transformer::Transformer;
 use super::translator::Translator;
-use crate::policy::{Answer, Policy, PolicyError, PolicyInput, PolicySpec};
+use crate::policy::{Answer, Decision, Policy, PolicyError, PolicyInput, PolicySpec, Remark};
 
-/// How to open a checkpoint; `None` is what the checkpoint or the device suggests.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct UdVlaOptions {
-    /// `calvin`, `libero` or `simpler`, or whatever else the checkpoint has settings for.
-    pub benchmark: String,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
-    pub device: String,
-    /// `f32`, `bf16`, `f16` or `f64`; without one f32 on a processor and bf16 on a GPU.
-    pub dtype: Option<String>,
-    /// Denoising steps, at least 1; of independent diffusion those of its image stage.
-    pub denoise_steps: Option<u16>,
-    /// Which positions see one another.
-    pub attention: Option<Attention>,
-    /// How a block is generated.
-    pub decoding: Decoding,
-}
-
-/// The model under test, ready to answer.
+/// The model under test, ready to answer; made by [`UdVla::open`].
 pub struct UdVla {
-    spec: PolicySpec,
+    pub(super) spec: PolicySpec,
     pub(super) translator: Translator,
-    model: Transformer,
-    image: Allowed,
-    action: Allowed,
+    pub(super) model: Transformer,
+    pub(super) image: Allowed,
+    pub(super) action: Allowed,
     pub(super) attention: Attention,
-    decoding: Decoding,
+    pub(super) prefix_cache: PrefixCache,
+    pub(super) decoding: Decoding,
     /// Meaningless where the decoding takes none.
     pub(super) steps: u16,
+    /// What draws the generated views, where that was asked for.
+    pub(super) futures: Option<Imagination>,
 }
 
 impl UdVla {
-    /// Opens the checkpoint directory `dir` for one benchmark.
-    ///
-    /// # Errors
-    /// Whatever is missing, broken, foreign or not supported, by name.
-    pub fn open(dir: &Path, options: &UdVlaOptions) -> Result<Self, CheckpointError> {
-        Self::of(&Checkpoint::open(dir)?, options)
-    }
-
-    /// As [`UdVla::open`], from an opened directory.
-    ///
-    /// # Errors
-    /// As [`UdVla::open`].
-    pub fn of(checkpoint: &Checkpoint, options: &UdVlaOptions) -> Result<Self, CheckpointError> {
-        let benchmark = checkpoint.benchmark(&options.benchmark)?.clone();
-        let decoding = options.decoding;
-        let choice = |reason| CheckpointError::Decoding { reason };
-        let taken = decoding.steps(options.denoise_steps, benchmark.denoise_steps);
-        let taken = taken.map_err(choice)?.map(steps).transpose()?;
-        let placement = device::placement(&options.device, options.dtype.as_deref())?;
-        if placement.device == Device::Cpu {
-            device::share_processor();
-        }
-        let config = checkpoint.config()?;
-        let attention = options.attention.map_or_else(|| checkpoint.attention(&config), Ok)?;
-        decoding.fits(attention).map_err(choice)?;
-        let translator = Translator::open(checkpoint, benchmark, &config, placement.device)?;
-        // Hashing reads every file that loading reads; side by side both wait for the disk once.
-        let (digest, model) =
-            rayon::join(|| checkpoint.digest(), || checkpoint.model(&config, placement));
-        let (model, digest) = (model?, digest?);
-        translator.fits(&model).map_err(|reason| {
-            let file = checkpoint.file(Path::new(MANIFEST));
-            CheckpointError::Config { file, reason }
-        })?;
-        let allowed = |ids: &[i64]| {
-            let what = || "the rows of the output head".into();
-            tch::no_grad(|| Allowed::new(&model, ids))
-                .map_err(|source| CheckpointError::Torch { what: what(), source })
-        };
-        let image = translator.viewable(decoding.is_sequential());
-        let (image, action) = (allowed(&image)?, allowed(&translator.action_ids)?);
-        let mut subject = decoding.subject(taken);
-        subject.extend([
-            ("policy", "udvla".to_owned()),
-            ("checkpoint", digest),
-            ("target", checkpoint.manifest().target.name().to_owned()),
-            ("attention", attention.to_string()),
-            ("chunk", translator.benchmark.layout.horizon.to_string()),
-            ("dtype", device::dtype_name(placement.kind).into()),
-            ("noise", NOISE_VERSION.to_string()),
-        ]);
-        let steps = taken.unwrap_or(1);
-        let spec = spec(&translator, &subject, placement.device);
-        Ok(Self { spec, translator, model, image, action, attention, decoding, steps })
-    }
-
     /// Positions of the block that an answer is generated in.
     pub fn block_positions(&self) -> usize {
         self.translator.block().ids.len()
@@ -157,36 +83,103 @@ impl UdVla {
         let noises: Vec<KeyedNoise> = batch.iter().map(noise).collect();
         let requests = prompts.iter().zip(&noises);
         let requests = requests.map(|(prompt, noise)| Request { prompt, block: &block, noise });
-        let parts = Jd3p {
-            model: &self.model,
-            ids: &self.translator.ids,
-            image: &self.image,
-            action: &self.action,
-            attention: self.attention,
-            steps: self.steps,
-            rules: self.decoding.rules(),
-        };
         let requests: Vec<Request> = requests.collect();
+        let parts = self.parts();
         let joint = matches!(self.decoding, Decoding::Jd3p { .. });
         let caches = if joint { parts.prefill(&requests) } else { Ok(vec![]) };
         let caches = caches.map_err(|error| failed(&error))?;
         let prefill = stopwatch.lap();
+        let mut unusual = vec![Unusual::default(); batch.len()];
+        let mut watch = |row: usize, step: &Step| {
+            unusual[row].guarded += u16::from(step.guarded);
+            watch(row, step);
+        };
         let generated = match joint {
-            true => parts.denoise(&requests, &caches, watch),
-            false => requests
-                .iter()
-                .enumerate()
-                .map(|(row, request)| {
-                    let task = (request.prompt, request.block);
-                    self.decoding.decode(&parts, task, request.noise, &mut |step| watch(row, step))
+            true => parts.denoise(&requests, &caches, &mut watch),
+            false => {
+                let decoded = self.one_by_one(&parts, &requests, &mut watch);
+                decoded.map(|(ids, stopped)| {
+                    unusual.iter_mut().zip(stopped).for_each(|(row, count)| row.stopped = count);
+                    ids
                 })
-                .collect(),
+            }
         };
         let generated = generated.map_err(|error| failed(&error))?;
         let denoise = stopwatch.lap();
-        let answer = |ids: &Vec<i64>| Answer::Chunk(self.translator.chunk(ids, block.image));
-        let answers = generated.iter().map(answer).collect();
+        let answers = generated.iter().zip(unusual);
+        let answers = answers.map(|(ids, unusual)| self.answer(ids, &block, unusual));
+        let answers = answers.collect::<Result<_, _>>()?;
         Ok((answers, Phases { encode, prefill, denoise, decode: stopwatch.lap() }))
+    }
+
+    /// The model with everything that decoding takes.
+    fn parts(&self) -> Jd3p<'_> {
+        Jd3p {
+            generator: Generator {
+                model: &self.model,
+                ids: &self.translator.ids,
+                image: &self.image,
+                action: &self.action,
+            },
+            attention: self.attention,
+            prefix_cache: self.prefix_cache,
+            steps: self.steps,
+            rules: self.decoding.rules(),
+        }
+    }
+
+    /// The blocks of decoders that take a row at a time, and how many stretches of each a cap
+    /// stopped.
+    fn one_by_one(
+        &self,
+        parts: &Jd3p<'_>,
+        requests: &[Request],
+        watch: &mut dyn FnMut(usize, &Step),
+    ) -> Result<(Vec<Vec<i64>>, Vec<usize>), DecodeError> {
+        let decode = |(row, request): (usize, &Request)| {
+            let task = (request.prompt, request.block);
+            let watch = &mut |step: &Step| watch(row, step);
+            let decoded = self.decoding.decode(parts, task, request.noise, watch)?;
+            Ok((decoded.ids, decoded.stopped))
+        };
+        let decoded = requests.iter().enumerate().map(decode).collect::<Result<Vec<_>, _>>();
+        Ok(decoded?.into_iter().unzip())
+    }
+
+    fn answer(&self, ids: &[i64], block: &Block, unusual: Unusual) -> Result<Answer, PolicyError> {
+        let mut remarks = unusual.remarks();
+        remarks.extend(self.translator.remarks(ids, block.image));
+        let future = self.futures.as_ref().map_or(Ok(vec![]), |drawer| drawer.views(ids, &[]));
+        let future: Vec<Image> = future.map_err(|error| failed(&error))?;
+        let actions = self.translator.chunk(ids, block.image);
+        Ok(Answer::Chunk(Decision { actions, future, remarks }))
+    }
+}
+
+/// What happened to a row while it was generated.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unusual {
+    /// Steps in which the released code would have lost the prompt.
+    guarded: u16,
+    /// Stretches that a cap stopped.
+    stopped: usize,
+}
+
+impl Unusual {
+    fn remarks(self) -> Vec<Remark> {
+        let guarded = (self.guarded > 0).then(|| Remark {
+            kind: "last-slot-end",
+            text: format!(
+                "the end of actions stood in the last slot for {} steps; the released code would \
+                 have lost the prompt there",
+                self.guarded
+            ),
+        });
+        let stopped = (self.stopped > 0).then(|| Remark {
+            kind: "jacobi-stopped",
+            text: format!("the cap stopped {} stretches before their fixed point", self.stopped),
+        });
+        guarded.into_iter().chain(stopped).collect()
     }
 }
 
@@ -204,35 +197,6 @@ impl Policy for UdVla {
 
     fn infer(&mut self, batch: &[PolicyInput]) -> Result<Vec<Answer>, PolicyError> {
         self.infer_watched(batch, &mut |_, _| {})
-    }
-}
-
-fn steps(wanted: u16) -> Result<u16, CheckpointError> {
-    match wanted {
-        0 => Err(CheckpointError::Choice {
-            what: "number of denoising steps",
-            wanted: "0".into(),
-            known: "1 to 65535".into(),
-        }),
-        steps => Ok(steps),
-    }
-}
-
-fn spec(translator: &Translator, subject: &[(&str, String)], device: Device) -> PolicySpec {
-    let named = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
-    };
-    let setting = [
-        ("device", device::device_name(device)),
-        ("libtorch", device::libtorch_version().to_owned()),
-    ];
-    PolicySpec {
-        name: "udvla".into(),
-        cameras: translator.cameras(),
-        chunk: translator.benchmark.layout.horizon,
-        action_width: translator.benchmark.layout.action_width,
-        subject: named(subject),
-        setting: named(&setting),
     }
 }
 

@@ -1,14 +1,11 @@
 //! Sizes, ids and settings of the synthetic checkpoints.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use super::config::{ModelConfig, Sizes, SpecialIds};
-use super::manifest::{Benchmark, FORMAT, Manifest, NormFile, Rotation, Target, Text};
-use super::prompt::{Layout, View};
-use crate::normalize::GripperRule;
+use super::layouts::{self, Settings};
+use super::manifest::{Benchmark, FORMAT, Manifest, NormFile, Text};
+use super::prompt::Target;
 use crate::vision::VisionConfig;
 
 /// Entries of the synthetic action tokenizer.
@@ -117,72 +114,27 @@ pub(super) fn norm_stats() -> Value {
     json!({ "norm_stats": { "calvin": full, "libero": full, "simpler": small } })
 }
 
-/// A manifest for what the presets write.
-pub(super) fn manifest(name: String) -> Manifest {
+/// A manifest for what the presets write: every benchmark and layout that is known.
+pub(super) fn manifest(name: String, target: Target) -> Manifest {
+    let benchmark = |(name, settings): (String, Settings)| {
+        let Settings { layout, gripper, rotation, denoise_steps } = settings;
+        // Another layout of a benchmark has its ranges: `simpler-paper` those of `simpler`.
+        let ranges = name.split('-').next().unwrap_or_default().to_owned();
+        let norm_stats = NormFile { file: "norm_stats.json".into(), name: ranges };
+        let fast = "fast".into();
+        (name, Benchmark { layout, fast, norm_stats, gripper, rotation, denoise_steps })
+    };
     Manifest {
         format: FORMAT,
         name,
         model: "model".into(),
         attention: None,
-        target: Target::Future,
+        target,
         text: Text {
             ranks: "text/ranks.tiktoken".into(),
             vision_tokens: Some("text/vision_tokens.txt".into()),
         },
         vision: "vision".into(),
-        benchmarks: BTreeMap::from([
-            ("calvin".into(), calvin()),
-            ("libero".into(), libero()),
-            ("simpler".into(), simpler()),
-        ]),
-    }
-}
-
-fn calvin() -> Benchmark {
-    let views = [("static", [200, 200], [200, 200]), ("gripper", [84, 84], [80, 80])];
-    benchmark("calvin", "*0125", 70, &views)
-}
-
-fn libero() -> Benchmark {
-    let views = [("agentview", [256, 256], [200, 200]), ("eye_in_hand", [256, 256], [80, 80])];
-    benchmark("libero", "*012345", 70, &views)
-}
-
-fn simpler() -> Benchmark {
-    let views = [("third_person", [480, 640], [200, 200])];
-    Benchmark {
-        gripper: GripperRule::Half,
-        rotation: Rotation::EulerToAxisAngle,
-        denoise_steps: 128,
-        ..benchmark("simpler", "*0123456", 72, &views)
-    }
-}
-
-/// A benchmark with the chunk of 10 x 7 and the 72 steps that CALVIN and LIBERO share.
-fn benchmark(
-    name: &str,
-    size_characters: &str,
-    action_slots: usize,
-    views: &[(&str, [u32; 2], [u32; 2])],
-) -> Benchmark {
-    let view = |(camera, [height, width], resized): &(&str, [u32; 2], [u32; 2])| View {
-        camera: (*camera).to_owned(),
-        height: *height,
-        width: *width,
-        resized: *resized,
-    };
-    Benchmark {
-        layout: Layout {
-            views: views.iter().map(view).collect(),
-            size_characters: size_characters.to_owned(),
-            action_slots,
-            horizon: 10,
-            action_width: 7,
-        },
-        fast: PathBuf::from("fast"),
-        norm_stats: NormFile { file: "norm_stats.json".into(), name: name.to_owned() },
-        gripper: GripperRule::Sign,
-        rotation: Rotation::AsIs,
-        denoise_steps: 72,
+        benchmarks: layouts::known().into_iter().map(benchmark).collect(),
     }
 }

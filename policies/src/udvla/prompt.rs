@@ -1,5 +1,8 @@
 //! What a benchmark shows and asks for, and how that becomes token ids.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::attention::Parts;
@@ -21,6 +24,56 @@ pub struct Layout {
     pub horizon: u16,
     /// Numbers per control step.
     pub action_width: usize,
+}
+
+/// What the generated views show; a property of the weights.
+///
+/// Source: the rows of the paper's Table 6. The release has only models of the first kind and no
+/// code for the others; null and current follow the paper's description.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The scene after the chunk, as in the published models.
+    #[default]
+    Future,
+    /// The scene now, the paper's ablation; the layout is that of the future.
+    Current,
+    /// There are none: the block is the actions alone, the paper's other ablation.
+    Null,
+}
+
+impl Target {
+    /// All three, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::Future, Self::Current, Self::Null];
+
+    /// Its name on the command line, in manifests and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Future => "future",
+            Self::Current => "current",
+            Self::Null => "null",
+        }
+    }
+
+    /// Whether the block has views at all.
+    pub fn has_views(self) -> bool {
+        self != Self::Null
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|target| target.name() == text);
+        found.ok_or_else(|| format!("`{text}` is not one of future, current, null"))
+    }
 }
 
 /// One view of the prompt, and of the generated future.
@@ -88,6 +141,21 @@ impl Layout {
     pub fn view_positions(&self) -> Vec<usize> {
         self.views.iter().map(View::positions).collect()
     }
+
+    /// Positions of each view that is generated.
+    pub fn generated_positions(&self, target: Target) -> Vec<usize> {
+        if target.has_views() { self.view_positions() } else { vec![] }
+    }
+
+    /// How the sequence of a prompt with `text` ids of text divides.
+    pub fn parts(&self, text: usize, target: Target) -> Parts {
+        Parts {
+            text,
+            views: self.view_positions(),
+            future: self.generated_positions(target),
+            actions: self.action_slots,
+        }
+    }
 }
 
 /// A picture as token material.
@@ -109,7 +177,8 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// The prompt of an instruction and what is seen, for a block of `actions` slots.
+    /// The prompt of an instruction and what is seen, for a block of the same views and `actions`
+    /// slots.
     ///
     /// Per view: begin mark, size text, image mark, codes, frame end, end mark. No template, no
     /// full stop, no proprioception.
@@ -127,7 +196,7 @@ impl Prompt {
             all.extend([ids.eof_token_id, ids.eoi_token_id]);
             views.push(all.len() - start);
         }
-        Self { ids: all, parts: Parts { text, views, actions } }
+        Self { ids: all, parts: Parts::new(text, views, actions) }
     }
 }
 
@@ -213,13 +282,24 @@ mod tests {
     }
 
     #[test]
+    fn a_block_without_views_is_the_actions_alone() {
+        let ids = SpecialIds::default();
+        let block = Block::new(&ids, &[], 70);
+        assert_eq!((block.ids.len(), block.image, block.ids[0]), (70, 0, ids.boa_token_id));
+        assert!(block.ids[1..].iter().all(|&id| id == ids.mask_token_id));
+        for target in Target::ALL {
+            assert_eq!(target.to_string().parse(), Ok(target));
+        }
+    }
+
+    #[test]
     fn a_prompt_is_opening_text_views() {
         let ids = SpecialIds::default();
         let picture = Picture { size: vec![16, 9], codes: vec![0, 32767] };
         let prompt = Prompt::new(&ids, &[5, 6], &[picture.clone(), picture], 70);
         let view = [151852, 16, 9, 151851, 151854, 184621, 151847, 151853];
         assert_eq!(prompt.ids, [&[151849, 5, 6][..], &view, &view].concat());
-        assert_eq!(prompt.parts, Parts { text: 3, views: vec![8, 8], actions: 70 });
+        assert_eq!(prompt.parts, Parts::new(3, vec![8, 8], 70));
     }
 
     #[test]

@@ -187,7 +187,7 @@ mod tests {
     /// Each run's own attention, maskless where it can be, is the attention under one mask.
     #[test]
     fn attention_by_runs_is_attention_under_the_whole_mask() {
-        let parts = Parts { text: 5, views: vec![7, 4], actions: 6 };
+        let parts = Parts::new(5, vec![7, 4], 6);
         let total = parts.total();
         let options = (Kind::Double, Device::Cpu);
         tch::manual_seed(0);

@@ -13,23 +13,17 @@
 use tch::{TchError, Tensor};
 
 use super::attention::{Attention, Parts, from_position};
-use super::config::SpecialIds;
+use super::generator::Generator;
 use super::noise::Noise;
 use super::prompt::{Block, Prompt};
-use super::sampling::{Allowed, DecodeError};
-use super::transformer::{Cache, Transformer};
+use super::sampling::DecodeError;
+use super::transformer::Cache;
 
-/// What one decoding needs besides its prompt. The attention is causal.
+/// Decoding from left to right. The attention is causal.
 #[derive(Debug, Clone, Copy)]
 pub struct Sequential<'a> {
-    /// The language model.
-    pub model: &'a Transformer,
-    /// Ids with a meaning.
-    pub ids: &'a SpecialIds,
-    /// What positions of views may become, marks included.
-    pub image: &'a Allowed,
-    /// What action positions may become.
-    pub action: &'a Allowed,
+    /// The model and what it may fill in; positions of views may become marks too.
+    pub generator: Generator<'a>,
 }
 
 /// How Jacobi iterates.
@@ -78,7 +72,7 @@ impl Sequential<'_> {
         while ids.len() < block.ids.len() {
             let id = self.given(block, ids.len()).unwrap_or(progress.next);
             ids.push(id);
-            if id == self.ids.eoa_token_id {
+            if id == self.generator.ids.eoa_token_id {
                 break;
             }
             let (states, cache) = self.forward(&[id], Some(&progress.cache))?;
@@ -116,7 +110,7 @@ impl Sequential<'_> {
             let (stretch, next) =
                 self.settle(stretch, start, block, (&mut done, &progress, jacobi))?;
             progress = next;
-            let ends = |&id: &i64| start >= block.image && id == self.ids.eoa_token_id;
+            let ends = |&id: &i64| start >= block.image && id == self.generator.ids.eoa_token_id;
             let length = stretch.iter().position(&ends).map_or(stretch.len(), |at| at + 1);
             done.ids.extend(&stretch[..length]);
             if length < stretch.len() || stretch.last().is_some_and(ends) {
@@ -155,7 +149,7 @@ impl Sequential<'_> {
     /// The prompt in the cache and the first id behind it.
     fn begin(&self, prompt: &Prompt, block: &Block) -> Result<Progress, DecodeError> {
         let wanted = prompt.ids.len() + block.ids.len();
-        let limit = self.model.positions();
+        let limit = self.generator.model.positions();
         if wanted > limit {
             return Err(DecodeError::TooLong { wanted, limit });
         }
@@ -168,9 +162,9 @@ impl Sequential<'_> {
 
     fn forward(&self, ids: &[i64], cache: Option<&Cache>) -> Result<(Tensor, Cache), DecodeError> {
         let first = cache.map_or(0, Cache::positions);
-        let parts = Parts { text: first + ids.len(), views: vec![], actions: 0 };
+        let parts = Parts::of_text(first + ids.len());
         let runs = from_position(&Attention::Causal.runs(&parts, None), first);
-        self.model.forward(ids, &runs, cache).map_err(torch)
+        self.generator.model.forward(ids, &runs, cache).map_err(torch)
     }
 
     /// The most probable ids of the block positions from `first` on, one per row of `states`.
@@ -183,7 +177,8 @@ impl Sequential<'_> {
         let rows = states.size()[0];
         let image = (block.image.saturating_sub(first) as i64).min(rows);
         let mut ids = vec![];
-        for (allowed, start, length) in [(self.image, 0, image), (self.action, image, rows - image)]
+        for (allowed, start, length) in
+            [(self.generator.image, 0, image), (self.generator.action, image, rows - image)]
         {
             if length > 0 {
                 let part = states.f_narrow(0, start, length).map_err(torch)?;
@@ -196,7 +191,7 @@ impl Sequential<'_> {
 
     /// The id of a position that is not predicted: the begin mark of the actions.
     fn given(&self, block: &Block, position: usize) -> Option<i64> {
-        (position == block.image).then_some(self.ids.boa_token_id)
+        (position == block.image).then_some(self.generator.ids.boa_token_id)
     }
 }
 

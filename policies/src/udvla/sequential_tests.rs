@@ -2,8 +2,10 @@
 
 use tch::{Device, Kind};
 
-use super::super::config::ModelConfig;
+use super::super::config::{ModelConfig, SpecialIds};
 use super::super::noise::{GoldenNoise, KeyedNoise};
+use super::super::sampling::Allowed;
+use super::super::transformer::Transformer;
 use super::super::weights::Placement;
 use super::*;
 use crate::golden;
@@ -43,11 +45,12 @@ fn tiny(name: &str, eoa: i64) -> Tiny {
 
 impl Tiny {
     fn decoding(&self) -> Sequential<'_> {
-        Sequential { model: &self.model, ids: &self.ids, image: &self.image, action: &self.action }
+        let Self { model, ids, image, action } = self;
+        Sequential { generator: Generator { model, ids, image, action } }
     }
 
     fn task(&self) -> (Prompt, Block) {
-        let parts = Parts { text: 3, views: vec![9, 7], actions: 21 };
+        let parts = Parts::new(3, vec![9, 7], 21);
         let ids = (0..parts.prompt() as i64).map(|at| at * 29 % 64).collect();
         (Prompt { ids, parts }, Block::new(&self.ids, &[9, 7], 21))
     }
@@ -56,7 +59,7 @@ impl Tiny {
     fn recomputed(&self, prompt: &Prompt, block: &Block) -> Vec<i64> {
         let mut all = prompt.ids.clone();
         for position in 0..block.ids.len() {
-            let parts = Parts { text: all.len(), views: vec![], actions: 0 };
+            let parts = Parts::of_text(all.len());
             let runs = Attention::Causal.runs(&parts, None);
             let (states, _) = self.model.forward(&all, &runs, None).unwrap();
             let last = states.narrow(0, all.len() as i64 - 1, 1);

@@ -47,7 +47,7 @@ fn wide() -> Transformer {
 }
 
 fn sequence() -> (Vec<i64>, Parts) {
-    let parts = Parts { text: 6, views: vec![8, 5], actions: 7 };
+    let parts = Parts::new(6, vec![8, 5], 7);
     ((0..parts.total() as i64).map(|at| at * 29 % 64).collect(), parts)
 }
 
@@ -173,8 +173,7 @@ fn rows_of_a_batch_have_the_states_that_they_have_alone() {
     for threads in [1, 2, 4] {
         tch::set_num_threads(threads);
         for attention in Attention::ALL {
-            let parts =
-                lengths.map(|(text, view)| Parts { text, views: vec![view, 9], actions: 7 });
+            let parts = lengths.map(|(text, view)| Parts::new(text, vec![view, 9], 7));
             let ids: Vec<Vec<i64>> = (0..)
                 .zip(&parts)
                 .map(|(row, parts)| {

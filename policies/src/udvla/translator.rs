@@ -9,10 +9,10 @@ use super::checkpoint::Checkpoint;
 use super::config::{ModelConfig, SpecialIds};
 use super::error::CheckpointError;
 use super::manifest::{Benchmark, MANIFEST, Rotation};
-use super::prompt::{self, Block, PATCH, Picture, Prompt, View};
+use super::prompt::{self, Block, PATCH, Picture, Prompt, Target, View};
 use super::transformer::Transformer;
 use crate::normalize::{NormStats, euler_to_axis_angle};
-use crate::policy::{PolicyError, PolicyInput};
+use crate::policy::{PolicyError, PolicyInput, Remark};
 use crate::tokens::{FastTokenizer, TextTokenizer};
 use crate::vision::{self, VisionConfig, VisionTokenizer};
 
@@ -20,6 +20,8 @@ use crate::vision::{self, VisionConfig, VisionTokenizer};
 pub(super) struct Translator {
     /// The settings.
     pub benchmark: Benchmark,
+    /// What the generated views show.
+    pub target: Target,
     /// Ids with a meaning.
     pub ids: SpecialIds,
     /// What image positions may become, ascending.
@@ -66,7 +68,19 @@ impl Translator {
         }
         let ids = config.ids.clone();
         let image_ids = prompt::image_ids(&ids, &characters);
-        Ok(Self { benchmark, ids, image_ids, action_ids, text, vision, device, fast, stats })
+        let target = checkpoint.manifest().target;
+        Ok(Self {
+            benchmark,
+            target,
+            ids,
+            image_ids,
+            action_ids,
+            text,
+            vision,
+            device,
+            fast,
+            stats,
+        })
     }
 
     /// Compares the longest sequence that `model` can run with the shortest that is asked of it.
@@ -74,8 +88,7 @@ impl Translator {
     /// # Errors
     /// The sequence is longer, in words.
     pub fn fits(&self, model: &Transformer) -> Result<(), String> {
-        let views: usize = self.benchmark.layout.view_positions().iter().sum();
-        let needed = 1 + 2 * views + self.benchmark.layout.action_slots;
+        let needed = self.benchmark.layout.parts(1, self.target).total();
         match model.positions() {
             enough if enough >= needed => Ok(()),
             positions => {
@@ -150,7 +163,9 @@ impl Translator {
         }
         let prompt = |(row, pictures): (&PolicyInput, Vec<Picture>)| {
             let text = self.text.encode(&row.observation.instruction);
-            Prompt::new(&self.ids, &text, &pictures, layout.action_slots)
+            let mut prompt = Prompt::new(&self.ids, &text, &pictures, layout.action_slots);
+            prompt.parts.future = layout.generated_positions(self.target);
+            prompt
         };
         Ok(batch.iter().zip(pictures).map(prompt).collect())
     }
@@ -158,7 +173,7 @@ impl Translator {
     /// The block that every row generates, before its first step.
     pub fn block(&self) -> Block {
         let layout = &self.benchmark.layout;
-        Block::new(&self.ids, &layout.view_positions(), layout.action_slots)
+        Block::new(&self.ids, &layout.generated_positions(self.target), layout.action_slots)
     }
 
     /// The chunk that a generated block stands for, in the simulator's units.
@@ -179,6 +194,22 @@ impl Translator {
             *gripper = self.benchmark.gripper.apply(*gripper);
         }
         ActionChunk { width, values: values.into_iter().map(|value| value as f32).collect() }
+    }
+
+    /// What is unusual about the actions of a generated block.
+    pub fn remarks(&self, generated: &[i64], image: usize) -> Vec<Remark> {
+        let slots = &generated[image + 1..];
+        let endless = !slots.contains(&self.ids.eoa_token_id);
+        let invalid = self.fast.invalid(&prompt::actions(&self.ids, generated, image));
+        let endless = endless.then(|| Remark {
+            kind: "no-end-of-actions",
+            text: "no end of actions: every slot was decoded".into(),
+        });
+        let invalid = (invalid > 0).then(|| Remark {
+            kind: "invalid-action-text",
+            text: format!("{invalid} action coefficients are no valid text and decode to extremes"),
+        });
+        endless.into_iter().chain(invalid).collect()
     }
 
     /// The visual codes of one view of each row.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors};
 use serde::Deserialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
+use super::device::dtype_name;
 use super::error::CheckpointError;
 use super::files::{read_text, unreadable};
 
@@ -117,7 +118,8 @@ impl Weights {
     /// The tensor `name` in the placement asked for.
     ///
     /// # Errors
-    /// A tensor that is missing, has another shape, or is stored in an unknown number format.
+    /// A tensor that is missing, has another shape, is stored in an unknown number format, or
+    /// holds a number that is not finite, also after conversion to `placement`'s format.
     pub fn tensor(
         &self,
         name: &str,
@@ -144,12 +146,22 @@ impl Weights {
             found: format!("{:?}", entry.dtype),
         })?;
         let bytes = &shard.map[entry.range.0..entry.range.1];
-        Tensor::f_from_data_size(bytes, shape, kind)
-            .and_then(|tensor| tensor.f_to_kind(placement.kind)?.f_to_device(placement.device))
-            .map_err(|source| CheckpointError::Torch {
-                what: format!("`{name}` from `{}`", shard.file.display()),
-                source,
-            })
+        let placed = Tensor::f_from_data_size(bytes, shape, kind).and_then(|tensor| {
+            let tensor = tensor.f_to_kind(placement.kind)?.f_to_device(placement.device)?;
+            Ok((all_finite(&tensor)?, tensor))
+        });
+        let (finite, tensor) = placed.map_err(|source| CheckpointError::Torch {
+            what: format!("`{name}` from `{}`", shard.file.display()),
+            source,
+        })?;
+        match finite {
+            true => Ok(tensor),
+            false => Err(CheckpointError::NotFinite {
+                file: shard.file.clone(),
+                tensor: name.to_owned(),
+                dtype: dtype_name(placement.kind),
+            }),
+        }
     }
 
     /// The names of all tensors with the files that hold them, by name.
@@ -243,6 +255,15 @@ fn announced(map: &[u8]) -> Option<usize> {
     let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
     let header: Metadata = serde_json::from_slice(rest.get(..length)?).ok()?;
     (length + size_of::<u64>()).checked_add(header.data_len())
+}
+
+/// Whether every number is finite; the extremes tell without a second tensor of that size.
+fn all_finite(tensor: &Tensor) -> Result<bool, TchError> {
+    if tensor.numel() == 0 {
+        return Ok(true);
+    }
+    let (smallest, largest) = tensor.f_aminmax(None, false)?;
+    Ok([smallest, largest].iter().all(|extreme| extreme.double_value(&[]).is_finite()))
 }
 
 fn kind(dtype: Dtype) -> Option<Kind> {

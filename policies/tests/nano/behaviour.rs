@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use udvla_policies::udvla::jd3p::Step;
 use udvla_policies::udvla::sampler::Sampler;
 use udvla_policies::udvla::{
-    Attention, CheckpointError, Decoding, UdVla, UdVlaOptions, make_checkpoint, products,
+    Attention, CheckpointError, Decoding, Target, UdVla, UdVlaOptions, make_checkpoint, products,
 };
 use udvla_policies::{Answer, Policy, PolicyError, PolicyInput};
 use udvla_sims::observation::Image;
@@ -172,8 +172,8 @@ fn the_spec_names_what_is_tested() {
 fn the_same_seed_writes_the_same_checkpoint_and_another_seed_another() {
     let [first, second, other] =
         [nano(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    make_checkpoint("nano", 0, second.path()).unwrap();
-    make_checkpoint("nano", 1, other.path()).unwrap();
+    make_checkpoint("nano", 0, Target::Future, second.path()).unwrap();
+    make_checkpoint("nano", 1, Target::Future, other.path()).unwrap();
     let digest = |dir| open(dir, "libero", None).spec().subject["checkpoint"].clone();
     assert_eq!(digest(&first), digest(&second));
     assert_ne!(digest(&first), digest(&other));
@@ -188,9 +188,9 @@ fn the_same_seed_writes_the_same_checkpoint_and_another_seed_another() {
 #[test]
 fn nothing_is_overwritten_and_presets_have_names() {
     let dir = nano();
-    let error = make_checkpoint("nano", 0, dir.path()).unwrap_err();
+    let error = make_checkpoint("nano", 0, Target::Future, dir.path()).unwrap_err();
     assert!(matches!(error, CheckpointError::NotEmpty { .. }), "{error:?}");
-    let error = make_checkpoint("huge", 0, &dir.path().join("new")).unwrap_err();
+    let error = make_checkpoint("huge", 0, Target::Future, &dir.path().join("new")).unwrap_err();
     assert_eq!(error.to_string(), "preset `huge` is not one of nano, medium");
     assert!(!dir.path().join("new").exists());
 }

@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use udvla_policies::udvla::{CheckpointError, UdVla};
-use udvla_policies::{Policy, PolicyError};
+use udvla_policies::udvla::{CheckpointError, UdVla, UdVlaOptions};
 
-use crate::setting::{list, nano, open, options, row};
+use crate::setting::{list, nano, options};
 
 /// Opens a checkpoint after `change`, which must make that fail.
 fn broken(change: impl FnOnce(&Path)) -> CheckpointError {
@@ -119,17 +118,75 @@ fn contradictions_between_the_parts_are_named() {
 }
 
 #[test]
-fn weights_that_are_not_numbers_stop_the_run() {
+fn weights_that_are_not_numbers_are_refused_before_anything_runs() {
+    let not_a_number = f32::NAN.to_le_bytes();
+    let infinite = f32::INFINITY.to_le_bytes();
+    for (file, bytes) in [
+        ("model/model-00002-of-00002.safetensors", not_a_number),
+        ("model/model-00001-of-00002.safetensors", infinite),
+        ("vision/model.safetensors", not_a_number),
+    ] {
+        let error = broken(|dir| {
+            let file = dir.join(file);
+            let mut all = fs::read(&file).unwrap();
+            let last = all.len() - 4;
+            all[last..].copy_from_slice(&bytes);
+            fs::write(&file, all).unwrap();
+        });
+        assert!(matches!(error, CheckpointError::NotFinite { .. }), "{file}: {error:?}");
+        assert!(error.to_string().contains(file), "{error}");
+        assert!(error.hint().is_some());
+    }
+}
+
+#[test]
+fn numbers_that_overflow_the_wanted_format_are_refused() {
     let dir = nano();
     let file = dir.path().join("model/model-00002-of-00002.safetensors");
-    let mut bytes = fs::read(&file).unwrap();
-    let last = bytes.len() - 400;
-    bytes[last..].fill(0xFF);
-    fs::write(&file, bytes).unwrap();
-    let mut policy = open(&dir, "libero", Some(2));
-    let row = row(&policy, 0, "go");
-    let error = policy.infer(&[row]).unwrap_err();
-    assert!(matches!(&error, PolicyError::Model(text) if text.contains("not finite")), "{error}");
+    let mut all = fs::read(&file).unwrap();
+    let last = all.len() - 4;
+    all[last..].copy_from_slice(&1e6_f32.to_le_bytes());
+    fs::write(&file, all).unwrap();
+    let with = |dtype: &str| UdVlaOptions { dtype: Some(dtype.into()), ..options("libero", None) };
+    assert!(UdVla::open(dir.path(), &with("bf16")).is_ok());
+    let error = UdVla::open(dir.path(), &with("f16")).unwrap_err();
+    assert!(matches!(error, CheckpointError::NotFinite { .. }), "{error:?}");
+}
+
+#[test]
+fn weights_in_another_format_and_tokenizers_of_another_model_are_named() {
+    let error = broken(|dir| {
+        // The header alone says what the bytes are: as many of them, but integers.
+        let file = dir.join("model/model-00001-of-00002.safetensors");
+        let mut all = fs::read(&file).unwrap();
+        let at = all.windows(5).position(|five| five == b"\"F32\"").unwrap();
+        all[at + 1..at + 4].copy_from_slice(b"I32");
+        fs::write(&file, all).unwrap();
+    });
+    assert!(matches!(&error, CheckpointError::Dtype { found, .. } if found == "I32"), "{error:?}");
+    // A vocabulary of another size puts every special token elsewhere.
+    let error = broken(|dir| {
+        let file = dir.join("text/ranks.tiktoken");
+        let text = fs::read_to_string(&file).unwrap();
+        let fewer: Vec<&str> = text.lines().take(255).collect();
+        fs::write(&file, fewer.join("\n")).unwrap();
+    });
+    assert!(chain(&error).contains("text tokenizer"), "{}", chain(&error));
+    // So does a list of image tokens in another order.
+    let error = broken(|dir| {
+        let file = dir.join("text/vision_tokens.txt");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(
+            &file,
+            text.replacen(
+                "<|image token|>\n<|image start|>",
+                "<|image start|>\n<|image token|>",
+                1,
+            ),
+        )
+        .unwrap();
+    });
+    assert!(chain(&error).contains("`img_token_id`"), "{}", chain(&error));
 }
 
 /// The error's text with all its causes.

@@ -5,3 +5,4 @@ mod behaviour;
 mod broken;
 mod inspection;
 mod setting;
+mod variants;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use tempfile::TempDir;
-use udvla_policies::udvla::{UdVla, UdVlaOptions, make_checkpoint};
+use udvla_policies::udvla::{Target, UdVla, UdVlaOptions, make_checkpoint};
 use udvla_policies::{Answer, Policy, PolicyInput, golden};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Image, Observation};
@@ -15,7 +15,7 @@ pub fn nano() -> TempDir {
     static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nano");
         let _ = fs::remove_dir_all(&dir);
-        make_checkpoint("nano", 0, &dir).unwrap();
+        make_checkpoint("nano", 0, Target::Future, &dir).unwrap();
         dir
     });
     let dir = tempfile::tempdir().unwrap();
@@ -62,7 +62,7 @@ pub fn row(policy: &UdVla, trial: u16, instruction: &str) -> PolicyInput {
 
 pub fn chunk(answer: &Answer) -> &ActionChunk {
     match answer {
-        Answer::Chunk(chunk) => chunk,
+        Answer::Chunk(decision) => &decision.actions,
         Answer::Script { .. } => panic!("the model answers with chunks"),
     }
 }

@@ -4,7 +4,8 @@
 //! succeeds. Options
 //! (`--sim-option NAME=VALUE` of the harness) make it misbehave: `crash`, `hang`, `raise` take
 //! episode names (comma separated) that fail the first time they are played, `poison` names
-//! that always raise; `start` takes `setup` or `mute`; `step_ms` slows every control step.
+//! that always raise; `start` takes `setup` or `mute`; `step_ms` slows every control step; `side`
+//! is how many rows and columns its pictures have.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -73,13 +74,18 @@ impl Fake {
         self.config.options.get(name).map(String::as_str)
     }
 
+    fn side(&self) -> u32 {
+        self.option("side").map_or(SIDE, |text| text.parse().expect("a number of pixels"))
+    }
+
     fn ready(&self) -> Reply {
         match self.option("start") {
             Some("setup") => return raised(Cause::Setup, "the fake needs `meshes/bowl.msh`"),
             Some("mute") => std::thread::sleep(Duration::from_secs(3600)),
             _ => {}
         }
-        let camera = |name: &str| Camera { name: name.into(), height: SIDE, width: SIDE };
+        let side = self.side();
+        let camera = |name: &str| Camera { name: name.into(), height: side, width: side };
         Reply::Ready {
             wire: WIRE_VERSION,
             spec: SimSpec {
@@ -165,14 +171,17 @@ impl Fake {
     }
 
     fn finish(&self, truncated: bool) -> (Reply, Vec<u8>) {
-        let bytes = to_bytes(&self.executed);
+        let mut bytes = to_bytes(&self.executed);
+        let final_state_sha256 = hex(&Sha256::digest(&bytes));
+        let images = if self.config.last_look { self.pictures(&mut bytes) } else { vec![] };
         let reply = Reply::Finished {
             stages_completed: self.stage,
             steps: (self.executed.len() / WIDTH) as u32,
             truncated,
-            final_state_sha256: hex(&Sha256::digest(&bytes)),
+            final_state_sha256,
             video: false,
             notes: self.notes(),
+            images,
         };
         (reply, bytes)
     }
@@ -186,17 +195,25 @@ impl Fake {
 
     fn observe(&self) -> (Reply, Vec<u8>) {
         let steps = (self.executed.len() / WIDTH) as u32;
-        let shade = (self.difficulty() * 255.0) as u8;
-        let count = if self.config.images { self.cameras().len() } else { 0 };
-        let mut body = vec![shade; count * (SIDE * SIDE * 3) as usize];
+        let mut body = vec![];
+        let images = self.pictures(&mut body);
         body.extend((steps as f32).to_le_bytes());
         let reply = Reply::Observed {
             stage: self.stage,
             steps,
             instruction: format!("play the fake task {}", self.key().task),
-            images: vec![(SIDE, SIDE); count],
+            images,
         };
         (reply, body)
+    }
+
+    /// Appends what the cameras show and gives its sizes.
+    fn pictures(&self, body: &mut Vec<u8>) -> Vec<(u32, u32)> {
+        let side = self.side();
+        let count = if self.config.images { self.cameras().len() } else { 0 };
+        let shade = (self.difficulty() * 255.0) as u8;
+        body.extend(vec![shade; count * (side * side * 3) as usize]);
+        vec![(side, side); count]
     }
 }
 

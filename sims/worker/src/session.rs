@@ -20,6 +20,7 @@ pub struct Session {
     images: bool,
     /// Stages per episode of each suite.
     stages: BTreeMap<String, u16>,
+    last_look: bool,
     episode: Option<Episode>,
 }
 
@@ -85,6 +86,7 @@ impl Session {
             control_hz: spec.control_hz,
             images: config.images,
             stages: suites.map(|suite| (suite.name.clone(), suite.stages)).collect(),
+            last_look: config.images && config.last_look,
             episode: None,
         };
         Ok((session, sim, spec.setting))
@@ -132,7 +134,7 @@ impl Session {
         }
         let actions: Vec<&[f32]> = values.chunks_exact(width).collect();
         for (index, action) in actions.iter().enumerate() {
-            let look = self.images && index + 1 == actions.len();
+            let look = self.last_look || self.images && index + 1 == actions.len();
             if let Some(end) = self.step(python, action, look)? {
                 return end.reply(self, python);
             }
@@ -146,7 +148,8 @@ impl Session {
             let action = self.adapter.call_method0(python, "script_action")?;
             let action: PyReadonlyArray1<'_, f32> = action.extract(python)?;
             let action = action.as_slice()?.to_vec();
-            if let Some(end) = self.step(python, &action, self.images && index + 1 == steps)? {
+            let look = self.last_look || self.images && index + 1 == steps;
+            if let Some(end) = self.step(python, &action, look)? {
                 return end.reply(self, python);
             }
         }
@@ -188,16 +191,7 @@ impl Session {
 
     fn observe(&mut self, python: Python<'_>) -> PyResult<(Reply, Vec<u8>)> {
         let observation = self.adapter.call_method0(python, "observe")?.into_bound(python);
-        let mut body = vec![];
-        let mut images = vec![];
-        for image in observation.getattr("images")?.try_iter()? {
-            let image: PyReadonlyArray3<'_, u8> = image?.extract()?;
-            let &[height, width, 3] = image.shape() else {
-                return Err(PyValueError::new_err(format!("a picture of {:?}", image.shape())));
-            };
-            images.push((height as u32, width as u32));
-            body.extend_from_slice(image.as_slice()?);
-        }
+        let (images, mut body) = pictures(&observation)?;
         let state: PyReadonlyArray1<'_, f32> = observation.getattr("state")?.extract()?;
         body.extend(to_bytes(state.as_slice()?));
         let instruction = observation.getattr("instruction")?.extract()?;
@@ -209,6 +203,10 @@ impl Session {
     }
 
     fn finish(&mut self, python: Python<'_>, truncated: bool) -> PyResult<(Reply, Vec<u8>)> {
+        let (images, pictures) = match self.last_look {
+            true => pictures(self.adapter.call_method0(python, "observe")?.bind(python))?,
+            false => (vec![], vec![]),
+        };
         let state = self.adapter.call_method0(python, "state_bytes")?;
         let state: &Bound<'_, PyBytes> = state.bind(python).cast()?;
         let final_state_sha256 = hex(&Sha256::digest(state.as_bytes()));
@@ -232,8 +230,9 @@ impl Session {
             final_state_sha256,
             video,
             notes,
+            images,
         };
-        Ok((reply, to_bytes(&episode.executed)))
+        Ok((reply, [to_bytes(&episode.executed), pictures].concat()))
     }
 
     /// What the adapter noted of the episode; nothing where it has no such method.
@@ -264,6 +263,23 @@ impl Session {
     fn episode(&mut self) -> PyResult<&mut Episode> {
         self.episode.as_mut().ok_or_else(|| PyValueError::new_err("no episode: reset comes first"))
     }
+}
+
+/// The sizes (height, width) of pictures, and their bytes one behind the other.
+type Pictures = (Vec<(u32, u32)>, Vec<u8>);
+
+/// The pictures of an observation.
+fn pictures(observation: &Bound<'_, PyAny>) -> PyResult<Pictures> {
+    let (mut sizes, mut bytes) = (vec![], vec![]);
+    for image in observation.getattr("images")?.try_iter()? {
+        let image: PyReadonlyArray3<'_, u8> = image?.extract()?;
+        let &[height, width, 3] = image.shape() else {
+            return Err(PyValueError::new_err(format!("a picture of {:?}", image.shape())));
+        };
+        sizes.push((height as u32, width as u32));
+        bytes.extend_from_slice(image.as_slice()?);
+    }
+    Ok((sizes, bytes))
 }
 
 /// What a control step brought to an end.

@@ -1,0 +1,90 @@
+//! What can be asked of the model: replicas, targets, caches, pictures of the future.
+
+use crate::support::{Checkpoint, Run, assert_same_outcomes, refused, udvla};
+
+/// The fake simulator with pictures of the sizes that the checkpoint's LIBERO layout asks for.
+fn short_run(checkpoint: &Checkpoint, words: &[&str]) -> Run {
+    let base = ["--sim-option", "side=256", "--suite", "object", "--task", "7"];
+    let model = ["--checkpoint", &checkpoint.word(), "--denoise-steps", "1"];
+    Run::fake(&[&base[..], &model, words].concat())
+}
+
+#[test]
+fn replicas_give_the_records_of_one_device_and_share_the_questions() {
+    let checkpoint = Checkpoint::make();
+    let one = short_run(&checkpoint, &["--device", "cpu", "--workers", "1", "--trials", "2"]);
+    let two = short_run(&checkpoint, &["--devices", "cpu,cpu", "--workers", "2", "--trials", "2"]);
+    for run in [&one, &two] {
+        let ended = run.go();
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+    }
+    assert_same_outcomes(&one.records(), &two.records());
+    let (alone, shared) = (one.manifest(), two.manifest());
+    assert_eq!(alone.subject, shared.subject);
+    assert_eq!(
+        (alone.setting["device"].as_str(), shared.setting["device"].as_str()),
+        ("cpu", "cpu,cpu")
+    );
+    // With two workers and two replicas no batch has more than one row.
+    let batches = shared.batches;
+    assert_eq!((batches.rows, batches.batches), (alone.batches.rows, alone.batches.rows));
+    // Nano's blocks are noise; what is odd about them is counted and logged.
+    assert_eq!(alone.remarks, shared.remarks);
+    let log = std::fs::read_to_string(one.directory().join("logs/policy.log")).unwrap();
+    let said: u64 = alone.remarks.values().sum();
+    assert!(said > 0 && log.lines().count() as u64 == said, "{log}");
+    let mixed = short_run(&checkpoint, &["--devices", "cpu", "--device", "cpu"]).go();
+    assert_eq!(mixed.code, 2, "{}", mixed.stderr);
+}
+
+#[test]
+fn what_the_policy_expected_is_saved_beside_what_came() {
+    let checkpoint = Checkpoint::make();
+    let run = short_run(&checkpoint, &["--save-futures", "--workers", "1", "--trials", "1"]);
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let (key, record) = run.records().pop_first().unwrap();
+    let folder = run.directory().join("futures").join(key.to_string());
+    for call in 0..record.calls {
+        let bytes = std::fs::read(folder.join(format!("call-{call:03}.png"))).unwrap();
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        // A heading and two views; three columns as wide as the larger one.
+        assert_eq!((number(16), number(20)), (4 + 3 * 204, 4 + 22 + 204 + 84), "call {call}");
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), record.calls as usize);
+    refused(&["--policy", "idle", "--save-futures"], &["expects to see nothing", "hint: "]);
+}
+
+#[test]
+fn a_checkpoint_without_views_runs_and_another_target_is_refused() {
+    let checkpoint = Checkpoint::of_target("null");
+    let run = short_run(&checkpoint, &["--trials", "1"]);
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(run.manifest().subject["target"], "null");
+    let with = |words: &[&str], expected: &[&str]| {
+        refused(&[&["--checkpoint", &checkpoint.word()][..], words].concat(), expected);
+    };
+    with(&["--target", "future"], &["`future`", "`null`", "hint: leave `--target` out"]);
+    with(&["--save-futures"], &["no future views"]);
+    let picture = checkpoint.path().join("masks.png").display().to_string();
+    let inspected = udvla(&["inspect", &checkpoint.word(), "--mask", &picture]);
+    assert!(inspected.stdout.contains("target null"), "{}", inspected.stdout);
+    let words = ["--instruction", "go", "--checkpoint", &checkpoint.word(), "--denoise-steps", "2"];
+    let imagined = udvla(&[&["imagine", &picture, &picture][..], &words].concat());
+    assert_eq!(imagined.code, 0, "{}", imagined.stderr);
+    assert!(imagined.stdout.contains("no picture"), "{}", imagined.stdout);
+}
+
+#[test]
+fn an_approximate_cache_is_marked_in_every_table() {
+    let checkpoint = Checkpoint::make();
+    let run = short_run(&checkpoint, &["--prefix-cache", "approximate", "--trials", "1"]);
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(run.manifest().subject["approximate"], "prefix cache");
+    let table = std::fs::read_to_string(run.directory().join("tables/summary.md")).unwrap();
+    assert!(table.contains("approximate decoding: prefix cache"), "{table}");
+    let words = ["--prefix-cache", "approximate", "--attention", "hybrid", "--checkpoint"];
+    refused(&[&words[..], &[&checkpoint.word()]].concat(), &["attention `released`", "hint: "]);
+}
