@@ -7,11 +7,11 @@
 //!     ▼ │  Order per pool thread
 //!  pool thread 0…N-1  ══ wire: reset, play a chunk ══►  Rust ── pyo3 ── adapter ── simulator
 //!     │ ▲
-//!     ▼ │  Question, Answer
-//!  policy thread: batcher ── Policy (libtorch)
+//!     ▼ │  a queue of Questions, Answers
+//!  policy thread per device: batcher ── Policy (libtorch)
 //! ```
-//! Each thread owns what it works on and has one receiver; the dispatcher alone touches the
-//! run directory.
+//! Each thread owns what it works on; the dispatcher alone writes records. Logs and videos are the
+//! workers' own, pictures of futures their pool threads'.
 
 pub mod batcher;
 pub mod calvin;

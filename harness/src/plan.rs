@@ -183,7 +183,7 @@ fn tasks(suites: &[&ProtocolSuite], asked: &[u16], trials: Option<u16>) -> Vec<P
         .collect()
 }
 
-/// Twice the batch, so that one half steps while the other is with the policy; never more than
+/// Twice the rows of all devices, so that one half steps while the other is with the policy; never more than
 /// the cores or the episodes.
 pub(crate) fn workers(run: &RunArguments, episodes: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

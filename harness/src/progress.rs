@@ -45,6 +45,7 @@ pub struct Progress {
     rows: u64,
     batches: u64,
     policy_seconds: f64,
+    replicas: usize,
     playing: HashMap<usize, EpisodeKey>,
     begun: Instant,
     last_line: Option<Instant>,
@@ -74,6 +75,7 @@ impl Progress {
             rows: 0,
             batches: 0,
             policy_seconds: 0.0,
+            replicas: 1,
             playing: HashMap::new(),
             begun: Instant::now(),
             last_line: None,
@@ -84,6 +86,12 @@ impl Progress {
         }
         progress.draw();
         progress
+    }
+
+    /// The policy runs as so many replicas.
+    pub fn shared_by(mut self, replicas: usize) -> Self {
+        self.replicas = replicas.max(1);
+        self
     }
 
     /// A line for the user, whatever is being drawn.
@@ -180,7 +188,8 @@ impl Progress {
         bars.episodes.set_position(self.done);
         bars.episodes.set_message(self.rate());
         bars.success.set_message(self.success());
-        let busy = self.policy_seconds / self.begun.elapsed().as_secs_f64().max(1e-9);
+        let whole = self.begun.elapsed().as_secs_f64().max(1e-9) * self.replicas as f64;
+        let busy = self.policy_seconds / whole;
         bars.policy.set_message(match self.batches {
             0 => "no batch yet".to_owned(),
             batches => format!(

@@ -1,5 +1,5 @@
 //! The run directory: made or continued, locked, appended to. Only the dispatcher's thread
-//! writes to it; videos and logs are the workers' own.
+//! writes to it; videos and logs are the workers' own, pictures of futures the pool threads'.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};

@@ -104,11 +104,14 @@ fn join(whole: &mut Run, part: &Run) {
     let status = worse(manifest.status, part.manifest.status);
     let started = manifest.started.clone().min(part.manifest.started.clone());
     let before = Manifest { started, ..part.manifest.clone() };
-    let batches = manifest.batches;
+    let (batches, remarks) = (manifest.batches, manifest.remarks.clone());
     manifest.continues(before);
     manifest.batches.batches += batches.batches;
     manifest.batches.rows += batches.rows;
     manifest.batches.seconds += batches.seconds;
+    for (kind, count) in remarks {
+        *manifest.remarks.entry(kind).or_default() += count;
+    }
     manifest.status = status;
     if manifest.stopped_early.is_none() {
         manifest.stopped_early.clone_from(&part.manifest.stopped_early);

@@ -106,7 +106,8 @@ fn evaluate(
     if show != Show::Nothing {
         eprint!("{}", identity::heading(plan, &manifest, before.len()));
     }
-    let mut progress = Progress::new(show, episodes.len(), &before);
+    let progress = Progress::new(show, episodes.len(), &before);
+    let mut progress = progress.shared_by(plan.run.devices.len());
     let duties = Duties {
         episodes: open,
         stages: plan.stages(),
