@@ -94,6 +94,24 @@ fn a_chunk_is_played_in_one_message_and_cut_at_the_end_of_a_stage() {
 }
 
 #[test]
+fn what_is_seen_behind_the_last_step_comes_with_the_end_when_asked_for() {
+    let Some(python) = environment() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        OpenConfig { last_look: true, ..config(folder.path(), serde_json::json!({"stages": 1})) };
+    let (mut worker, _) =
+        Worker::open(&command(&python, folder.path()), config, TIMEOUT, |_| {}).unwrap();
+    worker.ask(&reset(None), &[], TIMEOUT).unwrap();
+    let chunk = wire::to_bytes(&[0.25, 0.0, 0.0].repeat(10));
+    let (reply, body) = worker.ask(&Request::Play { width: 3 }, &chunk, TIMEOUT).unwrap();
+    let Reply::Finished { steps, images, .. } = &reply else { panic!("{reply:?}") };
+    assert_eq!((*steps, images.as_slice()), (4, &[(24, 32)][..]));
+    let (actions, picture) = body.split_at(4 * 3 * 4);
+    assert_eq!(wire::from_bytes(actions).unwrap(), [0.25, 0.0, 0.0].repeat(4));
+    assert_eq!(picture.len(), 24 * 32 * 3);
+}
+
+#[test]
 fn success_that_is_lost_again_cuts_no_chunk_and_the_last_step_counts() {
     let Some(python) = environment() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -250,7 +250,7 @@ impl<'a> Dispatcher<'a> {
         self.task_of[worker] = None;
         if error.is_setup() {
             self.stop_now();
-            return Err(refusal(&error).into());
+            return Err(Refused::from(&error).into());
         }
         job.failures += 1;
         self.failures_in_a_row += 1;
@@ -351,16 +351,5 @@ pub fn stop(shared: &Shared, seats: &[Seat]) {
             // to 0 once that thread has let go of it.
             unsafe { libc::kill(-group, libc::SIGKILL) };
         }
-    }
-}
-
-/// A worker's complaint about the machine as a refusal.
-pub fn refusal(error: &SimError) -> Refused {
-    match error {
-        SimError::Raised { message, .. } => Refused::new(message.clone()),
-        SimError::Start { source, .. } => {
-            Refused::new(error.to_string()).because(source.to_string())
-        }
-        other => Refused::new(other.to_string()),
     }
 }

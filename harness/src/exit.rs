@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use udvla_sims::process::SimError;
+
 /// Every way the program can end. 3, 4, 5 and 130 can be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -63,6 +65,19 @@ impl Refused {
     /// The next step, if one is known.
     pub fn next_step(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+}
+
+impl From<&SimError> for Refused {
+    /// A worker's complaint about the machine.
+    fn from(error: &SimError) -> Self {
+        match error {
+            SimError::Raised { message, .. } => Self::new(message.clone()),
+            SimError::Start { source, .. } => {
+                Self::new(error.to_string()).because(source.to_string())
+            }
+            other => Self::new(other.to_string()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 //! workers' own, pictures of futures their pool threads'.
 
 pub mod batcher;
+pub mod bodies;
 pub mod calvin;
 pub mod cli;
 pub mod commands;

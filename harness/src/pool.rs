@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use udvla_policies::{Answer, PolicyInput};
 use udvla_results::record::{EpisodeRecord, Seconds, Status};
 use udvla_sims::episode::EpisodeKey;
-use udvla_sims::observation::{Image, Observation, SimSpec};
+use udvla_sims::observation::SimSpec;
 use udvla_sims::process::{SimError, Worker, WorkerCommand, unexpected};
-use udvla_sims::protocol::hex;
 use udvla_sims::wire::{self, OpenConfig, Reply, Request, VideoRequest};
 
 use crate::batcher::Question;
+use crate::bodies;
 use crate::event::Event;
 use crate::futures::Futures;
 
@@ -216,8 +215,8 @@ impl PoolThread {
             seconds.sim += asked.elapsed().as_secs_f64();
             let (observation, played) = match reply {
                 Reply::Observed { stage, steps, instruction, images } => {
-                    first_observation.get_or_insert_with(|| digest(&bytes, &instruction));
-                    (observation(&open.spec, stage, &instruction, &images, &bytes)?, steps)
+                    first_observation.get_or_insert_with(|| bodies::digest(&bytes, &instruction));
+                    (bodies::observation(&open.spec, stage, &instruction, &images, &bytes)?, steps)
                 }
                 Reply::Finished {
                     stages_completed,
@@ -229,14 +228,7 @@ impl PoolThread {
                     images,
                 } => {
                     let width = open.spec.action.len();
-                    let wrong = || SimError::Wire("a wrong count of actions".into());
-                    let (actions, rest) =
-                        bytes.split_at_checked(4 * width * steps as usize).ok_or_else(wrong)?;
-                    let actions = wire::from_bytes(actions).ok_or_else(wrong)?;
-                    let (seen, rest) = pictures(&images, rest)?;
-                    if !rest.is_empty() {
-                        return Err(wrong().into());
-                    }
+                    let (actions, seen) = bodies::end(width, steps, &images, &bytes)?;
                     if let Some(futures) = &mut futures {
                         futures.happened(steps, &seen)?;
                     }
@@ -316,40 +308,4 @@ impl PoolThread {
             }
         }
     }
-}
-
-/// SHA-256 (hex) of an observation as the policy is given it: pictures, state, instruction.
-fn digest(body: &[u8], instruction: &str) -> String {
-    let mut hash = Sha256::new();
-    hash.update(body);
-    hash.update(instruction.as_bytes());
-    hex(&hash.finalize())
-}
-
-fn observation(
-    spec: &SimSpec,
-    stage: u16,
-    instruction: &str,
-    sizes: &[(u32, u32)],
-    body: &[u8],
-) -> Result<Observation, SimError> {
-    let (images, rest) = pictures(sizes, body)?;
-    let state = wire::from_bytes(rest).filter(|state| state.len() == spec.state.len());
-    let state = state.ok_or_else(|| SimError::Wire("a state of the wrong length".into()))?;
-    Ok(Observation { images, state, instruction: instruction.into(), stage })
-}
-
-/// The pictures of these sizes at the beginning of `body`, and what comes behind them.
-fn pictures<'a>(sizes: &[(u32, u32)], body: &'a [u8]) -> Result<(Vec<Image>, &'a [u8]), SimError> {
-    let mut rest = body;
-    let mut images = vec![];
-    for &(height, width) in sizes {
-        let length = height as usize * width as usize * 3;
-        let (rgb, after) = rest
-            .split_at_checked(length)
-            .ok_or_else(|| SimError::Wire("a picture that is cut short".into()))?;
-        images.push(Image { height, width, rgb: rgb.to_vec() });
-        rest = after;
-    }
-    Ok((images, rest))
 }

@@ -20,7 +20,7 @@ use udvla_sims::wire::OpenConfig;
 use crate::batcher::{self, Closing, Queue};
 use crate::dispatcher::{self, Dispatcher, Duties, Patience, Seat};
 use crate::event::Event;
-use crate::exit::Exit;
+use crate::exit::{Exit, Refused};
 use crate::plan::{self, Plan};
 use crate::pool::{Order, PoolOptions, PoolThread, Shared, Video};
 use crate::progress::{Progress, Show};
@@ -262,7 +262,7 @@ impl Pool {
         match happened.recv().expect("the pool thread reports") {
             Event::Ready { spec, setting, .. } => Ok(Some((spec, setting))),
             Event::NotReady { error, .. } => {
-                let refused = dispatcher::refusal(&error);
+                let refused = Refused::from(&error);
                 let explained = matches!(error, SimError::Raised { .. } | SimError::Start { .. });
                 Err(if explained { refused } else { refused.hint(last_words(log)) }.into())
             }
