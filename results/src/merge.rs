@@ -83,6 +83,32 @@ pub fn read_all(directories: &[PathBuf]) -> Result<Vec<Run>, MergeError> {
     Ok(runs)
 }
 
+/// Reads run directories and joins those that are parts of one run: equal protocol, subject and
+/// setting. The others stay apart, in the order of their directories' names.
+///
+/// # Errors
+/// When a directory cannot be read, or two parts of one run have a record of the same episode.
+pub fn read_kinds(directories: &[PathBuf]) -> Result<Vec<Run>, MergeError> {
+    let mut sorted = directories.to_vec();
+    sorted.sort();
+    let mut kinds: Vec<(Vec<(PathBuf, Run)>, Run)> = Vec::new();
+    for directory in sorted {
+        let run = RunDirectory::read(&directory)?;
+        let same = kinds.iter_mut().find(|(_, whole)| {
+            differences::all(&whole.manifest, &run.manifest, "other").is_empty()
+        });
+        match same {
+            None => kinds.push((vec![(directory, run.clone())], run)),
+            Some((parts, whole)) => {
+                check(parts, &directory, &run)?;
+                join(whole, &run);
+                parts.push((directory, run));
+            }
+        }
+    }
+    Ok(kinds.into_iter().map(|(_, whole)| whole).collect())
+}
+
 fn check(parts: &[(PathBuf, Run)], other: &Path, run: &Run) -> Result<(), MergeError> {
     let (first, before) = &parts[0];
     let fields = differences::all(&before.manifest, &run.manifest, "other");

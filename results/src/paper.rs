@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::statistics::{Estimate, Rate, average_length, suites_mean, wilson};
 
 /// The method whose row stands beside ours.
-const METHOD: &str = "UD-VLA";
+pub(crate) const METHOD: &str = "UD-VLA";
 
 /// The paper's tables.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -61,6 +61,8 @@ pub struct VariantTable {
     pub key: String,
     /// Sequences behind each length, as the paper states.
     pub n_stated: u32,
+    /// Generated tokens in a chunk of actions, where the table is about speed.
+    pub tokens_per_chunk: Option<u32>,
     /// Its rows, the one to compare with first.
     pub rows: Vec<VariantRow>,
 }

@@ -168,7 +168,7 @@ pub fn paper_tables(paper: &Paper, runs: &[Run], variants: &[Run]) -> Vec<Result
 fn main_table(table: &PaperTable, measured: Option<&Summary>) -> ResultTable {
     let average = if table.measure == Measure::Share { "average length" } else { "average" };
     let names = table.columns.iter().map(|column| column.name.clone());
-    let mut rows: Vec<ResultRow> = table.rows.iter().map(|row| published(table, row)).collect();
+    let mut rows = published_rows(table);
     let mut notes = vec![PUBLISHED.to_owned()];
     match measured {
         Some(summary) => {
@@ -191,6 +191,11 @@ fn main_table(table: &PaperTable, measured: Option<&Summary>) -> ResultTable {
 
 const PUBLISHED: &str = "published rows: as printed in the paper; their intervals follow from n, \
                          and a row whose cells are no counts of the stated n has none";
+
+/// The rows of the paper, in its order.
+pub(crate) fn published_rows(table: &PaperTable) -> Vec<ResultRow> {
+    table.rows.iter().map(|row| published(table, row)).collect()
+}
 
 /// A row of the paper; the intervals are those that its n gives.
 fn published(table: &PaperTable, row: &PaperRow) -> ResultRow {
@@ -235,7 +240,8 @@ fn average_of(measure: Measure, counts: &[(u32, u32)]) -> Option<Average> {
     }
 }
 
-fn measured_row(table: &PaperTable, summary: &Summary) -> ResultRow {
+/// What a run measured of the table's columns.
+pub(crate) fn measured_row(table: &PaperTable, summary: &Summary) -> ResultRow {
     let form = Form::of(table.measure);
     let cell = |column: &PaperColumn| form.rate(rate(summary, column)?);
     let mut cells: Vec<Option<Cell>> = table.columns.iter().map(cell).collect();

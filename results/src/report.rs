@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::paper::Paper;
-use crate::plots::{PlotError, png, success_by_task};
+use crate::plots::{self, Plot, PlotError, png};
 use crate::read::{ReadError, RunDirectory};
 use crate::render::{markdown, subtasks_csv, summary_csv, tasks_csv, terminal};
 use crate::summary::Summary;
@@ -64,11 +64,9 @@ impl ReportError {
 pub fn write_all(dir: impl AsRef<Path>) -> Result<Written, ReportError> {
     let dir = dir.as_ref();
     let run = RunDirectory::read(dir)?;
-    let summary = Summary::new(&run, &Paper::bundled());
-    let svg = success_by_task(&summary)?;
-    let picture = png(&svg)?;
+    let paper = Paper::bundled();
+    let summary = Summary::new(&run, &paper);
     let table = |name: &str, text: String| write(&dir.join("tables"), name, text.as_bytes());
-    let plot = |name: &str, bytes: &[u8]| write(&dir.join("plots"), name, bytes);
     let mut paths = vec![
         table("summary.md", markdown(&summary))?,
         table("summary.csv", summary_csv(&summary)?)?,
@@ -77,9 +75,21 @@ pub fn write_all(dir: impl AsRef<Path>) -> Result<Written, ReportError> {
     if let Some(text) = subtasks_csv(&summary)? {
         paths.push(table("subtasks.csv", text)?);
     }
-    paths.push(plot("success-by-task.svg", svg.as_bytes())?);
-    paths.push(plot("success-by-task.png", &picture)?);
+    paths.extend(write_plots(&dir.join("plots"), &plots::of_run(&run, &paper)?)?);
     Ok(Written { paths, terminal: terminal(&summary), summary })
+}
+
+/// Writes plots into `folder`, each as SVG and as PNG.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_plots(folder: &Path, plots: &[Plot]) -> Result<Vec<PathBuf>, ReportError> {
+    let mut paths = Vec::new();
+    for Plot { name, svg, .. } in plots {
+        paths.push(write(folder, &format!("{name}.svg"), svg.as_bytes())?);
+        paths.push(write(folder, &format!("{name}.png"), &png(svg)?)?);
+    }
+    Ok(paths)
 }
 
 /// Writes a file under another name and then gives it its own, so that nobody sees half of it.

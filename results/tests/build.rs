@@ -134,10 +134,15 @@ pub fn libero_as_published() -> Run {
 
 /// CALVIN with 500 sequences and the lengths of the paper.
 pub fn calvin_as_published() -> Run {
+    calvin_with_lengths([4, 12, 16, 16, 32, 420])
+}
+
+/// CALVIN with so many sequences of every length.
+pub fn calvin_with_lengths(counts: [usize; 6]) -> Run {
     let mut run =
         run("calvin-abcd-d", "calvin", &[("abcd-d", 500, 5, vec!["five tasks in a row"])]);
     let mut trial = 0;
-    for (length, count) in [4, 12, 16, 16, 32, 420].into_iter().enumerate() {
+    for (length, count) in counts.into_iter().enumerate() {
         for _ in 0..count {
             add(&mut run, record("abcd-d", 0, trial, length as u16, 5));
             trial += 1;

@@ -4,8 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use resvg::usvg::{Group, Node, Options, Rect, Tree, fontdb::Database};
-use udvla_results::manifest::RunStatus;
-use udvla_results::plots::{png, success_by_task};
+use udvla_results::manifest::{BatchCounts, RunStatus};
+use udvla_results::paper::Paper;
+use udvla_results::plots::{Plot, of_run, of_runs, png, success_by_task};
 use udvla_results::read::Run;
 use udvla_results::render::{markdown, summary_csv, terminal};
 
@@ -44,14 +45,127 @@ fn runs() -> Vec<(&'static str, Run)> {
         ("nothing-ran", nothing),
         ("calvin", build::calvin_as_published()),
         ("simpler", build::simpler_as_published()),
+        ("sub-tasks", build::calvin_of_lengths(&[5, 3, 0, 5, 5, 1])),
     ]
+}
+
+/// Runs of CALVIN that differ in how they decode and in how many steps.
+fn variants() -> Vec<Run> {
+    let variant = |(decoding, steps, checkpoint, lengths): (&str, u32, &str, [usize; 6])| {
+        let mut run = build::calvin_with_lengths(lengths);
+        let mut set =
+            |key: &str, value: &str| run.manifest.subject.insert(key.into(), value.into());
+        set("decoding", decoding);
+        set("denoise_steps", &steps.to_string());
+        set("checkpoint", checkpoint);
+        run.manifest.run = format!("calvin-{decoding}-{steps}");
+        run.manifest.batches =
+            BatchCounts { batches: 900, rows: 4000, seconds: 20.0 * f64::from(steps) + 1500.0 };
+        run
+    };
+    [
+        ("jd3p", 4, "sha256:91c0aa17d3f1b6e2", [90, 40, 30, 20, 20, 300]),
+        ("jd3p", 8, "sha256:91c0aa17d3f1b6e2", [30, 20, 20, 20, 30, 380]),
+        ("jd3p", 72, "sha256:91c0aa17d3f1b6e2", [4, 12, 16, 16, 32, 420]),
+        ("id", 8, "sha256:91c0aa17d3f1b6e2", [50, 30, 20, 20, 40, 340]),
+        ("id", 64, "sha256:91c0aa17d3f1b6e2", [20, 12, 16, 26, 42, 384]),
+        ("jd3p", 72, "sha256:0123456789abcdef", [500, 0, 0, 0, 0, 0]),
+    ]
+    .map(variant)
+    .into()
+}
+
+/// Every plot of every run, and of several together.
+fn plots() -> Vec<(String, Plot)> {
+    let paper = Paper::bundled();
+    let mut plots = Vec::new();
+    for (name, run) in runs() {
+        let of_run = of_run(&run, &paper).unwrap();
+        plots.extend(of_run.into_iter().map(|plot| (format!("{name}-{}", plot.name), plot)));
+    }
+    let mut expert = build::libero_as_published();
+    expert.manifest.subject = [("policy".to_owned(), "expert".to_owned())].into();
+    let mut mixed = variants();
+    mixed.truncate(2);
+    mixed[0]
+        .manifest
+        .setting
+        .insert("libtorch".into(), "2.11.0+cu130 with a very long name".into());
+    let mut policies = ["expert", "idle"].map(|policy| {
+        let mut run = build::calvin_with_lengths([100, 0, 0, 100, 100, 200]);
+        run.manifest.subject = [("policy".to_owned(), policy.to_owned())].into();
+        run.manifest.machine.insert("processor".into(), "a processor".into());
+        run
+    });
+    policies[1].manifest.setting.insert("renderer".into(), "none".into());
+    mixed.extend(policies);
+    let several = [
+        ("variants", variants()),
+        ("policies", mixed),
+        ("several", vec![build::libero_as_published(), expert, build::simpler_as_published()]),
+    ];
+    for (name, runs) in several {
+        let of_runs = of_runs(&runs, &paper).unwrap().0;
+        plots.extend(of_runs.into_iter().map(|plot| (format!("{name}-{}", plot.name), plot)));
+    }
+    plots
+}
+
+#[test]
+fn a_run_has_the_plots_that_its_records_give() {
+    let names = |run: &Run| -> Vec<String> {
+        of_run(run, &Paper::bundled()).unwrap().into_iter().map(|plot| plot.name).collect()
+    };
+    let [success, chains, methods, steps, time] =
+        ["success-by-task", "in-a-row", "methods", "steps-to-success", "throughput"];
+    assert_eq!(names(&build::calvin_as_published()), [success, chains, methods, steps, time]);
+    assert_eq!(names(&build::libero_as_published()), [success, methods, steps, time]);
+    assert_eq!(names(&build::libero_long(3)), [success, methods]);
+}
+
+#[test]
+fn several_runs_have_the_plots_that_their_differences_give() {
+    let (plots, without) = of_runs(&variants(), &Paper::bundled()).unwrap();
+    let names: Vec<_> = plots.iter().map(|plot| plot.name.as_str()).collect();
+    let expected =
+        ["calvin-methods", "calvin-in-a-row", "calvin-decoding-speed", "calvin-denoising-steps"];
+    assert_eq!(names, expected);
+    assert_eq!(without, []);
+    let (plots, without) = of_runs(&[build::libero_as_published()], &Paper::bundled()).unwrap();
+    assert_eq!((plots.len(), without.len()), (1, 3));
+    assert!(without.iter().any(|plot| plot.takes.contains("--denoise-steps")), "{without:?}");
+}
+
+#[test]
+fn runs_in_one_plot_are_told_apart_by_what_differs() {
+    let (plots, _) = of_runs(&variants(), &Paper::bundled()).unwrap();
+    let texts = |plot: &Plot| -> Vec<String> {
+        let mut texts = Vec::new();
+        collect(tree(&plot.svg).root(), &mut texts);
+        texts.into_iter().map(|text| text.0).collect()
+    };
+    let chains = texts(&plots[1]);
+    let told = |start: &str| chains.iter().any(|text| text.starts_with(start));
+    assert!(told("udvla 91c0aa17 jd3p 4 steps: average length 3."), "{chains:?}");
+    assert!(told("udvla 01234567 jd3p 72 steps: average length 0.00"), "{chains:?}");
+    assert!(told("paper, Table 2: average length 4.64"), "{chains:?}");
+    // Nothing that other policies do not have tells runs of one policy apart.
+    let mut with_expert = variants();
+    with_expert.truncate(1);
+    let mut expert = with_expert[0].clone();
+    expert.manifest.subject = [("policy".to_owned(), "expert".to_owned())].into();
+    with_expert.push(expert);
+    let (mixed, _) = of_runs(&with_expert, &Paper::bundled()).unwrap();
+    assert!(texts(&mixed[0]).contains(&"udvla".to_owned()), "{:?}", texts(&mixed[0]));
+    // The number of steps is the axis there.
+    let steps = texts(&plots[3]);
+    assert!(steps.contains(&"udvla 91c0aa17 jd3p".to_owned()), "{steps:?}");
 }
 
 #[test]
 fn texts_neither_overlap_nor_leave_the_page() {
-    for (name, run) in runs() {
-        let svg = success_by_task(&build::summary(&run)).unwrap();
-        let tree = tree(&svg);
+    for (name, plot) in plots() {
+        let tree = tree(&plot.svg);
         let mut texts = Vec::new();
         collect(tree.root(), &mut texts);
         assert!(texts.len() > 8, "{name} has only {} texts", texts.len());
@@ -73,14 +187,33 @@ fn texts_neither_overlap_nor_leave_the_page() {
 
 #[test]
 fn a_plot_has_the_same_bytes_every_time() {
-    let mut run = build::libero_long(10);
-    build::spread(&mut run, "long", 476);
-    let draw = || {
-        let svg = success_by_task(&build::summary(&run)).unwrap();
-        let picture = png(&svg).unwrap();
-        (svg, picture)
+    let (one, other) = (plots(), plots());
+    assert!(one == other);
+    let pictures = |plots: &[(String, Plot)]| -> Vec<Vec<u8>> {
+        plots.iter().take(4).map(|(_, plot)| png(&plot.svg).unwrap()).collect()
     };
-    assert!(draw() == draw());
+    assert!(pictures(&one) == pictures(&other));
+}
+
+#[test]
+fn pauses_and_unreadable_times_stand_in_the_plot_over_time() {
+    let mut run = build::libero_long(2);
+    build::task_counts(&mut run, "long", 0, 49);
+    build::task_counts(&mut run, "long", 1, 49);
+    for (number, record) in run.records.values_mut().enumerate() {
+        let hour = if number < 50 { 1 } else { 5 };
+        record.started = format!("2026-11-24T{hour:02}:{:02}:03Z", number % 50);
+    }
+    run.records.values_mut().next().unwrap().started = "yesterday".into();
+    let plots = of_run(&run, &Paper::bundled()).unwrap();
+    let plot = plots.iter().find(|plot| plot.name == "throughput").unwrap();
+    let mut texts = Vec::new();
+    collect(tree(&plot.svg).root(), &mut texts);
+    let has = |text: &str| texts.iter().any(|(found, _)| found.starts_with(text));
+    // 99 episodes from 01:01:03 to 05:49:44.2, and nothing in between.
+    assert!(has("99 episodes in 288.7 min: 0.34 a minute"), "{texts:?}");
+    assert!(has("! 1 records tell no time"), "{texts:?}");
+    assert!(has("hours since"), "{texts:?}");
 }
 
 #[test]
@@ -97,10 +230,11 @@ fn an_instruction_cannot_break_the_svg() {
 #[ignore = "writes plots and tables to look at into UDVLA_PLOTS"]
 fn plots_and_tables_to_look_at() {
     let folder = std::env::var("UDVLA_PLOTS").expect("UDVLA_PLOTS names a folder");
+    for (name, plot) in plots() {
+        fs::write(format!("{folder}/{name}.png"), png(&plot.svg).unwrap()).unwrap();
+        fs::write(format!("{folder}/{name}.svg"), plot.svg).unwrap();
+    }
     for (name, run) in runs() {
-        let svg = success_by_task(&build::summary(&run)).unwrap();
-        fs::write(format!("{folder}/{name}.png"), png(&svg).unwrap()).unwrap();
-        fs::write(format!("{folder}/{name}.svg"), svg).unwrap();
         let summary = build::summary(&run);
         fs::write(format!("{folder}/{name}.txt"), terminal(&summary)).unwrap();
         fs::write(format!("{folder}/{name}.md"), markdown(&summary)).unwrap();

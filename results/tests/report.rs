@@ -41,7 +41,8 @@ fn a_report_has_its_files_and_nothing_else() {
     found.sort();
     named.sort();
     assert_eq!(found, named);
-    assert_eq!(named.len(), 5);
+    // Three tables, and four plots in two formats.
+    assert_eq!(named.len(), 11);
     assert!(written.terminal.ends_with("149 of 150 episodes, 1 error, 1 retried\n"));
     let png = fs::read(dir.path().join("plots/success-by-task.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG"));

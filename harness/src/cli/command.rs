@@ -8,7 +8,7 @@ use super::calvin::CalvinArguments;
 use super::libero::LiberoArguments;
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
-    ReplayArguments, TablesArguments,
+    PlotsArguments, ReplayArguments, TablesArguments,
 };
 use super::run::WorkerArguments;
 use super::simpler::SimplerArguments;
@@ -52,6 +52,8 @@ pub enum Command {
     },
     /// Put run directories into the paper's tables
     Tables(TablesArguments),
+    /// Draw several runs side by side and beside the paper
+    Plots(PlotsArguments),
     /// Check whether published tables can be true
     Audit(AuditArguments),
     /// Compare two runs episode by episode, or a run with another harness's results

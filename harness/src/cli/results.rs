@@ -21,6 +21,17 @@ pub struct TablesArguments {
     pub out: Option<PathBuf>,
 }
 
+/// Arguments of `plots`.
+#[derive(Debug, Args)]
+pub struct PlotsArguments {
+    /// Run directories; parts of one run count together
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Write the plots into this folder
+    #[arg(short, long, value_name = "DIR", default_value = "plots")]
+    pub out: PathBuf,
+}
+
 /// How tables are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {

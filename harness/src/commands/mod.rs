@@ -14,6 +14,7 @@ pub mod imagine;
 pub mod inspect;
 mod lavapipe;
 mod list;
+mod plots;
 mod replay;
 mod report;
 mod resume;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Resume(arguments) => resume::run(&arguments, show),
         Command::Report { directory } => report::run(&directory),
         Command::Tables(arguments) => tables::run(&arguments),
+        Command::Plots(arguments) => plots::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),

@@ -3,6 +3,7 @@
 use crate::caption::{Caption, suite_title};
 use crate::figures::{NONE, length, percent, shorten, wrap};
 use crate::statistics::{Estimate, Rate};
+use crate::subtasks::SubtaskSummary;
 use crate::summary::{Chain, SuiteSummary, Summary, TaskSummary};
 use crate::table::RowKind;
 
@@ -59,14 +60,17 @@ impl Forest {
         let panels: Vec<Panel> = summary
             .suites
             .iter()
-            .map(|suite| match &suite.chain {
-                Some(chain) => chain_panel(&summary.benchmark, suite, chain),
-                None => success_panel(&summary.benchmark, suite, lines),
+            .flat_map(|suite| match &suite.chain {
+                Some(chain) => {
+                    let whole = chain_panel(&summary.benchmark, suite, chain);
+                    [whole].into_iter().chain(subtask_panel(chain)).collect()
+                }
+                None => vec![success_panel(&summary.benchmark, suite, lines)],
             })
             .collect();
         let start = start(&panels);
         let chains = summary.suites.iter().any(|suite| suite.chain.is_some());
-        let rows = if chains { "success by tasks in a row" } else { "success by task" };
+        let rows = if chains { "success in a row and by sub-task" } else { "success by task" };
         Self { rows, caption: Caption::new(summary), panels, start }
     }
 
@@ -180,6 +184,22 @@ fn chain_panel(benchmark: &str, suite: &SuiteSummary, chain: &Chain) -> Panel {
     });
     let title = suite_title(benchmark, &suite.name);
     Panel { title: format!("{title}, {}: {average}{paper}", suite.counts.words()), rows }
+}
+
+/// The sub-tasks of chains; `None` where the protocol does not name them.
+fn subtask_panel(chain: &Chain) -> Option<Panel> {
+    let row = |subtask: &SubtaskSummary| ForestRow {
+        kind: RowKind::Part,
+        index: None,
+        label: vec![shorten(&subtask.name.replace('_', " "), LABEL_WIDTH)],
+        estimate: subtask.rate.estimate,
+        count: count(subtask.rate),
+        apart: String::new(),
+        paper: None,
+    };
+    let rows: Vec<ForestRow> = chain.subtasks.iter().map(row).collect();
+    let title = "sub-tasks, of the times that a chain came to them".to_owned();
+    (!rows.is_empty()).then_some(Panel { title, rows })
 }
 
 fn count(rate: Rate) -> String {

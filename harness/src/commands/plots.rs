@@ -1,0 +1,30 @@
+//! `plots`: several runs side by side.
+
+use anyhow::Result;
+use udvla_results::paper::Paper;
+use udvla_results::plots::{PlotError, of_runs};
+use udvla_results::report::{ReportError, write_plots};
+
+use crate::cli::PlotsArguments;
+use crate::exit::{Exit, Refused};
+
+/// Writes the plots and says which ones these runs do not give.
+///
+/// # Errors
+/// [`Refused`] when a directory is no run, or the runs give no plot at all.
+pub fn run(arguments: &PlotsArguments) -> Result<Exit> {
+    let runs = udvla_results::merge::read_kinds(&arguments.runs).map_err(|error| {
+        let hint = error.hint();
+        let refused = Refused::new("these run directories make no plots").because(error);
+        hint.into_iter().fold(refused, Refused::hint)
+    })?;
+    let (plots, without) =
+        of_runs(&runs, &Paper::bundled()).map_err(|error: PlotError| ReportError::from(error))?;
+    for path in write_plots(&arguments.out, &plots)? {
+        println!("wrote {}", path.display());
+    }
+    for plot in without {
+        println!("left out: {} (it takes {})", plot.title, plot.takes);
+    }
+    Ok(Exit::Complete)
+}
