@@ -30,6 +30,44 @@ fn equal_runs_compare_and_gate_without_a_decision() {
 }
 
 #[test]
+fn a_report_and_a_comparison_are_pages_of_their_own() {
+    let (a, b) = two();
+    let page = std::fs::read_to_string(a.directory().join("report.html")).unwrap();
+    assert!(page.contains("id=\"long-task01-trial002\""), "no row of an episode");
+    assert!(page.contains("fake simulator, not comparable"));
+    std::fs::remove_file(a.directory().join("report.html")).unwrap();
+    let report = udvla(&["report", &text(a.directory())]);
+    assert!(report.stdout.contains("report.html"), "{}", report.stdout);
+    assert_eq!(std::fs::read_to_string(a.directory().join("report.html")).unwrap(), page);
+    let file = a.directory().join("pages/compare.html");
+    let words = ["compare", &text(a.directory()), &text(b.directory()), "--html"];
+    let compared = udvla(&[&words[..], &[&text(file.clone())]].concat());
+    assert_eq!(compared.code, 0, "{}", compared.stderr);
+    assert!(compared.stdout.starts_with("# Comparison"), "{}", compared.stdout);
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("<!DOCTYPE html>"));
+}
+
+#[test]
+fn several_runs_are_drawn_side_by_side() {
+    let (a, _) = two();
+    let words = [&TASKS[..6], &["--policy", "idle", "--trials", "3"]].concat();
+    let b = Run::fake(&words);
+    assert_eq!(b.go().code, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let out = text(folder.path().join("plots"));
+    let plots = ["plots", &text(a.directory()), &text(b.directory()), "--out", &out];
+    let plots = udvla(&plots);
+    assert_eq!(plots.code, 0, "{}", plots.stderr);
+    assert!(plots.stdout.contains("libero-methods.svg\n"), "{}", plots.stdout);
+    assert!(plots.stdout.contains("left out: Success by denoising steps"), "{}", plots.stdout);
+    let svg = std::fs::read_to_string(folder.path().join("plots/libero-methods.svg")).unwrap();
+    assert!(svg.contains("idle") && svg.contains("random"), "{svg}");
+    let doubled = udvla(&["plots", &text(a.directory()), &text(a.directory()), "--out", &out]);
+    assert_eq!(doubled.code, 2, "{}", doubled.stdout);
+    assert_eq!(udvla(&["plots", "no-such-run"]).code, 2);
+}
+
+#[test]
 fn a_stored_baseline_decides_like_its_run_and_writes_junit() {
     let (a, b) = two();
     let folder = tempfile::tempdir().unwrap();

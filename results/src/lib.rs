@@ -4,8 +4,8 @@
 //! and of `run.json`. Neither Python nor libtorch is needed.
 //!
 //! [`read`] turns a directory into a [`read::Run`], [`summary`] turns that into numbers beside
-//! those of [`paper`], [`table`], [`render`] and [`plots`] turn the numbers into text and
-//! pictures, and [`report`] does it all and writes the files.
+//! those of [`paper`], [`table`], [`render`], [`plots`] and [`html`] turn the numbers into text,
+//! pictures and pages, and [`report`] does it all and writes the files.
 //!
 //! [`merge`] joins run directories, [`paper_tables`] puts their rows into the paper's tables,
 //! [`compare`] sets two runs side by side, [`gate`] decides, and [`audit`] asks of any printed
@@ -24,6 +24,7 @@ pub mod early;
 pub mod exports;
 pub mod figures;
 pub mod gate;
+pub mod html;
 pub mod imports;
 pub mod manifest;
 pub mod merge;

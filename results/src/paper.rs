@@ -22,6 +22,23 @@ pub struct Paper {
     pub variants: Vec<VariantTable>,
     /// Numbers of its tables that it prints elsewhere too.
     pub claims: Vec<Claim>,
+    /// What it says of how UD-VLA was run.
+    pub settings: Vec<Setting>,
+}
+
+/// What the paper says of how UD-VLA was run, as a field of a run's subject.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Setting {
+    /// What it is about.
+    pub what: String,
+    /// The benchmark it is about; all of them where there is none.
+    pub benchmark: Option<String>,
+    /// The key of a run's subject that says the same.
+    pub key: String,
+    /// Its value in the paper.
+    pub value: String,
+    /// Where the paper says so.
+    pub source: String,
 }
 
 /// A table of words: what models are made of. Nothing in it can be measured.

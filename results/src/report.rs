@@ -1,15 +1,19 @@
-//! Writes all tables and plots of a run directory.
+//! Writes all tables and plots of a run directory, and the page that holds them.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::html::run_page;
 use crate::paper::Paper;
 use crate::plots::{self, Plot, PlotError, png};
 use crate::read::{ReadError, RunDirectory};
 use crate::render::{markdown, subtasks_csv, summary_csv, tasks_csv, terminal};
 use crate::summary::Summary;
+
+/// The page's name in a run directory.
+pub const PAGE_FILE: &str = "report.html";
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +58,7 @@ impl ReportError {
     }
 }
 
-/// Writes `tables/` and `plots/` of the run directory at `dir`.
+/// Writes `tables/`, `plots/` and `report.html` of the run directory at `dir`.
 ///
 /// Every file is replaced as a whole. Their bytes depend on the directory's `run.json` and
 /// `episodes.jsonl` only, and not on the order of the records of different episodes.
@@ -75,7 +79,9 @@ pub fn write_all(dir: impl AsRef<Path>) -> Result<Written, ReportError> {
     if let Some(text) = subtasks_csv(&summary)? {
         paths.push(table("subtasks.csv", text)?);
     }
-    paths.extend(write_plots(&dir.join("plots"), &plots::of_run(&run, &paper)?)?);
+    let plots = plots::of_run(&run, &paper)?;
+    paths.extend(write_plots(&dir.join("plots"), &plots)?);
+    paths.push(write(dir, PAGE_FILE, run_page(&run, &summary, &plots, &paper).as_bytes())?);
     Ok(Written { paths, terminal: terminal(&summary), summary })
 }
 

@@ -123,6 +123,15 @@ pub fn libero_long(tasks: usize) -> Run {
     run("libero", "libero", &[("long", 50, 1, LONG[..tasks].to_vec())])
 }
 
+/// The first tasks of one suite of LIBERO with so many successes each.
+pub fn libero_long_counts(successes: &[u32]) -> Run {
+    let mut run = libero_long(successes.len());
+    for (task, successes) in (0..).zip(successes) {
+        task_counts(&mut run, "long", task, *successes);
+    }
+    run
+}
+
 /// LIBERO with the paper's counts, spread over the tasks.
 pub fn libero_as_published() -> Run {
     let mut run = libero();

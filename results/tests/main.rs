@@ -1,11 +1,13 @@
 //! Tests of the run directory's reader, the statistics, the tables, the plots and the report.
 
 mod analysis;
+mod browser;
 mod build;
 mod early;
 mod exercise;
 mod exports;
 mod hostile;
+mod html;
 mod paper_tables;
 mod plots;
 mod read;

@@ -38,11 +38,12 @@ fn a_report_has_its_files_and_nothing_else() {
         .map(|entry| entry.unwrap().path())
         .collect();
     let mut named = written.paths.clone();
+    found.push(dir.path().join("report.html"));
     found.sort();
     named.sort();
     assert_eq!(found, named);
-    // Three tables, and four plots in two formats.
-    assert_eq!(named.len(), 11);
+    // Three tables, four plots in two formats, and the page.
+    assert_eq!(named.len(), 12);
     assert!(written.terminal.ends_with("149 of 150 episodes, 1 error, 1 retried\n"));
     let png = fs::read(dir.path().join("plots/success-by-task.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG"));

@@ -69,6 +69,9 @@ pub struct CompareArguments {
     /// What to print
     #[arg(long, value_enum, default_value_t = CompareFormat::Markdown)]
     pub format: CompareFormat,
+    /// Write the comparison as one HTML file as well
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// How a comparison is written.

@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use udvla_results::compare::compare;
 use udvla_results::compare_rates::compare_rates;
+use udvla_results::html::compare_page;
 use udvla_results::imports::Outcomes;
+use udvla_results::plots::of_comparison;
 use udvla_results::read::Run;
 use udvla_results::render::{compare_markdown, compare_rates_markdown};
 
@@ -35,7 +37,16 @@ pub fn run(arguments: &CompareArguments) -> Result<Exit> {
                     .because(error)
                     .hint("compare runs of one protocol; `udvla-eval list` names them")
             })?;
+            if let Some(file) = &arguments.html {
+                let plots = of_comparison(&found)?;
+                super::write_file(file, &compare_page(&found, names, &plots))?;
+            }
             (serde_json::to_string_pretty(&found)?, compare_markdown(&found, names))
+        }
+        _ if arguments.html.is_some() => {
+            let text = "`--html` sets two runs side by side, episode by episode";
+            let hint = "leave it out: another harness's file is compared suite by suite";
+            return Err(Refused::new(text).hint(hint).into());
         }
         (a, b) => {
             let found = compare_rates(&a.outcomes(), &b.outcomes())

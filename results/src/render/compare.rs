@@ -7,7 +7,7 @@ use crate::figures::{percent, signed};
 use crate::table::{Align, Column, Row, RowKind, Table};
 
 /// How to read the numbers; stands at the end of the page.
-const READING: &str = "\
+pub(crate) const READING: &str = "\
 Both runs are counted on the episodes that ran to their end in both. The difference is B less A, \
 in percentage points, with Tango's 95 % interval for pairs; p is McNemar's exact test, corrected \
 by Holm over the suites. Episodes start from fixed states: the interval speaks about these \
@@ -38,7 +38,8 @@ pub fn compare_markdown(comparison: &RunComparison, names: [&str; 2]) -> String 
     page + "\n" + READING
 }
 
-fn rates(parts: &[Part]) -> Table {
+/// A row per suite: rates, their difference, p values.
+pub(crate) fn rates(parts: &[Part]) -> Table {
     let lengths = parts.iter().any(|part| part.length.is_some());
     let heads = ["pairs", "A", "%", "B", "%", "only A", "only B", "B - A, points", "p", "p (Holm)"];
     let mut columns = vec![Column { header: "suite".into(), align: Align::Left }];

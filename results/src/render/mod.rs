@@ -12,6 +12,7 @@ mod terminal;
 
 pub use audit::audit_markdown;
 pub use compare::compare_markdown;
+pub(crate) use compare::{READING as COMPARE_READING, rates as compare_rates};
 pub use compare_rates::compare_rates_markdown;
 pub use csv::{subtasks_csv, summary_csv, tasks_csv};
 pub use gate::{gate_junit, gate_markdown};
