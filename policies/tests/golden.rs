@@ -131,3 +131,60 @@ fn a_device_that_is_not_there_is_refused() {
         assert!(error.to_string().contains(device), "{error}");
     }
 }
+
+/// No file of golden files' own size asks for any of this; taken at its word it would fill the
+/// memory or end the program.
+#[test]
+fn sizes_beyond_any_golden_files_are_refused_with_their_key() {
+    let jd3p = json!({
+        "kind": "jd3p", "tag": "x", "views": [[2, 2]], "action_slots": 4, "steps": 1,
+        "action_vocab_size": 8, "text_ids": [151849], "digit_ids": [9, 16, 17],
+    });
+    let vq = json!({
+        "kind": "vq", "tag": "x", "image_shape": [1, 3, 16, 16], "embedding_scale": 1.0,
+        "embedding_offset": [0.0, 0.0, 0.0, 0.0],
+        "config": { "ch": 32, "ch_mult": [1, 2, 2, 4], "num_res_blocks": 2,
+                    "attn_resolutions": [3], "z_channels": 4, "codebook_size": 512,
+                    "embed_dim": 4, "temporal_downsample_factor": 4 },
+    });
+    let with = |file: &Value, pointer: &str, value: Value| {
+        let mut file = file.clone();
+        *file.pointer_mut(pointer).unwrap() = value;
+        file
+    };
+    let wide = json!({ "hidden_size": 1 << 20, "intermediate_size": 1 << 20 });
+    let mut of_config = jd3p.clone();
+    of_config["config"] = wide;
+    for (file, key) in [
+        (with(&jd3p, "/views", json!([[1_000_000, 1_000_000]])), "views"),
+        (with(&jd3p, "/views", json!([[0, 2]])), "views"),
+        (with(&jd3p, "/action_slots", json!(1_000_000_000)), "action_slots"),
+        (with(&jd3p, "/action_slots", json!(0)), "action_slots"),
+        (with(&jd3p, "/action_vocab_size", json!(u64::MAX)), "action_vocab_size"),
+        (with(&jd3p, "/action_vocab_size", json!(151_643)), "action_vocab_size"),
+        (with(&jd3p, "/steps", json!(0)), "steps"),
+        (of_config, "config"),
+        (with(&vq, "/image_shape", json!([1, 3, 1 << 20, 1 << 20])), "image_shape"),
+        (with(&vq, "/image_shape", json!([1, 3, -16, 16])), "image_shape"),
+        (with(&vq, "/config/ch", json!(32 << 10)), "config"),
+    ] {
+        let error = Golden::new(None).recompute(&file).expect_err(key).to_string();
+        assert!(error.contains(&format!("`{key}`")), "{key}: {error}");
+    }
+}
+
+/// A file may leave out what follows from its tag, and what is usual.
+#[test]
+fn a_case_of_the_smallest_size_is_recomputed_from_its_tag() {
+    let file = json!({
+        "kind": "jd3p", "tag": "small", "views": [[2, 2]], "action_slots": 4, "steps": 3,
+        "action_vocab_size": 8, "text_ids": [151849, 5], "digit_ids": [9, 16, 17],
+        "config": { "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1 },
+    });
+    let computed = Golden::new(None).recompute(&file).unwrap();
+    let trace = computed["trace"].as_array().unwrap();
+    // A view of 4 codes, 5 characters and 4 marks, and 4 slots; 3 of them are given.
+    assert_eq!((trace.len(), trace[0]["sampled"].as_array().unwrap().len()), (3, 17));
+    let masked = |step: usize| trace[step]["masked_after"].as_array().unwrap().len();
+    assert_eq!((masked(0), masked(2)), (13, 1));
+}

@@ -97,7 +97,10 @@ impl UdVla {
         let placements: Vec<Placement> = devices.iter().map(place).collect::<Result<_, _>>()?;
         let kind = placements[0].kind;
         if placements.iter().any(|placement| placement.kind != kind) {
-            let reason = format!("devices {} have different number formats", devices.join(", "));
+            let reason = format!(
+                "devices {} have different default number formats; pass `--dtype`",
+                devices.join(", ")
+            );
             return Err(CheckpointError::Decoding { reason });
         }
         let on_processor = placements.iter().filter(|place| place.device == Device::Cpu).count();
