@@ -73,3 +73,14 @@ fn help_names_every_exit_code() {
         assert!(ended.stdout.contains(code), "no `{code}` in: {}", ended.stdout);
     }
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_program_without_a_word() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_udvla-eval"));
+    let piped = std::process::Stdio::piped;
+    let mut child = command.arg("list").stdout(piped()).stderr(piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(ended.status.code(), Some(141));
+}

@@ -8,6 +8,7 @@ use udvla_eval::commands;
 use udvla_eval::exit::{Exit, Refused};
 
 fn main() -> ExitCode {
+    end_where_nobody_reads();
     match commands::run(Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -19,6 +20,19 @@ fn main() -> ExitCode {
             if refused.is_some() { Exit::Refused.into() } else { Exit::Internal.into() }
         }
     }
+}
+
+/// Ends the program without a word when its output goes to a reader that has seen enough, such as
+/// `head`: writing to it panics, and that is no fault. The exit code is a shell's for SIGPIPE.
+fn end_where_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(141);
+        }
+        report(panic);
+    }));
 }
 
 /// The error and its causes in one line; a cause that repeats what stands already is left out.

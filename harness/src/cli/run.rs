@@ -25,7 +25,8 @@ pub struct RunArguments {
     /// Run directory; one that exists is continued if it is the same run [runs/NAME-DATE-ID]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Simulators that run at once [twice --max-batch, at most the cores]
+    /// Simulators that run at once [twice --max-batch per device, at most the
+    /// cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,
     /// Observations in one forward pass, at most
