@@ -13,11 +13,7 @@ use crate::exit::{Exit, Refused};
 /// # Errors
 /// [`Refused`] when a file cannot be recomputed; the others are compared all the same.
 pub fn run(arguments: &GoldenArguments) -> Result<Exit> {
-    let golden = Golden::new(tokenizers(arguments).as_deref());
-    let mut golden = golden.on(&arguments.device).map_err(|error| {
-        let hint = error.hint().unwrap_or_else(|| "`udvla-eval golden --help`".into());
-        Refused::new("nothing can be compared there").because(error).hint(hint)
-    })?;
+    let mut golden = on_device(Golden::new(tokenizers(arguments).as_deref()), arguments)?;
     let mut exit = Exit::Complete;
     let mut refused = None;
     for file in &arguments.files {
@@ -41,6 +37,20 @@ pub fn run(arguments: &GoldenArguments) -> Result<Exit> {
         Some(refused) => Err(refused.into()),
         None => Ok(exit),
     }
+}
+
+#[cfg(feature = "torch")]
+fn on_device(golden: Golden, arguments: &GoldenArguments) -> Result<Golden> {
+    let placed = golden.on(&arguments.device).map_err(|error| {
+        let hint = error.hint().unwrap_or_else(|| "`udvla-eval golden --help`".into());
+        Refused::new("nothing can be compared there").because(error).hint(hint)
+    })?;
+    Ok(placed)
+}
+
+#[cfg(not(feature = "torch"))]
+fn on_device(golden: Golden, _: &GoldenArguments) -> Result<Golden> {
+    Ok(golden)
 }
 
 /// The folder of the FAST tokenizers: the one asked for, or that of the test data.
