@@ -9,10 +9,11 @@ use udvla_results::compare_rates::compare_rates;
 use udvla_results::early::Watch;
 use udvla_results::exports::{episodes_csv, lerobot_json, vla_eval_json};
 use udvla_results::gate::{Baseline, against_baseline, against_paper};
+use udvla_results::html::{compare_page, run_page};
 use udvla_results::imports::Outcomes;
 use udvla_results::paper::Paper;
 use udvla_results::paper_tables::paper_tables;
-use udvla_results::plots::success_by_task;
+use udvla_results::plots::{of_comparison, of_run, of_runs};
 use udvla_results::read::{Run, RunDirectory};
 use udvla_results::render::{
     compare_markdown, markdown, paper_latex, paper_markdown, summary_csv, tasks_csv, terminal,
@@ -53,8 +54,14 @@ fn all_of(run: &Run) {
     let tables = paper_tables(&paper, std::slice::from_ref(run), &[]);
     paper_markdown("paper", &tables);
     paper_latex(&tables);
-    let _ = success_by_task(&summary);
-    let _ = compare(run, run).map(|found| compare_markdown(&found, ["a", "b"]));
+    let plots = of_run(run, &paper).expect("plots are drawn in memory");
+    let page = run_page(run, &summary, &plots, &paper);
+    assert!(plots.iter().all(|plot| !plot.svg.contains("NaN")) && !page.contains(">NaN"));
+    of_runs(&[run.clone(), run.clone()], &paper).expect("plots are drawn in memory");
+    if let Ok(found) = compare(run, run) {
+        compare_markdown(&found, ["a", "b"]);
+        compare_page(&found, ["a", "b"], &of_comparison(&found).expect("it is drawn in memory"));
+    }
     let _ = (against_baseline(run, run, 0.02), against_paper(run, &paper, 0.02));
     episodes_csv(run).expect("csv is written to memory");
     for file in [lerobot_json(run), vla_eval_json(run)].into_iter().flatten() {

@@ -45,7 +45,7 @@ pub enum Command {
     Simpler(Box<SimplerArguments>),
     /// Continue an interrupted run where it stopped
     Resume(ResumeArguments),
-    /// Write tables and plots from a run directory again
+    /// Write tables, plots and the page `report.html` from a run directory again
     Report {
         /// The run directory
         directory: PathBuf,

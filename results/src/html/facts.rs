@@ -185,11 +185,12 @@ pub(super) fn manifest(manifest: &Manifest) -> Markup {
         ("Setting: what may differ between machines", pairs(&manifest.setting)),
         ("Software", pairs(&manifest.software)),
         ("Machine", pairs(&manifest.machine)),
+        ("Remarks of the policy, how often", remarks(manifest)),
     ];
     html! {
         p { "The command, typed in " code { (manifest.directory) } ":" }
         code.command { "udvla-eval " (command(&manifest.command)) }
-        @for (title, rows) in &parts {
+        @for (title, rows) in parts.iter().filter(|part| !part.1.is_empty()) {
             h3 { (title) }
             (plain_table(&["field", "value"], rows))
         }
@@ -198,6 +199,10 @@ pub(super) fn manifest(manifest: &Manifest) -> Markup {
             pre { (pretty(manifest)) }
         }
     }
+}
+
+fn remarks(manifest: &Manifest) -> Vec<Vec<String>> {
+    manifest.remarks.iter().map(|(kind, count)| vec![kind.clone(), count.to_string()]).collect()
 }
 
 /// The words after the program's name, as a shell takes them.
