@@ -105,6 +105,11 @@ fn an_episode_can_be_opened_in_a_browser() {
     }
     let command = format!("udvla-eval replay {folder} long-task01-trial002 --video videos");
     assert_eq!(text(&html, "dialog[open] code.command"), command);
+    // Tabbing stops at one cell of every task; the arrow keys reach the others.
+    let count = |selector: &str| html.select(&Selector::parse(selector).unwrap()).count();
+    assert_eq!(count("#grids a.cell[tabindex='0']"), 3);
+    assert_eq!(count("#grids a.cell[tabindex='-1']"), 147);
+    assert_eq!(count(".filter:not([hidden]) button[aria-pressed=true]"), 4);
     let dom = browser.open("#long-task01-trial049", &["--dump-dom"]).stdout;
     let html = Html::parse_document(&String::from_utf8(dom).unwrap());
     assert_eq!(text(&html, "dialog[open] code.command"), format!("udvla-eval resume {folder}"));
