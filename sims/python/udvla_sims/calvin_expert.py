@@ -28,6 +28,10 @@ SAFE = 0.62
 """Height in metres at which nothing is in the way."""
 GRASP = 0.457
 """Height in metres of the tool around a block on the table."""
+_DOOR = 0.12
+"""Half the width of the sliding door in metres."""
+_EMPTY = 0.01
+"""Width in metres of a closed gripper that holds nothing, at most."""
 
 
 class Expert:
@@ -140,7 +144,7 @@ class Expert:
             yield from self._slide(1.0)
         if x > -0.1 and door < 0.25:
             yield from self._slide(-1.0)
-        y -= 0.02 if block == "block_pink" else 0.005
+        y += -0.01 if block == "block_pink" else 0.005
         turn = (math.pi - LEAN, 0.0, math.pi / 2)
         yield from self._over(x, -0.12, turn, OPEN)
         yield from self._to((x, y - 0.12, z + 0.10), turn)
@@ -182,15 +186,16 @@ class Expert:
         yield from self._to(tuple(np.add(goal, back)), turn, speed=0.3)
 
     def _shelf(self) -> tuple[float, float, float, float]:
-        """The freest place of the open side of the cabinet."""
-        left = self._scene.table.state()[0] < 0.14
-        places = (-0.20, -0.24, -0.28, -0.32) if left else (0.07, 0.03, -0.01, 0.11)
+        """The freest place of the open side of the cabinet; the door may stand half way."""
+        door = self._scene.table.state()[0]
+        places = (-0.20, -0.24, -0.28, -0.32) if door < 0.14 else (0.07, 0.03, -0.01, 0.11, 0.13)
         z = 0.47
 
         def room(x: float) -> float:
             blocks = [self._scene.block_pose(name) for name in self._scene.blocks]
             away = [abs(pose[0] - x) for pose in blocks if pose[1] > 0.0 and pose[2] < 0.475]
-            return round(min([0.09, *away]), 3)
+            from_door = abs(x - (0.04 - door)) - _DOOR
+            return round(min([0.09, from_door, *away]), 3)
 
         return max(places, key=room), 0.07, z, LEAN
 
@@ -228,10 +233,14 @@ class Expert:
             block: its name.
             turning: +1 or -1 when a turn to that side follows; leaves room for it.
         """
-        x, y, z, _, _, yaw = self._scene.block_pose(block)
+        x, y, _, _, _, yaw = self._scene.block_pose(block)
         middle = math.pi / 2 - turning * 0.65
         turn = (math.pi, 0.0, _nearest(yaw, middle, math.pi))
         yield from self._over(x, y, turn, OPEN)
+        # A block that was pushed slides on: it is looked at again from above.
+        x, y, z, _, _, yaw = self._scene.block_pose(block)
+        turn = (math.pi, 0.0, _nearest(yaw, middle, math.pi))
+        yield from self._to((x, y, SAFE), turn, settle=0)
         yield from self._to((x, y, z - 0.003), turn)
         self._grip = CLOSED
         yield from self._stay(12)
@@ -239,13 +248,22 @@ class Expert:
     def _over(
         self, x: float, y: float, turn: tuple[float, ...] = DOWN, grip: float = CLOSED
     ) -> Actions:
-        """Goes up, out of the cabinet first, then to a place at the safe height."""
+        """Goes up, out of the cabinet first, then to a place at the safe height.
+
+        A block between the fingers is let go where it is, and fingers that stand around one close
+        only above it.
+        """
+        if self._grip == CLOSED and self._scene.robot.state()[6] > _EMPTY:
+            self._grip = OPEN
+            yield from self._stay(4)
         here = self._scene.robot.target_position.copy()
         if here[1] > -0.08:
             here[1] = -0.10
             yield from self._to(tuple(here), self._turn(), settle=0)
-        self._grip = grip
+        if grip == OPEN:
+            self._grip = OPEN
         yield from self._to((here[0], here[1], max(SAFE, here[2])), turn, settle=0)
+        self._grip = grip
         yield from self._to((x, y, SAFE), turn)
 
     def _to(
