@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use udvla_eval::environment::{CALVIN_LOCK, python};
 use udvla_results::record::Status;
+use udvla_sims::protocol::Protocol;
+use udvla_sims::sequences::subtasks;
 
 use crate::support::{Run, assert_same_outcomes, udvla};
 
@@ -102,6 +104,33 @@ fn a_list_in_a_file_is_named_and_not_set_beside_the_paper() {
 }
 
 #[test]
+fn other_annotations_are_another_protocol_and_not_set_beside_the_paper() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.yaml");
+    let names = subtasks(&Protocol::calvin().suites[0].details["subtasks"]);
+    let lines: String = names.iter().map(|name| format!("{name}: ['do {name}', 'x']\n")).collect();
+    std::fs::write(&file, lines).unwrap();
+    let path = file.display().to_string();
+    let run = fake(&["--policy", "expert", "--rollouts", "3", "--annotations", &path]);
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let protocol = run.manifest().protocol;
+    assert_eq!(protocol.name, "calvin-abcd-d-own-annotations");
+    let stored = &protocol.suites[0].details["subtasks"][0]["instruction"];
+    assert_eq!(stored, &format!("do {}", names[0]));
+    let words = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in ["annotations file (", "no verdict"] {
+        assert!(words.contains(text), "no `{text}` in: {}", ended.stdout);
+    }
+    // A resume reads the file again; another text is another protocol.
+    std::fs::write(&file, names.iter().map(|n| format!("{n}: [go]\n")).collect::<String>())
+        .unwrap();
+    let resumed = run.resume();
+    assert_eq!(resumed.code, 2, "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("protocol"), "{}", resumed.stderr);
+}
+
+#[test]
 fn what_cannot_work_is_refused() {
     let refused = |words: &[&str], expected: &str| {
         let run = Run::new(&[&["calvin", "--policy", "idle"], words].concat());
@@ -117,6 +146,8 @@ fn what_cannot_work_is_refused() {
     refused(&["--rollouts", "1001"], "the list `canonical` has 1000");
     refused(&["--reset-mode", "reference", "--workers", "2"], "in one process");
     refused(&["--renderer", "vulkan"], "possible values");
+    refused(&["--annotations", "/nowhere"], "the annotations `/nowhere` cannot be read");
+    refused(&["--annotations", "/dev/null"], "cannot be used");
 }
 
 #[test]
@@ -136,7 +167,7 @@ fn the_expert_plays_real_chains_alike_with_one_worker_and_two() {
     assert_eq!((ended.code, two.go().code), (0, 0), "{}", ended.stderr);
     assert_same_outcomes(&one.records(), &two.records());
     let stages: u16 = one.records().values().map(|record| record.stages_completed).sum();
-    assert!(stages >= 12, "{stages} sub-tasks of 8 chains");
+    assert!(stages >= 24, "{stages} sub-tasks of 8 chains: an average length below 3");
     assert_eq!(one.manifest().setting["embedding"], "embedded");
 }
 
@@ -147,6 +178,29 @@ fn an_idle_policy_solves_nothing_and_sees_the_limit_of_one_stage() {
     for record in run.records().values() {
         assert_eq!((record.stages_completed, record.steps, record.truncated), (0, 360, true));
     }
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn a_checkpoint_decodes_real_chains_to_their_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("nano").display().to_string();
+    let words = ["--checkpoint", &checkpoint, "--rollouts", "2", "--denoise-steps", "4"];
+    let Some(run) = real(&words) else { return };
+    assert_eq!(udvla(&["make-checkpoint", &checkpoint]).code, 0);
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let records = run.records();
+    assert_eq!(records.len(), 2);
+    for record in records.values() {
+        assert_eq!(record.status, Status::Ok);
+        // A chunk is ten steps, or fewer where a sub-task ends inside it.
+        assert!(record.calls >= 36 && record.calls * 10 >= record.steps, "{record:?}");
+        assert_eq!(record.truncated, record.stages_completed < 5);
+        assert!(record.first_observation_sha256.is_some() && record.final_state_sha256.is_some());
+    }
+    let setting = run.manifest().setting;
+    assert_eq!((&*setting["embedding"], &*setting["adapter"]), ("embedded", "slim"));
 }
 
 #[test]

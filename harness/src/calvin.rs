@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use udvla_results::manifest::PlannedTask;
+use udvla_sims::annotations::Annotations;
 use udvla_sims::protocol::Protocol;
 use udvla_sims::sequences::{NAMES, Sequences};
 
@@ -14,6 +15,7 @@ use crate::exit::Refused;
 use crate::plan::{Plan, Simulator, name, new_directory, worker_command, workers};
 
 const CLONE: &str = "git clone --recurse-submodules https://github.com/mees/calvin, then `--calvin-root calvin` or `CALVIN_ROOT=calvin`";
+const SENTENCES: &str = "a file like CALVIN's `new_playtable_validation.yaml` is needed, a line `sub-task: [\"sentence\"]` for each of the 34 of `udvla-eval list calvin`; leave `--annotations` out for CALVIN's own sentences";
 
 /// Decides what `udvla-eval calvin` will run.
 ///
@@ -23,6 +25,9 @@ pub fn plan(mut arguments: CalvinArguments) -> Result<Plan> {
     let sequences = sequences(&arguments.sequences)?;
     let mut protocol = Protocol::calvin();
     sequences.put_into(&mut protocol);
+    if let Some(file) = &arguments.annotations {
+        annotations(file)?.put_into(&mut protocol);
+    }
     protocol.environment.insert("reset_mode".into(), name(arguments.reset_mode).into());
     let rollouts = match arguments.rollouts {
         Some(asked) if asked > sequences.count() => {
@@ -58,7 +63,10 @@ pub fn plan(mut arguments: CalvinArguments) -> Result<Plan> {
 /// # Errors
 /// [`Refused`] when the checkout, the worker, its Python or the adapters are missing.
 pub fn simulator(arguments: &CalvinSimulator) -> Result<Simulator> {
-    let mut options = BTreeMap::from([("renderer".into(), arguments.renderer.clone())]);
+    let mut options = BTreeMap::from([
+        ("renderer".into(), arguments.renderer.clone()),
+        ("adapter".into(), name(arguments.adapter)),
+    ]);
     if let Some(root) = &arguments.calvin_root {
         // Workers have a working directory of their own.
         let root = root.canonicalize().map_err(|error| {
@@ -88,6 +96,14 @@ fn sequences(asked: &str) -> Result<Sequences> {
     Ok(read.map_err(|error| {
         Refused::new(format!("the list of sequences `{asked}` cannot be used")).because(error)
     })?)
+}
+
+fn annotations(file: &Path) -> Result<Annotations> {
+    let refused = |what: &str| Refused::new(format!("the annotations `{}` {what}", file.display()));
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| refused("cannot be read").because(error).hint(SENTENCES))?;
+    let read = Annotations::read(&text);
+    Ok(read.map_err(|error| refused("cannot be used").because(error).hint(SENTENCES))?)
 }
 
 /// In the reference mode a chain's result depends on the chains before it.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use udvla_sims::protocol::Suite;
+
 use crate::counts::Counts;
 use crate::early::EarlyStop;
 use crate::manifest::{Manifest, PlannedTask, RunStatus};
@@ -307,13 +309,14 @@ fn mean_of(numbers: impl Iterator<Item = u32>) -> Option<f64> {
 fn protocol_name(manifest: &Manifest) -> String {
     let protocol = &manifest.protocol;
     let fingerprint = short(&manifest.protocol_fingerprint);
-    let lists = protocol.suites.iter().filter_map(|suite| suite.details.get("sequences"));
-    let lists = lists.filter_map(|list| Some((list["name"].as_str()?, list["sha256"].as_str()?)));
-    let lists: String = lists
-        .map(|(name, sha256)| {
-            format!(" · sequences {name} ({})", sha256.chars().take(8).collect::<String>())
-        })
-        .collect();
+    let list = |suite: &Suite, key: &str| {
+        let list = suite.details.get(key)?;
+        let sha256: String = list["sha256"].as_str()?.chars().take(8).collect();
+        Some(format!(" · {key} {} ({sha256})", list["name"].as_str()?))
+    };
+    let keys = ["sequences", "annotations"];
+    let lists = protocol.suites.iter().flat_map(|suite| keys.map(|key| list(suite, key)));
+    let lists: String = lists.flatten().collect();
     let repeats = manifest.plan.iter().filter_map(|planned| {
         let ids = protocol.suite(&planned.suite)?.trials;
         (planned.trials > ids && ids > 0).then(|| (planned.trials / ids, ids))

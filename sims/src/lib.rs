@@ -4,6 +4,7 @@
 //! the fake simulator of the tests) answers the messages of [`wire`]; [`process`] starts one,
 //! asks it, and kills it when it hangs.
 
+pub mod annotations;
 pub mod causes;
 pub mod episode;
 mod error;

@@ -1,7 +1,7 @@
 """The CALVIN adapter against pybullet.
 
 Tests of the scene need CALVIN's files: `UDVLA_TEST_DATA` names a folder that holds them as
-`calvin`. The comparison with the benchmark's own environment also needs `calvin_env`.
+`calvin`. `test_calvin_upstream.py` compares with the benchmark's own environment.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ if importlib.util.find_spec("pybullet") is None:
     pytest.skip("`pybullet` is not installed here", allow_module_level=True)
 
 import numpy as np  # noqa: E402
-from udvla_sims import calvin_cameras, calvin_files, calvin_sequences  # noqa: E402
+from udvla_sims import calvin_sequences  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
 from udvla_sims.calvin import Adapter  # noqa: E402
 
@@ -123,38 +124,24 @@ def test_states_and_pictures_are_those_of_the_benchmarks_environment():
     assert own_hashes() == GOLDEN
 
 
-@needs_scene
-@pytest.mark.skipif(
-    importlib.util.find_spec("calvin_env") is None, reason="`calvin_env` is not installed here"
-)
-def test_the_benchmarks_environment_gives_the_same_hashes():
-    import calvin_env
-    import hydra
-
-    folder = Path(calvin_env.__file__).resolve().parents[1] / "conf"
-    with hydra.initialize_config_dir(str(folder), version_base=None):
-        cameras = ["cameras=static_and_gripper", "scene=calvin_scene_D"]
-        found = hydra.compose("config_data_collection", overrides=cameras)
-    env = hydra.utils.instantiate(found.env, show_gui=False, use_vr=False, use_egl=False)
-    hashes = [
-        golden(
-            trial,
-            lambda robot, scene: env.reset(robot_obs=robot, scene_obs=scene),
-            env.step,
-            lambda: [env.get_state_obs()[key] for key in ("robot_obs", "scene_obs")],
-            lambda: [camera.render()[0] for camera in env.cameras],
-        )
-        for trial in ORDER
-    ]
-    assert hashes == GOLDEN
-
-
 def test_the_list_is_calvins_own_to_the_byte():
     text = json.dumps(CHAINS, indent=4)
     assert hashlib.md5(text.encode()).hexdigest() == "dd9695b40bec35035451a1e3610bca51"
     digest = hashlib.sha256(json.dumps(CHAINS).encode()).hexdigest()
     assert digest == SUITE["details"]["sequences"]["sha256"]
     assert calvin_sequences.encode(CHAINS, NAMES) == LIST
+
+
+def test_the_authors_list_is_theirs_to_the_byte():
+    """The list of `--sequences udvla-2026-01`: entries of January 2026 are copies of later ones."""
+    source = (ROOT / "sims" / "src" / "sequences.rs").read_text()
+    pairs = re.findall(r"^    \((\d+), (\d+)\),$", source, re.MULTILINE)
+    assert len(pairs) == 18
+    chains = list(CHAINS)
+    for replaced, copied in pairs:
+        chains[int(replaced)] = CHAINS[int(copied)]
+    text = json.dumps(chains, indent=4)
+    assert hashlib.md5(text.encode()).hexdigest() == "b6a5bafdd66d48df2ec10b5773e6ee03"
 
 
 def test_the_generator_draws_the_lists_chains():
@@ -327,45 +314,3 @@ def test_stages_follow_one_another_without_a_reset(plain):
             assert words == SUBTASKS[NAMES.index(CHAINS[trial][1][progress.stage])]["instruction"]
             assert plain.state_bytes() == state
     assert stages == [1, 2]
-
-
-@needs_scene
-def test_rules_and_sentences_are_those_of_the_checkout():
-    found = calvin_files.find(f"{DATA}/calvin", SUBTASKS)
-    assert found.sha256 == PROTOCOL["environment"]["data_sha256"]
-    for key, value in (("rule", ["stack_objects", 1]), ("instruction", "stack it")):
-        changed = [{**subtask, key: value} for subtask in SUBTASKS]
-        with pytest.raises(SetupError, match="use CALVIN's own files"):
-            calvin_files.find(f"{DATA}/calvin", changed)
-
-
-def test_a_missing_or_wrong_checkout_is_explained(tmp_path):
-    for root, said in (
-        (None, "--calvin-root"),
-        (str(tmp_path / "none"), "is no folder"),
-        (str(tmp_path), "git submodule update"),
-    ):
-        with pytest.raises(SetupError, match=said):
-            calvin_files.find(root, SUBTASKS)
-    (tmp_path / "calvin_env" / "data" / "blocks").mkdir(parents=True)
-    with pytest.raises(SetupError, match="lacks `calvin_table_D`"):
-        calvin_files.find(str(tmp_path), SUBTASKS)
-
-
-def test_an_egl_that_ends_its_process_is_survived_and_explained(monkeypatch):
-    script = "import os; print('failed to EGL with glad.', flush=True); os._exit(1)"
-    monkeypatch.setattr(calvin_cameras, "_PROBE", script)
-    assert calvin_cameras.choose("auto", "3.2.7").plugin is None
-    with pytest.raises(SetupError, match=r"code 1 and said `failed to EGL with glad\.`"):
-        calvin_cameras.choose("egl", "3.2.7")
-
-
-def test_a_software_egl_is_refused_unless_it_is_asked_for(monkeypatch):
-    script = "print('GL_RENDERER=llvmpipe (LLVM 15, 256 bits)'); print('probe done')"
-    monkeypatch.setattr(calvin_cameras, "_PROBE", script)
-    assert calvin_cameras.choose("auto", "3.2.7").name == "TinyRenderer of pybullet 3.2.7"
-    with pytest.raises(SetupError, match=r"software here \(llvmpipe"):
-        calvin_cameras.choose("egl", "3.2.7")
-    assert calvin_cameras.choose("egl-software", "3.2.7").name.startswith("EGL on llvmpipe")
-    with pytest.raises(SetupError, match="not one of"):
-        calvin_cameras.choose("vulkan", "3.2.7")

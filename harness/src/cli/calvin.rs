@@ -15,6 +15,10 @@ pub struct CalvinArguments {
     /// List of chains: canonical, udvla-2026-01, or a JSON file; part of the protocol
     #[arg(long, default_value = "canonical", value_name = "LIST")]
     pub sequences: String,
+    /// Other instructions for the sub-tasks: a file like CALVIN's new_playtable_validation.yaml, of
+    /// which the first sentences are taken; part of the protocol [CALVIN's own]
+    #[arg(long, value_name = "FILE")]
+    pub annotations: Option<PathBuf>,
     /// What comes before a chain; part of the protocol
     #[arg(long, value_enum, default_value_t = CalvinReset::Isolated)]
     pub reset_mode: CalvinReset,
@@ -35,9 +39,21 @@ pub struct CalvinSimulator {
     /// What draws the pictures: auto, egl, egl-software or tiny
     #[arg(long, default_value = "auto", value_parser = ["auto", "egl", "egl-software", "tiny"])]
     pub renderer: String,
+    /// Whose code runs the scene
+    #[arg(long, value_enum, default_value_t = CalvinAdapter::Slim)]
+    pub adapter: CalvinAdapter,
     /// How the worker is started
     #[command(flatten)]
     pub worker: WorkerArguments,
+}
+
+/// Whose code runs the scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CalvinAdapter {
+    /// Our own, bit for bit as upstream; needs pybullet and numpy alone
+    Slim,
+    /// The checkout's `calvin_env`, to compare with; needs a `--python` that can import it
+    Upstream,
 }
 
 /// What comes before a chain.

@@ -8,7 +8,7 @@ mod results;
 mod run;
 mod simpler;
 
-pub use calvin::{CalvinArguments, CalvinReset, CalvinSimulator};
+pub use calvin::{CalvinAdapter, CalvinArguments, CalvinReset, CalvinSimulator};
 pub use command::{
     Benchmark, Cli, Command, DoctorArguments, GoldenArguments, Preset, ResumeArguments,
 };

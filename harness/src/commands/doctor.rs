@@ -15,8 +15,8 @@ use udvla_sims::wire::{self, OpenConfig, Reply, Request};
 
 use crate::calvin;
 use crate::cli::{
-    Benchmark, CalvinSimulator, DoctorArguments, LiberoSimulator, SimplerAdapter, SimplerRenderer,
-    SimplerSimulator,
+    Benchmark, CalvinAdapter, CalvinSimulator, DoctorArguments, LiberoSimulator, SimplerAdapter,
+    SimplerRenderer, SimplerSimulator,
 };
 use crate::exit::{Exit, Refused};
 use crate::plan::{self, Simulator};
@@ -52,7 +52,8 @@ fn chosen(arguments: &DoctorArguments) -> Result<(Protocol, Simulator)> {
             (Protocol::libero(), plan::libero_simulator(&simulator)?)
         }
         Benchmark::Calvin => {
-            let simulator = CalvinSimulator { calvin_root, renderer, worker };
+            let adapter = CalvinAdapter::Slim;
+            let simulator = CalvinSimulator { calvin_root, renderer, adapter, worker };
             (Protocol::calvin(), calvin::simulator(&simulator)?)
         }
         Benchmark::Simpler => {

@@ -40,6 +40,7 @@ class Adapter:
         """
         protocol, environment = config["protocol"], config["protocol"]["environment"]
         self._environment = environment
+        self._upstream = config.get("adapter") == "upstream"
         self._suites = {suite["name"]: suite for suite in protocol["suites"]}
         (suite,) = protocol["suites"]
         self._subtasks = {subtask["name"]: subtask for subtask in suite["details"]["subtasks"]}
@@ -49,8 +50,8 @@ class Adapter:
         if environment["reset_mode"] not in RESET_MODES:
             raise SetupError(f"`{environment['reset_mode']}` is not a reset mode")
         self._chains = _playable(suite, list(self._subtasks))
-        self._files = calvin_files.find(config.get("calvin_root"), suite["details"]["subtasks"])
-        setting |= {"assets": "calvin_env", "assets_sha256": self._files.sha256}
+        self._files = calvin_files.find(config.get("calvin_root"), suite["details"])
+        setting |= {"assets": "calvin_env", "assets_sha256": self._files.sha256, "adapter": "slim"}
         if self._files.sha256 != environment["data_sha256"]:
             setting["comparable"] = "no: other scene files than CALVIN's"
         self._images, self._video = bool(config["images"]), bool(config["video"])
@@ -59,6 +60,8 @@ class Adapter:
             renderer = config.get("renderer")
             self._renderer = calvin_cameras.choose(renderer, setting["pybullet"])
         setting["renderer"] = self._renderer.name if self._renderer else "none"
+        if self._upstream:
+            setting |= self._checked_upstream()
         cameras = environment["cameras"]
         self.spec = Spec(
             cameras=[(camera["name"], camera["height"], camera["width"]) for camera in cameras],
@@ -103,7 +106,7 @@ class Adapter:
             raise RuntimeError("the chain is over; reset first")
         scene.step(command)
         self._steps += 1
-        if self._solved():
+        if self._scene.solved():
             self._begin(self._stage + 1)
         truncated = self._steps >= self._max_steps
         self._running = self._stage < len(self._chain) and not truncated
@@ -129,28 +132,48 @@ class Adapter:
     def close(self) -> None:
         """Frees the simulation; a later `reset` builds it again."""
         if self._scene is not None:
-            self._scene.bullet.close()
+            self._scene.close()
             self._scene, self._expert = None, None
 
     def _begin(self, stage: int) -> None:
         """Begins a sub-task from where the scene is; the last one is followed by none."""
-        from .calvin_rules import snapshot
-
         self._stage, self._steps, self._expert = stage, 0, None
-        self._start = snapshot(self._scene)
-
-    def _solved(self) -> bool:
-        from .calvin_rules import holds, snapshot
-
-        rule = self._subtasks[self._chain[self._stage]]["rule"]
-        return holds(rule, self._start, snapshot(self._scene))
+        if stage < len(self._chain):
+            self._scene.begin(self._chain[stage])
 
     def _build(self) -> None:
         from .calvin_scene import Scene
 
+        if self._upstream:
+            self._build_upstream()
+            return
         bullet = calvin_cameras.connect(self._renderer)
-        self._scene = Scene(bullet, self._files.data, self._environment["control"])
+        rules = {name: subtask["rule"] for name, subtask in self._subtasks.items()}
+        self._scene = Scene(bullet, self._files.data, self._environment["control"], rules)
         self._cameras = calvin_cameras.Cameras(self._scene, self._environment["cameras"])
+
+    def _build_upstream(self) -> None:
+        from .calvin_upstream import UpstreamCameras, UpstreamScene
+
+        egl = self._renderer is not None and self._renderer.plugin is not None
+        self._scene = UpstreamScene(draws=self._renderer is not None, egl=egl)
+        self._cameras = UpstreamCameras(self._scene, self._environment["cameras"])
+
+    def _checked_upstream(self) -> dict[str, str]:
+        """Which `calvin_env` it is, for the setting.
+
+        Raises:
+            SetupError: it is not there, or EGL would have to start twice in this process.
+        """
+        from .calvin_upstream import find
+
+        egl = self._renderer is not None and self._renderer.plugin is not None
+        if egl and self._environment["reset_mode"] == "isolated":
+            raise SetupError(
+                "`--adapter upstream` starts a new simulation for every chain, and EGL starts once "
+                "in a process; pass `--reset-mode reference` or `--renderer tiny`"
+            )
+        return find(self._files.root)
 
     def _current(self) -> Any:  # noqa: ANN401
         if self._scene is None:

@@ -11,21 +11,31 @@ import pybullet
 Vector = tuple[float, ...] | list[float]
 
 
+def connect(options: str = "") -> Bullet:
+    """A new simulation.
+
+    Args:
+        options: pybullet's own options of a connection.
+    """
+    client = pybullet.connect(pybullet.DIRECT, options=options)
+    if client < 0:
+        raise RuntimeError("pybullet gives no further simulation in this process")
+    return Bullet(client)
+
+
 class Bullet:
     """pybullet's functions for one simulation of this process.
 
     An attribute is the pybullet function of that name with the simulation already chosen.
     """
 
-    def __init__(self, options: str = "") -> None:
-        """Connects to a new simulation.
+    def __init__(self, client: int) -> None:
+        """Speaks to a simulation.
 
         Args:
-            options: pybullet's own options of a connection.
+            client: its number in this process.
         """
-        self.client = pybullet.connect(pybullet.DIRECT, options=options)
-        if self.client < 0:
-            raise RuntimeError("pybullet gives no further simulation in this process")
+        self.client = client
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """The pybullet function or constant `name`; looked up once."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import calvin_bullet
 from .adapter import SetupError
 from .calvin_bullet import Bullet
 from .calvin_scene import Scene
@@ -114,10 +115,10 @@ def choose(wanted: str | None, version: str) -> Renderer:
         return tiny
     if software:
         problem = (
-            f"EGL is software here ({found}), whose coarse depth spoils the pictures; "
-            "use `--renderer tiny`, or `egl-software` if you want it all the same"
+            f"EGL is software here ({found}), whose coarse depth spoils the pictures "
+            "(`egl-software` takes it all the same)"
         )
-    raise SetupError(f"the renderer `egl` cannot be used: {problem}")
+    raise SetupError(f"the renderer `{wanted}` cannot be used: {problem}; use `--renderer tiny`")
 
 
 def probe() -> tuple[str | None, str]:
@@ -150,8 +151,8 @@ def connect(renderer: Renderer | None) -> Bullet:
         SetupError: the plug-in refuses.
     """
     if renderer is None or renderer.plugin is None:
-        return Bullet()
-    bullet = Bullet("--width=200 --height=200")
+        return calvin_bullet.connect()
+    bullet = calvin_bullet.connect("--width=200 --height=200")
     if bullet.loadPlugin(renderer.plugin, "_eglRendererPlugin") < 0:
         raise SetupError("pybullet's EGL plug-in does not load a second time in one process")
     return bullet

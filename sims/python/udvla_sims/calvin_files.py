@@ -26,16 +26,20 @@ _SENTENCES = (
     "new_playtable_validation.yaml",
     "calvin_models/conf/annotations/new_playtable_validation.yaml",
 )
+_OPENED = (".urdf", ".obj", ".mtl", ".stl", ".png")
+"""Endings of the files that pybullet opens; sources of drawings beside them may be missing."""
 _ENTRY = re.compile(r"^\s*(\w+)\s*:\s*(\[.*?\])\s*(#.*)?$", re.MULTILINE)
 
 
 class Checkout(NamedTuple):
     """The files that an evaluation reads."""
 
+    root: Path
+    """The checkout."""
     data: Path
     """The folder of meshes and URDF files."""
     sha256: str
-    """Over names and contents of those that environment D needs."""
+    """Over names and contents of those that pybullet opens for environment D."""
 
 
 def versions() -> dict[str, str]:
@@ -56,13 +60,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def find(root: str | None, subtasks: list[dict]) -> Checkout:
+def find(root: str | None, details: dict) -> Checkout:
     """Looks for CALVIN's files and compares rules and sentences with the protocol's.
 
     Args:
         root: a checkout of calvin or calvin_env, or a folder with `calvin_env_data` and the two
             task files.
-        subtasks: the protocol's sub-tasks.
+        details: of the protocol's suite. Where it names `annotations`, the sentences are the
+            user's own and are not compared.
 
     Raises:
         SetupError: no folder was given, or something in it is missing or differs.
@@ -83,11 +88,13 @@ def find(root: str | None, subtasks: list[dict]) -> Checkout:
     missing = [name for name in _FOLDERS if not (data / name).is_dir()]
     if missing:
         raise SetupError(f"`{data}` lacks {', '.join(f'`{name}`' for name in missing)}")
+    subtasks = details["subtasks"]
     rules = {subtask["name"]: subtask["rule"] for subtask in subtasks}
     _compare(folder, _TASKS, rules, "rule")
-    sentences = {subtask["name"]: [subtask["instruction"]] for subtask in subtasks}
-    _compare(folder, _SENTENCES, sentences, "sentence")
-    return Checkout(data, _digest(data))
+    if "annotations" not in details:
+        sentences = {subtask["name"]: [subtask["instruction"]] for subtask in subtasks}
+        _compare(folder, _SENTENCES, sentences, "sentence")
+    return Checkout(folder, data, _digest(data))
 
 
 def _compare(folder: Path, places: tuple[str, ...], wanted: dict[str, list], what: str) -> None:
@@ -118,7 +125,7 @@ def _entries(path: Path) -> dict[str, list]:
 def _digest(data: Path) -> str:
     digest = hashlib.sha256()
     for name in _FOLDERS:
-        files = (path for path in (data / name).rglob("[!.]*") if path.is_file())
+        files = (path for path in (data / name).rglob("[!.]*") if path.suffix.lower() in _OPENED)
         for path in sorted(files):
             digest.update(path.relative_to(data).as_posix().encode())
             digest.update(path.read_bytes())

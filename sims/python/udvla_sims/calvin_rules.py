@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .calvin_scene import Scene
+if TYPE_CHECKING:
+    from .calvin_scene import Scene
 
 Contacts = set[tuple[int, int]]
 Rule = list
@@ -137,12 +138,15 @@ def _pushed_into(
     to_body: str,
     to_link: str,
 ) -> bool:
-    """Any of the blocks went from one link to another; the robot touches it neither time."""
+    """Any of the blocks that touched one link alone touches the other link.
+
+    CALVIN's code means to ask as well that the robot does not touch the block at the end, but
+    looks for its number among pairs of numbers: the question is never answered with yes.
+    """
     source, target = (start.ids[body], start.links[link]), (now.ids[to_body], now.links[to_link])
 
     def went(before: Block, after: Block) -> bool:
-        touched = now.ids["robot"] in before.bodies() | after.bodies()
-        return not touched and before.touching == {source} and target in after.touching
+        return before.touching == {source} and target in after.touching
 
     return any(went(start.blocks[name], now.blocks[name]) for name in names)
 

@@ -7,12 +7,14 @@ numbers and the solver's order move the last bits. Nothing is read but CALVIN's 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .calvin_bullet import Bullet
 from .calvin_robot import Robot
+from .calvin_rules import holds, snapshot
 from .calvin_table import SCALE, Table
 
 Array = NDArray[np.float64]
@@ -28,18 +30,58 @@ _SURFACES = {
 """Where the benchmark's own environment puts blocks at first: lowest and highest place."""
 
 
-class Scene:
-    """Robot, blocks, table and floor, and the clock."""
+class SceneView:
+    """What a simulation of environment D shows, whoever built it."""
 
-    def __init__(self, bullet: Bullet, data: Path, control: dict) -> None:
+    bullet: Bullet
+    robot: Any
+    """As `calvin_robot.Robot`."""
+    table: Any
+    """As `calvin_table.Table`."""
+    blocks: dict[str, int]
+    """The blocks' bodies by name."""
+
+    def block_pose(self, name: str) -> Array:
+        """A block's position in metres and Euler angles in radians."""
+        position, turn = self.bullet.getBasePositionAndOrientation(self.blocks[name])
+        return np.array([*position, *self.bullet.getEulerFromQuaternion(turn)])
+
+    def robot_state(self) -> Array:
+        """The 15 numbers of `Robot.state`."""
+        return self.robot.state()
+
+    def scene_state(self) -> Array:
+        """The table's six numbers, then position and Euler angles of each block."""
+        poses = [self.block_pose(name) for name in BLOCKS]
+        return np.concatenate([self.table.state(), *poses])
+
+    def whole_state(self) -> Array:
+        """Everything that moves, with velocities, in a fixed order."""
+        bullet = self.bullet
+        values = [*self.robot_state(), *self.scene_state()]
+        for body in (self.robot.body, self.table.body):
+            for state in bullet.getJointStates(body, list(range(bullet.getNumJoints(body)))):
+                values += state[:2]
+        for body in self.blocks.values():
+            for part in bullet.getBasePositionAndOrientation(body) + bullet.getBaseVelocity(body):
+                values += part
+        return np.array([*values, *self.robot.target_position, *self.robot.target_turn])
+
+
+class Scene(SceneView):
+    """Robot, blocks, table and floor, the clock, and the rules."""
+
+    def __init__(self, bullet: Bullet, data: Path, control: dict, rules: dict[str, list]) -> None:
         """Builds everything; `reset` comes before the first step.
 
         Args:
             bullet: the simulation.
             data: CALVIN's data folder.
             control: the protocol's `control`.
+            rules: the success rule of every sub-task.
         """
         self.bullet = bullet
+        self._rules = rules
         self._repeat = int(control["simulation_hz"]) // int(control["hz"])
         self._data, self._control = data, control
         self._build()
@@ -71,31 +113,17 @@ class Scene:
             self.bullet.stepSimulation()
         self.table.react()
 
-    def robot_state(self) -> Array:
-        """The 15 numbers of `Robot.state`."""
-        return self.robot.state()
+    def begin(self, subtask: str) -> None:
+        """Remembers the scene as a sub-task finds it."""
+        self._rule, self._start = self._rules[subtask], snapshot(self)
 
-    def scene_state(self) -> Array:
-        """The table's six numbers, then position and Euler angles of each block."""
-        poses = [self.block_pose(name) for name in BLOCKS]
-        return np.concatenate([self.table.state(), *poses])
+    def solved(self) -> bool:
+        """Whether the rule of the sub-task that was begun is met now."""
+        return holds(self._rule, self._start, snapshot(self))
 
-    def block_pose(self, name: str) -> Array:
-        """A block's position in metres and Euler angles in radians."""
-        position, turn = self.bullet.getBasePositionAndOrientation(self.blocks[name])
-        return np.array([*position, *self.bullet.getEulerFromQuaternion(turn)])
-
-    def whole_state(self) -> Array:
-        """Everything that moves, with velocities, in a fixed order."""
-        bullet = self.bullet
-        values = [*self.robot_state(), *self.scene_state()]
-        for body in (self.robot.body, self.table.body):
-            for state in bullet.getJointStates(body, list(range(bullet.getNumJoints(body)))):
-                values += state[:2]
-        for body in self.blocks.values():
-            for part in bullet.getBasePositionAndOrientation(body) + bullet.getBaseVelocity(body):
-                values += part
-        return np.array([*values, *self.robot.target_position, *self.robot.target_turn])
+    def close(self) -> None:
+        """Ends the simulation."""
+        self.bullet.close()
 
     def _build(self) -> None:
         """Loads everything into an empty world.
