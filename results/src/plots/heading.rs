@@ -3,7 +3,7 @@
 use plotters::style::RGBColor;
 
 use super::PlotError;
-use super::canvas::{Anchor, Canvas, INK, Lettering, Look, Shape, text_width};
+use super::canvas::{Anchor, Canvas, FAINT, INK, Lettering, Look, Shape, text_width};
 use crate::caption::Caption;
 use crate::figures::{shorten, wrap};
 
@@ -74,10 +74,9 @@ impl Heading {
         let mut y = MARGIN + 8;
         canvas.text(&self.title, (MARGIN, y), Lettering::ink(18, Anchor::Left))?;
         y += TITLE - 8;
-        for line in self.wrapped(width) {
-            let faint = Lettering::faint(12, Anchor::Left);
-            let colour = if line.starts_with('!') { INK } else { faint.colour };
-            canvas.text(&line, (MARGIN, y), Lettering { colour, ..faint })?;
+        for (line, colour) in self.wrapped(width) {
+            let anchor = Anchor::Left;
+            canvas.text(&line, (MARGIN, y), Lettering { size: 12, colour, anchor })?;
             y += LINE;
         }
         y += 4;
@@ -90,10 +89,15 @@ impl Heading {
         Ok(self.height(width))
     }
 
-    fn wrapped(&self, width: i32) -> Vec<String> {
+    /// The lines as they fit on a page of `width` pixels, with their colours.
+    fn wrapped(&self, width: i32) -> Vec<(String, RGBColor)> {
         // A character of 12 pixels is about 6.4 wide.
         let characters = (f64::from(width - 2 * MARGIN) / 6.6) as usize;
-        self.lines.iter().flat_map(|line| wrap(line, characters)).collect()
+        let lines = self.lines.iter().map(|line| {
+            let colour = if line.starts_with('!') { INK } else { FAINT };
+            wrap(line, characters).into_iter().map(move |line| (line, colour))
+        });
+        lines.flatten().collect()
     }
 
     /// Where the entries of the legend stand (x, row), and how many rows there are.
