@@ -127,7 +127,9 @@ fn as_table(result: &ResultTable) -> Table {
         let mut cells = vec![row.method.clone(), status(row).to_owned()];
         cells.extend(row.cells.iter().map(|cell| text(row.status, cell.as_ref())));
         cells.extend(counted.then(|| row.n.clone()));
-        cells.extend(verdicts.then(|| row.verdict.clone().unwrap_or_default()));
+        // Why there is none stands below; in a cell it would make the table as wide as itself.
+        let verdict = row.verdict.as_deref().unwrap_or_default();
+        cells.extend(verdicts.then(|| verdict.split(':').next().unwrap_or_default().to_owned()));
         let kind = if row.status == Origin::Measured { RowKind::Whole } else { RowKind::Paper };
         Row { kind, cells }
     });
