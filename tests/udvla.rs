@@ -40,13 +40,17 @@ fn the_decode_benchmark_gives_its_figures_and_a_case_to_repeat() {
     let more = ["--batch", "2", "--repeats", "1", "--out", &out, "--case", &case];
     let ended = udvla(&[&words[..], &more].concat());
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert!(ended.stderr.contains("nano, hybrid, 3 steps, batch 2, f32"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("nano: jd3p, hybrid in 3 steps, batch 2, f32"),
+        "{}",
+        ended.stderr
+    );
     let read = |file: &str| -> serde_json::Value {
         serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
     };
     let figures = read(&out);
-    // Two layers of four products and two parts of the head per step, and the prompt.
-    assert_eq!(figures["weight_products"], 3 * (2 * 4 + 2) + 2 * 4);
+    // A layer of four products, the last of five and two parts of the head per step; the prompt.
+    assert_eq!(figures["weight_products"], 3 * (4 + 5 + 2) + 4 + 1);
     for phase in ["whole", "encode", "prefill", "denoise", "decode"] {
         assert!(figures["seconds"][phase]["median"].as_f64().unwrap() > 0.0, "{phase}");
     }
@@ -54,6 +58,36 @@ fn the_decode_benchmark_gives_its_figures_and_a_case_to_repeat() {
     let count = |key: &str| case[key].as_array().unwrap().len();
     assert_eq!((count("block"), count("generated")), (817, 817));
     assert!(!case["generated"].as_array().unwrap().contains(&case["mask_token_id"]));
+}
+
+#[test]
+fn every_decoding_has_a_line_a_case_and_the_ids_that_its_rows_get_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, case] =
+        ["figures.json", "case.json"].map(|name| folder.path().join(name).display().to_string());
+    for (decoding, settings, line) in [
+        ("id", &["--denoise-steps", "2", "--action-steps", "1"][..], "id, released in 2 + 1 steps"),
+        ("ar", &["--attention", "causal"], "ar, causal, batch 2"),
+        ("jacobi", &["--attention", "causal"], "jacobi, causal, batch 2"),
+    ] {
+        let words = ["bench", "decode", "--decoding", decoding, "--batch", "2", "--repeats", "1"];
+        let more = ["--warm-up", "0", "--alone", "--out", &out, "--case", &case];
+        let ended = udvla(&[&words[..], settings, &more].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(ended.stderr.contains(line), "{}", ended.stderr);
+        assert!(ended.stderr.contains("2 rows alone: 0 of"), "{}", ended.stderr);
+        let read = |file: &str| -> serde_json::Value {
+            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+        };
+        let (figures, case) = (read(&out), read(&case));
+        assert_eq!((&figures["decoding"], &case["decoding"]), (&decoding.into(), &decoding.into()));
+        let counted = figures["released_tokens_per_second"].as_f64().unwrap();
+        let seconds = figures["seconds"]["denoise"]["median"].as_f64().unwrap();
+        // Two rows; the released two-stage loop counts its 70 action positions.
+        let wanted = if decoding == "id" { 140.0 } else { 1634.0 };
+        assert!((counted * seconds / wanted - 1.0).abs() < 0.05, "{decoding}: {counted}");
+        assert_eq!(case["config"]["vocab_size"].as_u64().map(|size| size > 500), Some(true));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use udvla_policies::udvla::checkpoint::Checkpoint;
 use udvla_policies::udvla::phases::{Phases, Reading};
 use udvla_policies::udvla::presets::Preset;
@@ -20,7 +20,9 @@ use udvla_sims::observation::{Camera, Image, Observation};
 
 use crate::cli::ModelArguments;
 use crate::exit::Exit;
-use crate::{identity, model};
+use crate::model;
+
+mod figures;
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
@@ -71,6 +73,9 @@ pub struct DecodeArguments {
     /// Seed of the sampling noise
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
+    /// Afterwards decode each row of the batch alone too, and count the ids that differ
+    #[arg(long)]
+    pub alone: bool,
     /// File for the figures as JSON [standard output]
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -96,23 +101,54 @@ pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
             laps.push(lap);
         }
     }
-    let figures = figures(arguments, &policy, &laps);
-    eprintln!("{}", line(&figures));
+    let mut figures = figures::figures(arguments, &policy, &laps);
+    eprintln!("{}", figures::line(&figures));
+    if arguments.alone {
+        figures["alone"] = alone(&policy, &rows)?;
+        eprintln!("{}", figures::alone_line(&figures["alone"]));
+    }
     let text = format!("{figures:#}\n");
     match &arguments.out {
         Some(file) => write(file, &text)?,
         None => print!("{text}"),
     }
     if let Some(file) = &arguments.case {
-        let mut row = rows[0].clone();
-        row.seed = arguments.seed;
-        write(file, &format!("{}\n", policy.case(&row)?))?;
+        let row = PolicyInput { seed: arguments.seed, ..rows[0].clone() };
+        let mut case = policy.case(&row)?;
+        case["config"] = match arguments.checkpoint {
+            Some(_) => Value::Null,
+            None => preset(arguments.model).model().to_json(),
+        };
+        write(file, &format!("{case}\n"))?;
     }
     Ok(Exit::Complete)
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
     std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))
+}
+
+/// How many ids each row gets, and in how many they differ from those that it gets alone.
+fn alone(policy: &UdVla, rows: &[PolicyInput]) -> Result<Value> {
+    let together = policy.generated(rows)?;
+    let differing = |(row, ids): (&PolicyInput, &Vec<i64>)| {
+        let alone = policy.generated(std::slice::from_ref(row))?.remove(0);
+        let at = |index: usize| ids.get(index) == alone.get(index);
+        Ok((0..ids.len().max(alone.len())).filter(|&index| !at(index)).count())
+    };
+    let differing = rows.iter().zip(&together).map(differing).collect::<Result<Vec<_>>>()?;
+    Ok(json!({
+        "ids": together.iter().map(Vec::len).collect::<Vec<_>>(),
+        "differing": differing,
+    }))
+}
+
+fn preset(model: Model) -> Preset {
+    match model {
+        Model::Nano => Preset::Nano,
+        Model::Medium => Preset::Medium,
+        Model::Random8b => Preset::Random8b,
+    }
 }
 
 fn open(arguments: &DecodeArguments) -> Result<UdVla> {
@@ -206,81 +242,4 @@ fn input(policy: &UdVla, row: u16) -> PolicyInput {
             stage: 0,
         },
     }
-}
-
-/// Everything that was measured and what it was measured on. Times are seconds per batch, but
-/// for `seconds_per_chunk`.
-fn figures(arguments: &DecodeArguments, policy: &UdVla, laps: &[Lap]) -> Value {
-    let seconds = |time: fn(&Reading) -> Duration| -> Value {
-        let names = laps[0].named().map(|(name, _)| name);
-        let phase = |index: usize| {
-            let times = laps.iter().map(|lap| time(&lap.named()[index].1).as_secs_f64());
-            (names[index].to_owned(), spread(times.collect()))
-        };
-        (0..names.len()).map(phase).collect::<Map<_, _>>().into()
-    };
-    let (wall, processor) = (seconds(|time| time.wall), seconds(|time| time.processor));
-    let median = |phase: &str| wall[phase]["median"].as_f64().unwrap_or_default();
-    let rows = f64::from(arguments.batch);
-    let positions = rows * policy.block_positions() as f64;
-    let subject = &policy.spec().subject;
-    json!({
-        "model": match &arguments.checkpoint {
-            Some(dir) => dir.display().to_string(),
-            None => crate::plan::name(arguments.model),
-        },
-        "benchmark": arguments.benchmark,
-        "attention": subject["attention"],
-        "decoding": subject["decoding"],
-        "sampler": subject.get("sampler"),
-        "denoise_steps": subject.get("denoise_steps").and_then(|steps| steps.parse::<u16>().ok()),
-        "dtype": subject["dtype"],
-        "batch": arguments.batch,
-        "setting": policy.spec().setting,
-        "threads": device::threads(),
-        "software": identity::software(),
-        "machine": identity::machine(),
-        "date": identity::now(),
-        "warm_up": arguments.warm_up,
-        "repeats": laps.len(),
-        "weight_products": laps[0].products,
-        "block_positions": policy.block_positions(),
-        "seconds_per_chunk": median("whole") / rows,
-        "positions_per_second": positions / median("whole"),
-        // The released loop stands between its clock's two readings, nothing else.
-        "released_tokens_per_second": positions / (median("prefill") + median("denoise")),
-        "seconds": wall,
-        "processor_seconds": processor,
-    })
-}
-
-fn spread(mut times: Vec<f64>) -> Value {
-    times.sort_by(f64::total_cmp);
-    let [smallest, median, largest] = [0, times.len() / 2, times.len() - 1].map(|i| times[i]);
-    json!({ "median": median, "smallest": smallest, "largest": largest })
-}
-
-/// The figures in words.
-fn line(figures: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let number = |key: &str| figures[key].as_f64().unwrap_or_default();
-    let seconds = |phase: &str| {
-        let median = figures["seconds"][phase]["median"].as_f64().unwrap_or_default();
-        format!("{phase} {median:.3} s")
-    };
-    let phases = ["encode", "prefill", "denoise", "decode"].map(seconds).join(", ");
-    format!(
-        "{}, {}, {} steps, batch {}, {} on {} ({} threads): {:.3} s per chunk ({phases}), \
-         {:.1} positions/s, {:.1} by the released counting",
-        text(&figures["model"]),
-        text(&figures["attention"]),
-        figures["denoise_steps"],
-        figures["batch"],
-        text(&figures["dtype"]),
-        text(&figures["setting"]["device"]),
-        figures["threads"],
-        number("seconds_per_chunk"),
-        number("positions_per_second"),
-        number("released_tokens_per_second"),
-    )
 }

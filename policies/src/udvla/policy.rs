@@ -40,6 +40,12 @@ impl UdVla {
         self.translator.block().ids.len()
     }
 
+    /// Those of them that become actions, the begin mark included.
+    pub fn action_positions(&self) -> usize {
+        let block = self.translator.block();
+        block.ids.len() - block.image
+    }
+
     /// As [`Policy::infer`]; `watch` sees every denoising step with the number of its row.
     ///
     /// # Errors
@@ -79,8 +85,7 @@ impl UdVla {
     ) -> Result<(Vec<Answer>, Phases), PolicyError> {
         let encode = stopwatch.lap();
         let block = self.translator.block();
-        let noise = |row: &PolicyInput| KeyedNoise::new(row.seed, &row.key.to_string(), row.call);
-        let noises: Vec<KeyedNoise> = batch.iter().map(noise).collect();
+        let noises: Vec<KeyedNoise> = batch.iter().map(noise_of).collect();
         let requests = prompts.iter().zip(&noises);
         let requests = requests.map(|(prompt, noise)| Request { prompt, block: &block, noise });
         let requests: Vec<Request> = requests.collect();
@@ -113,7 +118,7 @@ impl UdVla {
     }
 
     /// The model with everything that decoding takes.
-    fn parts(&self) -> Jd3p<'_> {
+    pub(super) fn parts(&self) -> Jd3p<'_> {
         Jd3p {
             generator: Generator {
                 model: &self.model,
@@ -130,7 +135,7 @@ impl UdVla {
 
     /// The blocks of decoders that take a row at a time, and how many stretches of each a cap
     /// stopped.
-    fn one_by_one(
+    pub(super) fn one_by_one(
         &self,
         parts: &Jd3p<'_>,
         requests: &[Request],
@@ -200,8 +205,13 @@ impl Policy for UdVla {
     }
 }
 
+/// The random numbers of a row's call.
+pub(super) fn noise_of(row: &PolicyInput) -> KeyedNoise {
+    KeyedNoise::new(row.seed, &row.key.to_string(), row.call)
+}
+
 /// The error with all its causes, in one line.
-fn failed(error: &dyn Error) -> PolicyError {
+pub(super) fn failed(error: &dyn Error) -> PolicyError {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
