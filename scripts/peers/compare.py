@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,27 +40,27 @@ class Pair:
         if self.checkpoint:
             make = [options.program, "make-checkpoint", "--preset", options.model, self.checkpoint]
             run([str(word) for word in make])
-        self.figures, self.case = self.ours(warm_up=0)
+        file = folder / "case.json"
+        self.figures = self.ours(["--warm-up", "0", "--case", file])
+        self.case = json.loads(file.read_text())
         self.peer = self.load()
 
-    def ours(self, warm_up: int) -> tuple[dict, dict]:
-        """Figures and decoding of `udvla-eval bench decode`."""
-        options = self.options
-        out, case = self.folder / "figures.json", self.folder / "case.json"
+    def ours(self, more: list) -> dict:
+        """Figures of `udvla-eval bench decode`."""
+        options, out = self.options, self.folder / "figures.json"
         words = [options.program, "bench", "decode", "--device", options.device]
         words += (
             ["--checkpoint", self.checkpoint] if self.checkpoint else ["--model", options.model]
         )
         words += [] if self.on_gpu else ["--threads", "1"]
         words += ["--decoding", options.decoding, "--attention", options.attention]
-        words += ["--dtype", options.dtype, "--repeats", "1", "--warm-up", warm_up]
+        words += ["--dtype", options.dtype, "--repeats", "1", *more]
         if options.decoding in ("jd3p", "id"):
             words += ["--denoise-steps", options.denoise_steps]
         if options.decoding == "id":
             words += ["--action-steps", options.action_steps]
-        words += ["--out", out, "--case", case]
-        run([str(word) for word in words])
-        return json.loads(out.read_text()), json.loads(case.read_text())
+        run([str(word) for word in [*words, "--out", out]])
+        return json.loads(out.read_text())
 
     def load(self) -> Model:
         """The peer's model: the checkpoint's weights or random ones."""
@@ -86,7 +87,8 @@ class Pair:
 
     def timed_pair(self) -> dict:
         """Seconds of both decode loops."""
-        figures, _ = self.ours(warm_up=1)
+        # On a GPU the first chunk of a process is slow.
+        figures = self.ours(["--warm-up", "1" if self.on_gpu else "0"])
         kind = "seconds" if self.on_gpu else "processor_seconds"
         ours = figures[kind]["prefill"]["median"] + figures[kind]["denoise"]["median"]
         clock = time.perf_counter if self.on_gpu else time.process_time
@@ -105,7 +107,13 @@ class Pair:
 
 def run(words: list[str]) -> None:
     """Runs a program; what it prints of itself is not for the screen."""
-    done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # What stands in for NVIDIA's libraries is for Python alone.
+    paths = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    paths = [path for path in paths if path and not path.endswith(".peers/libraries")]
+    libraries = os.pathsep.join([str(Path(torch.__file__).parent / "lib"), *paths])
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    done = subprocess.run(words, env=environment, text=True, **streams)
     if done.returncode != 0:
         sys.exit(f"error: `{' '.join(words)}` failed:\n{done.stderr}")
 
