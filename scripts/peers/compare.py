@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import torch
 from loops import decode
@@ -129,7 +130,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=sorted(KINDS), help="[f32 on cpu, bf16 on a GPU]")
     parser.add_argument("--denoise-steps", type=int, default=72)
     parser.add_argument("--action-steps", type=int, default=28)
-    parser.add_argument("--repeats", type=int, default=3, help="pairs of measurements")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="pairs of measurements; 0 only compares ids"
+    )
     parser.add_argument("--out", type=Path, help="file for the figures [standard output]")
     options = parser.parse_args()
     options.dtype = options.dtype or ("f32" if options.device == "cpu" else "bf16")
@@ -141,9 +144,13 @@ def arguments() -> argparse.Namespace:
 def line(report: dict) -> str:
     """The comparison in words."""
     pairs, ratios = report["seconds"], sorted(pair["ratio"] for pair in report["seconds"])
-    ours, peer = (
-        sorted(pair[side] for pair in pairs)[len(pairs) // 2] for side in ("ours", "peer")
-    )
+    times = ""
+    if pairs:
+        ours, peer = (median(pair[side] for pair in pairs) for side in ("ours", "peer"))
+        times = (
+            f"; udvla-eval {ours:.3f} s, peer {peer:.3f} s, peer / udvla-eval "
+            f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
     differing = report["differing_ids"]
     if differing is None:
         equal = "ids not compared"
@@ -152,8 +159,7 @@ def line(report: dict) -> str:
     steps = f", {report['denoise_steps']} steps" if report["denoise_steps"] else ""
     return (
         f"{report['model']}, {report['decoding']}, {report['attention']}{steps}, {report['dtype']} "
-        f"on {report['device']}: {equal}; udvla-eval {ours:.3f} s, peer {peer:.3f} s, peer / "
-        f"udvla-eval {report['ratio_median']:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        f"on {report['device']}: {equal}{times}"
     )
 
 
@@ -164,11 +170,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         pair = Pair(options, Path(temporary))
         differing = pair.differing()
-        if differing is None:
+        if differing is None and options.repeats > 0:
             # The first decoding of a process is slow on a GPU.
             decode(pair.peer, pair.case, TorchNoise(options.device))
         pairs = [pair.timed_pair() for _ in range(options.repeats)]
-    ratios = sorted(pair["ratio"] for pair in pairs)
     steps = options.denoise_steps if options.decoding in ("jd3p", "id") else None
     report = {
         "model": options.model,
@@ -184,7 +189,6 @@ def main() -> int:
         "ids": len(pair.case["generated"]),
         "differing_ids": differing,
         "seconds": pairs,
-        "ratio_median": ratios[len(ratios) // 2],
     }
     print(line(report), file=sys.stderr)
     text = json.dumps(report, indent=2) + "\n"
