@@ -79,8 +79,41 @@ fn four_tasks_of_24_episodes_and_both_rules_of_success() {
     }
     let tables = udvla(&["tables", &run.directory().display().to_string()]);
     assert_eq!(tables.code, 0, "{}", tables.stderr);
-    let note = format!("after any step it held in {any}/96");
+    let note = format!("at any step: {any}/96");
     assert!(tables.stdout.contains(&note), "no `{note}` in: {}", tables.stdout);
+}
+
+#[test]
+fn another_rule_or_limit_is_another_protocol() {
+    let paper = fake(&["--policy", "expert", "--trials", "2"]);
+    assert_eq!(paper.go().code, 0);
+    let fingerprint = |run: &Run| run.manifest().protocol_fingerprint;
+    for (words, text) in [
+        (["--success", "any-step"], "success any-step, at most 120 steps"),
+        (["--max-steps", "30"], "success last-step, at most 30 steps"),
+    ] {
+        let own = fake(&[&["--policy", "expert", "--trials", "2"], &words[..]].concat());
+        let ended = own.go();
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(ended.stdout.contains(text), "no `{text}` in: {}", ended.stdout);
+        assert_eq!(own.manifest().protocol.name, "simpler-widowx-own");
+        assert_ne!(fingerprint(&own), fingerprint(&paper));
+    }
+}
+
+#[test]
+fn the_simulator_plays_by_the_rule_and_limit_that_were_asked_for() {
+    let words = ["--policy", "expert", "--task", "stack", "--trials", "1", "--max-steps", "26"];
+    for (rule, last) in [("any-step", true), ("last-step", false)] {
+        let Some(run) = real(&[&words[..], &["--success", rule]].concat()) else { return };
+        let ended = run.go();
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let record = run.records().into_values().next().unwrap();
+        assert_eq!((record.steps, record.task), (26, 2));
+        let note = if last { "success_any" } else { "success_last" };
+        assert_eq!(record.success(), record.notes[note].as_bool(), "{rule}: {record:?}");
+        assert_eq!(record.notes["success_any"], true, "{record:?}");
+    }
 }
 
 #[test]
@@ -212,6 +245,14 @@ fn the_whole_decode_plays_all_four_tasks_to_the_end() {
     assert_ne!(manifest.setting["renderer"], "none");
     assert_eq!(manifest.setting["embedding"], "embedded");
     assert!(ended.stdout.contains("chunk 10"), "{}", ended.stdout);
+    // The paper's chunk, which is another layout of the same checkpoint.
+    let words = ["--checkpoint", &checkpoint, "--trials", "1", "--denoise-steps", "2"];
+    let words = [&words[..], &["--device", "cpu", "--task", "stack", "--layout", "paper"]].concat();
+    let Some(run) = real(&words) else { return };
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(run.records().values().map(|record| record.calls).collect::<Vec<_>>(), [12]);
+    assert!(ended.stdout.contains("chunk 5"), "{}", ended.stdout);
 }
 
 #[test]

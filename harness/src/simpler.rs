@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use serde_json::Value;
 use udvla_results::manifest::PlannedTask;
 use udvla_sims::protocol::{Protocol, Suite};
 
-use crate::cli::{PolicyName, SimplerArguments, SimplerSimulator, WidowxTask};
+use crate::cli::{PolicyName, SimplerArguments, SimplerSimulator, SimplerSuccess, WidowxTask};
 use crate::environment::SIMPLER_LOCK;
 use crate::exit::Refused;
 use crate::plan::{Plan, Simulator, name, new_directory, worker_command, workers};
@@ -19,7 +20,7 @@ const CLONE: &str = "git clone https://github.com/simpler-env/ManiSkill2_real2si
 /// # Errors
 /// [`Refused`] when something asked for cannot work.
 pub fn plan(arguments: SimplerArguments) -> Result<Plan> {
-    let protocol = Protocol::simpler();
+    let protocol = protocol(arguments.success, arguments.max_steps);
     let suite = &protocol.suites[0];
     let trials = trials(&arguments, suite)?;
     let tasks = tasks(suite, &arguments.task, trials);
@@ -35,6 +36,23 @@ pub fn plan(arguments: SimplerArguments) -> Result<Plan> {
         run: arguments.run,
         protocol,
     })
+}
+
+/// The paper's protocol, or under another name one with another rule or limit.
+fn protocol(success: SimplerSuccess, max_steps: Option<u32>) -> Protocol {
+    let mut protocol = Protocol::simpler();
+    if success == SimplerSuccess::LastStep && max_steps.is_none() {
+        return protocol;
+    }
+    protocol.name = format!("{}-own", protocol.name);
+    protocol.environment.insert("success".into(), name(success).into());
+    let suite = &mut protocol.suites[0];
+    let tasks = suite.details.get_mut("tasks").and_then(Value::as_array_mut);
+    for (task, limit) in tasks.into_iter().flatten().flat_map(|task| Some((task, max_steps?))) {
+        task["max_steps"] = limit.into();
+        suite.max_steps = limit;
+    }
+    protocol
 }
 
 /// How SimplerEnv's workers are started.

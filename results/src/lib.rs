@@ -29,6 +29,7 @@ pub mod imports;
 pub mod manifest;
 pub mod merge;
 mod notes;
+pub mod other_rule;
 pub mod paper;
 pub mod paper_tables;
 pub mod plots;

@@ -14,7 +14,7 @@ pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
         let paper = suite.paper.iter();
         notes.extend(paper.map(|paper| format!("{}: {}", suite.name, paper.verdict.line())));
     }
-    notes.extend(summary.suites.iter().filter_map(any_step_note));
+    notes.extend(summary.suites.iter().filter_map(other_rule_note));
     notes.extend(summary.suites.iter().filter_map(worst_case));
     if let Some(average) = summary.average.as_ref().filter(|average| average.rate.errors > 0) {
         notes.push(format!("all suites: {}", bound(average.rate)));
@@ -23,17 +23,17 @@ pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
 }
 
 /// The other rule beside the one of the table, where records tell it apart.
-fn any_step_note(suite: &SuiteSummary) -> Option<String> {
-    let tasks: Vec<String> = suite
-        .tasks
-        .iter()
-        .filter_map(|task| Some(format!("{}/{}", task.any_step?.successes, task.any_step?.n)))
-        .collect();
+fn other_rule_note(suite: &SuiteSummary) -> Option<String> {
+    let (rule, rate) = suite.other_rule?;
+    let tasks = suite.tasks.iter().filter_map(|task| task.other_rule);
+    let tasks: Vec<_> = tasks.map(|rate| format!("{}/{}", rate.successes, rate.n)).collect();
     Some(format!(
-        "{}: success here is what holds after the last step; after any step it held in {} ({})",
+        "{}: {}: {}, by task {} ({})",
         suite.name,
-        counts(suite.any_step?),
-        tasks.join(", ")
+        rule.words(),
+        counts(rate),
+        tasks.join(", "),
+        rule.note()
     ))
 }
 

@@ -7,6 +7,7 @@ use udvla_sims::protocol::Suite;
 use crate::counts::Counts;
 use crate::early::EarlyStop;
 use crate::manifest::{Manifest, PlannedTask, RunStatus};
+use crate::other_rule::OtherRule;
 use crate::paper::{Paper, PaperTable};
 use crate::read::Run;
 use crate::record::{EpisodeRecord, Status};
@@ -52,8 +53,8 @@ pub struct SuiteSummary {
     pub counts: Counts,
     /// Pooled over its tasks.
     pub rate: Rate,
-    /// The same by the other rule, success at any step, where records tell it apart.
-    pub any_step: Option<Rate>,
+    /// The other rule and the rate by it, where records tell them apart.
+    pub other_rule: Option<(OtherRule, Rate)>,
     /// Mean steps of the episodes that succeeded.
     pub steps: Option<f64>,
     /// What only several stages have.
@@ -88,8 +89,8 @@ pub struct TaskSummary {
     pub counts: Counts,
     /// Its success rate.
     pub rate: Rate,
-    /// The same by the other rule, success at any step, where records tell it apart.
-    pub any_step: Option<Rate>,
+    /// The same by the suite's other rule, where records tell them apart.
+    pub other_rule: Option<Rate>,
     /// Mean stages completed.
     pub length: Length,
     /// Mean steps of the episodes that succeeded.
@@ -162,7 +163,7 @@ fn suite(run: &Run, name: &str, table: Option<&PaperTable>) -> SuiteSummary {
         stages,
         counts,
         rate: rate(&records),
-        any_step: any_step(&records),
+        other_rule: OtherRule::of(&run.manifest).rate(&records),
         steps: mean_steps(&records),
         chain: (stages > 1).then(|| {
             let subtasks = run.manifest.protocol.suite(name);
@@ -235,7 +236,7 @@ fn task(run: &Run, planned: &PlannedTask, table: Option<&PaperTable>) -> TaskSum
         instruction: planned.instruction.clone(),
         counts,
         rate: rate(&records),
-        any_step: any_step(&records),
+        other_rule: OtherRule::of(&run.manifest).rate(&records).map(|other| other.1),
         length: average_length(&lengths(&records), planned.stages, counts.errors),
         steps: mean_steps(&records),
         calls: mean_of(ok.map(|record| record.calls)),
@@ -281,16 +282,6 @@ fn rate(records: &[&EpisodeRecord]) -> Rate {
     Rate::new(successes, outcomes.len() as u32, (records.len() - outcomes.len()) as u32)
 }
 
-/// By what the simulator noted; `None` where an episode has no such note.
-fn any_step(records: &[&EpisodeRecord]) -> Option<Rate> {
-    let ok = records.iter().filter(|record| record.status == Status::Ok);
-    let notes: Vec<bool> =
-        ok.map(|record| record.notes.get("success_any")?.as_bool()).collect::<Option<_>>()?;
-    let successes = notes.iter().filter(|&&success| success).count() as u32;
-    let n = notes.len() as u32;
-    (n > 0).then(|| Rate::new(successes, n, records.len() as u32 - n))
-}
-
 fn lengths(records: &[&EpisodeRecord]) -> Vec<u16> {
     let ok = records.iter().filter(|record| record.status == Status::Ok);
     ok.map(|record| record.stages_completed).collect()
@@ -317,6 +308,12 @@ fn protocol_name(manifest: &Manifest) -> String {
     let keys = ["sequences", "annotations"];
     let lists = protocol.suites.iter().flat_map(|suite| keys.map(|key| list(suite, key)));
     let lists: String = lists.flatten().collect();
+    let own = protocol.suites.first().filter(|_| protocol.name.ends_with("-own"));
+    let own = own.map_or(String::new(), |suite| {
+        let success = protocol.environment.get("success").and_then(|success| success.as_str());
+        let success = success.unwrap_or("as in the protocol");
+        format!(" · success {success}, at most {} steps", suite.max_steps)
+    });
     let repeats = manifest.plan.iter().filter_map(|planned| {
         let ids = protocol.suite(&planned.suite)?.trials;
         (planned.trials > ids && ids > 0).then(|| (planned.trials / ids, ids))
@@ -324,7 +321,7 @@ fn protocol_name(manifest: &Manifest) -> String {
     let repeats = repeats.max().map_or(String::new(), |(repeats, ids)| {
         format!(" · {repeats} repeats of the same {ids} initial states, with other sampling noise")
     });
-    format!("{} v{} ({fingerprint}){lists}{repeats}", protocol.name, protocol.version)
+    format!("{} v{} ({fingerprint}){lists}{own}{repeats}", protocol.name, protocol.version)
 }
 
 fn setting(manifest: &Manifest) -> Vec<(String, String)> {

@@ -91,10 +91,6 @@ fn rate_cells(rate: Rate, estimate: Option<Estimate>, steps: Option<f64>) -> [St
     [count, percent(estimate.map(|e| e.value)), percent_interval(estimate), whole(steps)]
 }
 
-/// What the column of the other rule means.
-const AT_ANY_STEP: &str = "success is what holds after the last step; at any step it may have been \
-                           lost again";
-
 /// One suite with a row per task.
 fn suite_table(benchmark: &str, suite: &SuiteSummary) -> Table {
     let mut table = Table {
@@ -109,13 +105,13 @@ fn suite_table(benchmark: &str, suite: &SuiteSummary) -> Table {
     table.rows.push(Row { kind: RowKind::Whole, cells });
     let apart = suite.tasks.iter().map(|task| task.counts).chain([suite.counts]);
     table.add_apart(apart.collect());
-    if suite.any_step.is_some() {
-        let rates = suite.tasks.iter().map(|task| task.any_step).chain([suite.any_step]);
+    if let Some((rule, whole)) = suite.other_rule {
+        let rates = suite.tasks.iter().map(|task| task.other_rule).chain([Some(whole)]);
         let cell = |rate: Option<Rate>| {
             rate.map_or(NONE.into(), |rate| format!("{}/{}", rate.successes, rate.n))
         };
-        table.add_column(column("at any step", Align::Right), rates.map(cell).collect());
-        table.notes.push(AT_ANY_STEP.into());
+        table.add_column(column(rule.words(), Align::Right), rates.map(cell).collect());
+        table.notes.push(rule.note().into());
     }
     if suite.tasks.iter().any(|task| task.paper.is_some()) {
         let papers = suite.tasks.iter().map(|task| percent(task.paper));

@@ -187,11 +187,12 @@ pub fn simpler_as_published() -> Run {
     run
 }
 
-/// Notes of every record that the goal held after some step, where it did.
+/// Notes of every record whether the goal held after some step, and after the last.
 pub fn note_any_step(run: &mut Run, any_step: impl Fn(&EpisodeRecord) -> bool) {
     for record in run.records.values_mut() {
-        let note = ("success_any".to_owned(), any_step(record).into());
-        record.notes = [note].into();
+        let any = ("success_any".to_owned(), any_step(record).into());
+        let last = ("success_last".to_owned(), (record.stages_completed == 1).into());
+        record.notes = [any, last].into();
     }
 }
 

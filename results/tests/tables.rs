@@ -123,21 +123,26 @@ fn simpler_is_too_small_to_tell_but_shows_the_paper() {
 #[test]
 fn the_rule_of_any_step_stands_beside_the_protocols() {
     let mut run = build::simpler_as_published();
-    let none = column(&tasks_csv(&build::summary(&run)).unwrap(), "successes_any_step");
+    let none = column(&tasks_csv(&build::summary(&run)).unwrap(), "successes_other_rule");
     assert_eq!(none, ["", "", "", ""], "records without notes tell nothing");
     build::note_any_step(&mut run, |record| record.stages_completed == 1 || record.trial == 23);
     let summary = build::summary(&run);
-    let any = column(&tasks_csv(&summary).unwrap(), "successes_any_step");
+    let any = column(&tasks_csv(&summary).unwrap(), "successes_other_rule");
     assert_eq!(any, ["21", "16", "17", "23"]);
-    assert_eq!(column(&summary_csv(&summary).unwrap(), "successes_any_step"), ["77"]);
+    assert_eq!(column(&summary_csv(&summary).unwrap(), "successes_other_rule"), ["77"]);
     assert_eq!(column(&summary_csv(&summary).unwrap(), "successes"), ["73"]);
     let text = terminal(&summary);
     assert!(text.contains("at any step") && text.contains("77/96"), "{text}");
+    let mut own = run.clone();
+    own.manifest.protocol.name += "-own";
+    own.manifest.protocol.environment.insert("success".into(), "any-step".into());
+    let text = terminal(&build::summary(&own));
+    assert!(text.contains("at the last step") && text.contains("success any-step"), "{text}");
     let (first, record) = run.records.iter().next().unwrap();
     let mut record = record.clone();
     record.notes.clear();
     run.records.insert(first.clone(), record);
-    assert_eq!(build::summary(&run).suites[0].any_step, None, "one record does not tell");
+    assert_eq!(build::summary(&run).suites[0].other_rule, None, "one record does not tell");
 }
 
 #[test]

@@ -17,5 +17,5 @@ pub use policy::{DecodingName, ModelArguments, PrefixCacheName, SamplerName};
 pub use results::*;
 pub use run::{PolicyName, RunArguments, WorkerArguments};
 pub use simpler::{
-    SimplerAdapter, SimplerArguments, SimplerRenderer, SimplerSimulator, WidowxTask,
+    SimplerAdapter, SimplerArguments, SimplerRenderer, SimplerSimulator, SimplerSuccess, WidowxTask,
 };

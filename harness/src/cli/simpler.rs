@@ -19,6 +19,12 @@ pub struct SimplerArguments {
     /// states stay the same 24, so intervals over repeats are too narrow for other states
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub repeats: u16,
+    /// When the goal has to hold; part of the protocol
+    #[arg(long, value_enum, default_value_t = SimplerSuccess::LastStep)]
+    pub success: SimplerSuccess,
+    /// Control steps of an episode; part of the protocol [60, eggplant 120]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_steps: Option<u32>,
     /// The simulator's side
     #[command(flatten)]
     pub simulator: SimplerSimulator,
@@ -57,6 +63,15 @@ pub enum WidowxTask {
     Eggplant,
     /// The four of them
     All,
+}
+
+/// When the goal of an episode has to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SimplerSuccess {
+    /// After the last step, as in the paper's evaluation
+    LastStep,
+    /// After any step, even if it was lost again
+    AnyStep,
 }
 
 /// Whose environment is played.

@@ -22,7 +22,7 @@ pub fn summary_csv(summary: &Summary) -> Result<String, Error> {
         row.push(number(suite.steps));
         row.extend(paper(suite.paper.as_ref()));
         row.extend(comparable(summary));
-        row.push(successes(suite.any_step));
+        row.push(successes(suite.other_rule.map(|other| other.1)));
         row.extend(chain(suite.chain.as_ref(), chains));
         rows.push(row);
     }
@@ -47,7 +47,7 @@ pub fn summary_csv(summary: &Summary) -> Result<String, Error> {
 pub fn tasks_csv(summary: &Summary) -> Result<String, Error> {
     let header = "suite,task,instruction,asked,missing,n,errors,successes,rate,low,high,\
                   mean_steps_of_successes,mean_calls,average_length,average_length_low,\
-                  average_length_high,paper,successes_any_step";
+                  average_length_high,paper,successes_other_rule";
     let mut rows: Vec<Vec<String>> = vec![header.split(',').map(str::to_owned).collect()];
     for suite in &summary.suites {
         for task in &suite.tasks {
@@ -57,7 +57,7 @@ pub fn tasks_csv(summary: &Summary) -> Result<String, Error> {
             row.extend([number(task.steps), number(task.calls)]);
             row.extend(length(task.length));
             row.push(number(task.paper));
-            row.push(successes(task.any_step));
+            row.push(successes(task.other_rule));
             rows.push(row);
         }
     }
@@ -86,7 +86,7 @@ pub fn subtasks_csv(summary: &Summary) -> Result<Option<String>, Error> {
 fn summary_header(chains: u16) -> Vec<String> {
     let header = "suite,asked,missing,n,errors,successes,rate,low,high,mean_steps_of_successes,\
                   paper,paper_low,paper_high,paper_n,difference,difference_low,difference_high,\
-                  verdict,reason,comparable,successes_any_step";
+                  verdict,reason,comparable,successes_other_rule";
     let mut header: Vec<String> = header.split(',').map(str::to_owned).collect();
     if chains > 0 {
         header.extend(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from . import simpler_files
 from .adapter import Observation, Progress, SetupError, Spec
 
+SUCCESS = ("last-step", "any-step")
 ADAPTERS = {"slim": "simpler_scene", "upstream": "simpler_upstream"}
 _STATE = [
     *("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate"),
@@ -94,6 +95,9 @@ class Adapter:
             control_hz=float(self._environment["control"]["hz"]),
             setting=setting,
         )
+        if self._environment["success"] not in SUCCESS:
+            raise SetupError(f"`success` of the protocol is not one of {', '.join(SUCCESS)}")
+        self._any_step = self._environment["success"] == "any-step"
         self._tally: Any = None
         self._expert: Any = None
 
@@ -124,8 +128,8 @@ class Adapter:
     def step(self, action: NDArray[np.float32], look: bool) -> Progress:
         """Plays one control step; see `adapter.Adapter`.
 
-        The episode's one stage is completed while the rule holds, so it may come and go; what
-        counts is the last step.
+        The episode's one stage is completed while the rule holds, so it may come and go: what
+        counts is the last step. Under the protocol's other choice, `any-step`, it stays completed.
         """
         command, tally = _checked(action), self._episode()
         if not self._running:
@@ -135,7 +139,8 @@ class Adapter:
         tally.beyond_bounds += bool((np.abs(command) > self._bounds).any())
         done = tally.steps >= self._task["max_steps"]
         self._running = not done
-        return Progress(int(judged.success), done, done and not judged.success)
+        success = tally.success_any if self._any_step else judged.success
+        return Progress(int(success), done, done and not success)
 
     def notes(self) -> dict[str, bool | int]:
         """What else happened in the episode; see `simpler_rules.Tally`."""

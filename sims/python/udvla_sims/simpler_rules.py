@@ -62,10 +62,18 @@ class Tally:
         self._grasped_for = self._grasped_for + 1 if judged.grasped else 0
         self._longest_grasp = max(self._longest_grasp, self._grasped_for)
 
+    @property
+    def success_any(self) -> bool:
+        """Whether the rule held after some step."""
+        return self._first_success is not None
+
     def notes(self) -> dict[str, bool | int]:
         """What a record keeps; steps count from 1, and a success that never came has no step."""
         first, last = self._first_success, self._last
-        notes: dict[str, bool | int] = {"success_any": first is not None}
+        notes: dict[str, bool | int] = {
+            "success_any": self.success_any,
+            "success_last": last is not None and last.success,
+        }
         if first is not None:
             notes["first_success_step"] = first
         return notes | {
