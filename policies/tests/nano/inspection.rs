@@ -22,14 +22,22 @@ fn a_sound_checkpoint_has_facts_and_no_faults() {
     let parts = parts(dir.path());
     assert_eq!(faults(&parts), [""; 0]);
     let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
-    let wanted = ["checkpoint", "language model", "vision tokenizer", "text tokenizer"];
-    assert_eq!(names[..4], wanted);
-    assert_eq!(names.len(), 7, "{names:?}");
+    let wanted = [
+        "checkpoint",
+        "language model",
+        "vision tokenizer",
+        "text tokenizer",
+        "benchmark `calvin`",
+        "benchmark `libero`",
+        "benchmark `simpler`",
+        "benchmark `simpler-paper`",
+    ];
+    assert_eq!(names, wanted);
     let facts = parts.iter().flat_map(|part| part.facts.clone()).collect::<Vec<_>>().join("\n");
     for wanted in [
         "attention: released",
         "use_blockwise_attn_mask true",
-        "generated views show: future",
+        "target future: the generated views show the scene after the chunk",
         "digest: sha256:",
         "stored as f32 in 2 files",
         "block of 817 positions",
