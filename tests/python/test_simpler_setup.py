@@ -124,7 +124,8 @@ def test_a_table_that_sapien_cannot_read_is_an_error(tmp_path):
 
 @needs_scene
 def test_without_a_device_only_what_draws_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("VK_ICD_FILENAMES", "/nowhere.json")
+    for variable in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.setenv(variable, "/nowhere.json")
     monkeypatch.delenv("VK_INSTANCE_LAYERS", raising=False)
     assert Adapter(config(tmp_path)).spec.setting["renderer"] == "none"
     for draws in ({"images": True}, {"video": True}, {"adapter": "upstream"}):
