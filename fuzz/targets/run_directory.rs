@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use udvla_results::manifest::Manifest;
+use udvla_results::run::manifest::Manifest;
 
 #[path = "../../results/tests/exercise.rs"]
 mod exercise;

@@ -1,12 +1,11 @@
-//! Instructions of CALVIN's sub-tasks from a file, in place of the first validation sentences.
+//! Instructions of CALVIN's sub-tasks from a file, instead of the protocol's own.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::protocol::{Protocol, hex};
-use crate::sequences::subtasks;
 
 /// An instruction for every sub-task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,37 +13,37 @@ pub struct Annotations {
     sentences: BTreeMap<String, String>,
 }
 
-/// Why a file gives no instructions.
+/// Why a file cannot be used as instructions.
 #[derive(Debug, thiserror::Error)]
 pub enum AnnotationsError {
-    /// It is neither YAML nor JSON of that shape.
-    #[error("it is no `sub-task: [sentence, ...]` per sub-task in YAML or JSON")]
+    /// It is neither YAML nor JSON of the expected form.
+    #[error("expected `sub-task: [sentence, ...]` per sub-task, in YAML or JSON")]
     Shape(#[from] serde_saphyr::Error),
-    /// It names what CALVIN does not have.
+    /// It has a sub-task that CALVIN does not have.
     #[error("there is no sub-task `{0}`")]
     Unknown(String),
-    /// It leaves sub-tasks without a sentence.
+    /// It has no sentence for some sub-tasks.
     #[error("it has no sentence for {}", .0.join(", "))]
     Missing(Vec<String>),
 }
 
 impl Annotations {
-    /// The first sentence of every sub-task in a file's text, which has the shape of CALVIN's own
-    /// `new_playtable_validation.yaml`: a list of sentences per sub-task. JSON will do as well.
+    /// Takes the first sentence of every sub-task from a file in the format of CALVIN's own
+    /// `new_playtable_validation.yaml`, a list of sentences per sub-task; JSON works as well.
     ///
     /// # Errors
-    /// When it has another shape, an unknown sub-task, or no sentence for one of the 34.
+    /// When the format differs, a sub-task is unknown, or one of the 34 has no sentence.
     pub fn read(text: &str) -> Result<Self, AnnotationsError> {
         let lists: BTreeMap<String, Vec<String>> = serde_saphyr::from_str(text)?;
-        let known = subtasks(&Protocol::calvin().suites[0].details["subtasks"]);
+        let known = Protocol::calvin().suites[0].details.subtasks();
         if let Some(name) = lists.keys().find(|name| !known.contains(name)) {
             return Err(AnnotationsError::Unknown(name.clone()));
         }
-        let first = |name: &String| {
+        let first_sentence = |name: &String| {
             let sentence = lists.get(name)?.first()?.trim();
             (!sentence.is_empty()).then(|| (name.clone(), sentence.to_owned()))
         };
-        let sentences: BTreeMap<_, _> = known.iter().filter_map(first).collect();
+        let sentences: BTreeMap<_, _> = known.iter().filter_map(first_sentence).collect();
         let missing: Vec<_> =
             known.into_iter().filter(|name| !sentences.contains_key(name)).collect();
         if missing.is_empty() {
@@ -54,13 +53,12 @@ impl Annotations {
         }
     }
 
-    /// Makes them the instructions of CALVIN's protocol. Other sentences than the protocol's give
-    /// it another name: its numbers are not to be set beside the paper's.
+    /// Replaces the instructions of CALVIN's protocol. If any differs, the protocol is renamed,
+    /// because its numbers do not compare with published ones.
     pub fn put_into(&self, protocol: &mut Protocol) {
         let details = &mut protocol.suites[0].details;
-        let entries = details.get_mut("subtasks").and_then(Value::as_array_mut);
         let mut changed = false;
-        for entry in entries.into_iter().flatten() {
+        for entry in details.entries_mut("subtasks") {
             let Some(sentence) = entry["name"].as_str().and_then(|name| self.sentences.get(name))
             else {
                 continue;
@@ -71,8 +69,8 @@ impl Annotations {
         if changed {
             let text = json!(self.sentences).to_string();
             let stored = json!({"name": "file", "sha256": hex(&Sha256::digest(text.as_bytes()))});
-            details.insert("annotations".into(), stored);
-            protocol.name += "-own-annotations";
+            details.set("annotations", stored);
+            protocol.rename("-own-annotations");
         }
     }
 }
@@ -84,10 +82,8 @@ mod tests {
     /// The protocol's own sentences in the shape of CALVIN's file.
     fn own() -> String {
         let protocol = Protocol::calvin();
-        let entries = protocol.suites[0].details["subtasks"].as_array().unwrap().iter();
-        let line = |entry: &Value| {
-            format!("{}: [{}]\n", entry["name"].as_str().unwrap(), entry["instruction"])
-        };
+        let entries = protocol.suites[0].details.instructions().into_iter();
+        let line = |(name, sentence): (String, String)| format!("{name}: [{}]\n", json!(sentence));
         format!("# validation\n{}", entries.map(line).collect::<String>())
     }
 
@@ -108,15 +104,15 @@ mod tests {
         let protocol = protocol_with(&text);
         assert_eq!(protocol.name, "calvin-abcd-d-own-annotations");
         assert_ne!(protocol.fingerprint(), Protocol::calvin().fingerprint());
-        let entries = protocol.suites[0].details["subtasks"].as_array().unwrap();
-        let drawer = entries.iter().find(|entry| entry["name"] == "open_drawer").unwrap();
-        assert_eq!(drawer["instruction"], "open it");
-        assert_eq!(protocol.suites[0].details["annotations"]["name"], "file");
+        let details = &protocol.suites[0].details;
+        let drawer = ("open_drawer".to_owned(), "open it".to_owned());
+        assert!(details.instructions().contains(&drawer));
+        assert_eq!(details.list("annotations").unwrap().name, "file");
     }
 
     #[test]
-    fn json_will_do() {
-        let names = subtasks(&Protocol::calvin().suites[0].details["subtasks"]);
+    fn json_works_as_well() {
+        let names = Protocol::calvin().suites[0].details.subtasks();
         let lists: BTreeMap<_, _> = names.into_iter().map(|name| (name, ["go"])).collect();
         let protocol = protocol_with(&json!(lists).to_string());
         assert_eq!(protocol.name, "calvin-abcd-d-own-annotations");

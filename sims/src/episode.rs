@@ -1,4 +1,4 @@
-//! What names an episode, in every run and for ever.
+//! The key of an episode, the same in every run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What an adapter noted of an episode beside its outcome: booleans and integers by name.
+/// What an adapter reports about an episode besides its outcome: booleans and integers by name.
 pub type Notes = BTreeMap<String, Value>;
 
-/// Names one episode: the same key is the same initial state in every run of a protocol.
+/// Identifies an episode: the same key is the same initial state in every run of a protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EpisodeKey {
     /// LIBERO: `spatial`, `object`, `goal`, `long`; CALVIN: `abcd-d`; SimplerEnv: `widowx`.

@@ -1,4 +1,4 @@
-//! What can go wrong with a simulator worker.
+//! Errors of a simulator worker.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,23 +7,19 @@ use std::time::Duration;
 use crate::causes::likely_cause;
 use crate::wire::Cause;
 
-/// Why a worker gave no useful answer. Whatever it is, the worker is dead or must be dropped.
+/// Why a worker gave no valid reply. The worker is dead or must be dropped after any of these.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages name the fields")]
 pub enum SimError {
     /// It could not be started.
     #[error("cannot start the simulator worker `{}`", .program.display())]
-    Start {
-        /// The executable.
-        program: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Start { program: PathBuf, source: io::Error },
     /// It died.
     #[error("the simulator worker died ({how}){}", likely(.cause.as_ref()))]
     Lost {
-        /// Its exit status in words.
+        /// Its exit code or signal.
         how: String,
-        /// The likely cause, where its last words tell.
+        /// The likely cause, if the end of its log shows one.
         cause: Option<&'static str>,
     },
     /// It did not answer in time and was killed.
@@ -31,21 +27,14 @@ pub enum SimError {
     Timeout(Duration),
     /// The simulator raised an exception.
     #[error("{message}{}", likely(likely_cause(.message).as_ref()))]
-    Raised {
-        /// Whether trying again can help.
-        cause: Cause,
-        /// The exception in one line.
-        message: String,
-        /// Its traceback.
-        traceback: String,
-    },
-    /// It answered something that the wire does not allow.
+    Raised { cause: Cause, message: String, traceback: String },
+    /// Its reply violates the wire protocol.
     #[error("the simulator worker answered {0}")]
     Wire(String),
 }
 
 impl SimError {
-    /// The word for it in a record's `error_kind`.
+    /// Value of a record's `error_kind`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
@@ -56,7 +45,7 @@ impl SimError {
         }
     }
 
-    /// Whether the machine lacks something, so that no retry can help.
+    /// Whether the set-up is at fault, so that a retry cannot help.
     pub fn is_setup(&self) -> bool {
         matches!(self, Self::Start { .. } | Self::Raised { cause: Cause::Setup, .. })
     }

@@ -1,10 +1,10 @@
-//! What a policy sees and what it answers; widths come from specs, never from types.
+//! Observations and action chunks. Sizes come from the simulator's [`SimSpec`], not from types.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A colour picture as the protocol says it reaches the policy (flips already applied).
+/// An RGB image as the protocol hands it to the policy (flips already applied).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Rows.
@@ -15,11 +15,10 @@ pub struct Image {
     pub rgb: Vec<u8>,
 }
 
-/// Everything a policy may use to choose its next action chunk.
+/// Input of the policy for its next action chunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// One picture per camera of the [`SimSpec`], in its order; empty when the policy does
-    /// not look.
+    /// One image per camera of the [`SimSpec`], in its order; empty for policies without vision.
     pub images: Vec<Image>,
     /// Proprioception, laid out as [`SimSpec::state`] names it.
     pub state: Vec<f32>,
@@ -45,7 +44,7 @@ impl ActionChunk {
     }
 }
 
-/// A camera of a simulator, or a camera that a policy wants.
+/// A camera of a simulator, or one that a policy needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Camera {
     /// The protocol's name for it, for example `agentview`.
@@ -56,7 +55,7 @@ pub struct Camera {
     pub width: u32,
 }
 
-/// What a simulator offers, told by its worker when it is ready.
+/// Cameras, state and actions of a simulator, as its worker reports them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimSpec {
     /// Cameras, in the order of [`Observation::images`].

@@ -1,4 +1,4 @@
-//! A simulator worker as the harness sees it: started, asked with a deadline, killed.
+//! Worker processes: starts one, sends it requests with a deadline, kills it when it hangs.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -7,78 +7,78 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 pub use crate::error::SimError;
 
-use crate::causes::{likely_cause, signal_words};
+use crate::causes::{describe_signal, likely_cause};
 use crate::wire::{self, OpenConfig, Reply, Request, WIRE_VERSION};
 
-/// How to start a worker.
+/// Command line of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerCommand {
     /// The executable: `udvla-sim-worker`, or a fake that speaks the same wire.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Variables of its environment beside those of this process.
+    /// Environment variables in addition to those of this process.
     pub environment: BTreeMap<String, String>,
-    /// Where whatever Python or C++ prints goes; appended to.
+    /// File that its standard output and error are appended to.
     pub log: PathBuf,
 }
 
-/// A running worker. Dropping it kills it with everything that it started.
+/// A running worker. Dropping it kills the process and its children.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
     stream: UnixStream,
-    /// Its log, and where in it this worker's words begin.
+    /// Its log, and the offset at which this worker's output starts.
     log: PathBuf,
     log_start: u64,
 }
 
 impl Worker {
-    /// Starts a worker in a process group of its own. It dies with the calling thread: by
-    /// end-of-file on its socket, and by a signal of the kernel should it not be reading.
+    /// Starts a worker in a process group of its own. It ends with the calling thread: by
+    /// end-of-file on its socket, or by a signal from the kernel if it is not reading.
     ///
     /// # Errors
-    /// When the log cannot be opened or the executable not be started.
+    /// When the log cannot be opened or the executable cannot be started.
     pub fn start(command: &WorkerCommand) -> Result<Self, SimError> {
         let failed = |source| SimError::Start { program: command.program.clone(), source };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let log = OpenOptions::new().create(true).append(true).open(&command.log);
-        let log = log.map_err(failed)?;
+        let mut options = OpenOptions::new();
+        let log = options.create(true).append(true).open(&command.log).map_err(failed)?;
         let log_start = log.metadata().map_err(failed)?.len();
-        let mut child = Command::new(&command.program);
-        child
+        let mut process = Command::new(&command.program);
+        process
             .args(&command.arguments)
             .envs(&command.environment)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(log.try_clone().map_err(failed)?))
             .stderr(Stdio::from(log))
             .process_group(0);
-        // A foreign PYTHONHOME breaks any interpreter but the one it names, and our own
-        // libraries must not reach a simulator that brings another libtorch.
+        // PYTHONHOME of another interpreter breaks this one, and our library path must not reach
+        // a simulator that brings another libtorch.
         for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH"] {
-            child.env_remove(name);
+            process.env_remove(name);
         }
         // SAFETY: prctl is async-signal-safe and touches only the new process.
         unsafe {
-            child.pre_exec(|| {
+            process.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 Ok(())
             });
         }
-        let child = child.spawn().map_err(failed)?;
+        let child = process.spawn().map_err(failed)?;
         Ok(Self { child, stream: ours, log: command.log.clone(), log_start })
     }
 
-    /// Starts a worker and opens its adapter. `started` is told the process id as soon as there
-    /// is one, so that somebody else can end the wait.
+    /// Starts a worker and opens its adapter. `started` is called with the process id before the
+    /// adapter is loaded, so that another thread can end the wait by killing the process.
     ///
     /// # Errors
-    /// As [`Worker::start`] and [`Worker::ask`]; `Wire` when versions differ.
+    /// Those of [`Worker::start`] and [`Worker::ask`]; `Wire` when versions differ.
     pub fn open(
         command: &WorkerCommand,
         config: OpenConfig,
@@ -102,10 +102,10 @@ impl Worker {
         self.child.id()
     }
 
-    /// Sends a request and waits for the answer, `timeout` at most.
+    /// Sends a request and waits for the reply, at most `timeout`.
     ///
     /// # Errors
-    /// Any [`SimError`] but `Start`. After an error the worker is of no use.
+    /// Any [`SimError`] except `Start`. After an error the worker must be dropped.
     pub fn ask(
         &mut self,
         request: &Request,
@@ -113,30 +113,28 @@ impl Worker {
         timeout: Duration,
     ) -> Result<(Reply, Vec<u8>), SimError> {
         let deadline = Instant::now() + timeout;
-        let answer = self
+        let reply = self
             .stream
             .set_write_timeout(Some(timeout))
             .and_then(|()| wire::send(&mut self.stream, request, body))
             .and_then(|()| wire::receive(&mut Deadline { stream: &self.stream, deadline }));
-        match answer {
+        match reply {
             Ok((Reply::Raised { cause, message, traceback }, _)) => {
                 Err(SimError::Raised { cause, message, traceback })
             }
-            Ok(answer) => Ok(answer),
+            Ok(reply) => Ok(reply),
             Err(error) => Err(self.diagnose(&error, timeout)),
         }
     }
 
-    /// Asks the worker to end by itself and waits for it, `patience` at most.
-    pub fn close(mut self, patience: Duration) {
+    /// Asks the worker to exit, waits at most `timeout`, and kills it if it is still running.
+    pub fn close(mut self, timeout: Duration) {
         if wire::send(&mut self.stream, &Request::Close, &[]).is_ok() {
-            let end = Instant::now() + patience;
-            while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            let _ = self.wait(timeout);
         }
     }
 
+    /// The error for a failed exchange of messages.
     fn diagnose(&mut self, error: &io::Error, timeout: Duration) -> SimError {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -146,27 +144,35 @@ impl Worker {
             io::ErrorKind::InvalidData => SimError::Wire(error.to_string()),
             _ => {
                 // The socket closes a moment before the process can be waited for.
-                let end = Instant::now() + Duration::from_secs(1);
-                let mut status = self.child.try_wait();
-                while matches!(status, Ok(None)) && Instant::now() < end {
-                    std::thread::sleep(Duration::from_millis(5));
-                    status = self.child.try_wait();
-                }
+                let status = self.wait(Duration::from_secs(1));
                 self.kill();
                 let how = match status {
-                    Ok(Some(status)) => match status.signal() {
-                        Some(signal) => format!("signal {signal}, {}", signal_words(signal)),
+                    Some(status) => match status.signal() {
+                        Some(signal) => format!("signal {signal}, {}", describe_signal(signal)),
                         None => format!("exit code {}", status.code().unwrap_or(-1)),
                     },
-                    _ => error.to_string(),
+                    None => error.to_string(),
                 };
-                SimError::Lost { how, cause: likely_cause(&self.last_words()) }
+                SimError::Lost { how, cause: likely_cause(&self.log_tail()) }
             }
         }
     }
 
-    /// The end of what this worker printed; a log may hold what others printed before.
-    fn last_words(&self) -> String {
+    /// The exit status, if the process ends within `timeout`.
+    fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                status => return status.ok().flatten(),
+            }
+        }
+    }
+
+    /// The last 64 KiB of this worker's output, without that of earlier workers in the same log.
+    fn log_tail(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&self.log)?;
             let length = file.metadata()?.len();
@@ -179,8 +185,8 @@ impl Worker {
 
     fn kill(&mut self) {
         let group = libc::pid_t::try_from(self.child.id()).expect("a process id is a pid_t");
-        // SAFETY: the group was made for the child at its start. Its number stays taken while
-        // any member lives; with none left the call does nothing.
+        // SAFETY: the group was created for this child. Its id stays in use while any member
+        // lives; without members the call has no effect.
         unsafe { libc::kill(-group, libc::SIGKILL) };
         let _ = self.child.wait();
     }
@@ -192,14 +198,14 @@ impl Drop for Worker {
     }
 }
 
-/// The error for a reply that does not answer the request.
+/// The error for a reply that does not fit the request.
 pub fn unexpected(reply: &Reply) -> SimError {
     let mut text = format!("{reply:?}");
     text.truncate(text.floor_char_boundary(200));
     SimError::Wire(format!("out of turn: {text}"))
 }
 
-/// A stream that gives up at a moment in time, however slowly bytes trickle in.
+/// A stream with one deadline for all reads together.
 struct Deadline<'a> {
     stream: &'a UnixStream,
     deadline: Instant,
@@ -207,11 +213,11 @@ struct Deadline<'a> {
 
 impl Read for Deadline<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        if remaining.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.stream.set_read_timeout(Some(left))?;
+        self.stream.set_read_timeout(Some(remaining))?;
         self.stream.read(buffer)
     }
 }
@@ -225,7 +231,7 @@ mod tests {
         let command = WorkerCommand {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
-            environment: BTreeMap::from([("UDVLA_TEST_WORD".into(), "heard".into())]),
+            environment: BTreeMap::from([("UDVLA_TEST_VALUE".into(), "passed on".into())]),
             log: folder.path().join("log"),
         };
         let worker = Worker::start(&command).unwrap();
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_explained_from_the_last_words_of_that_worker_alone() {
+    fn a_crash_is_explained_from_the_output_of_that_worker_alone() {
         let crash = |script: &str| {
             let (_folder, mut worker) = shell(script);
             worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err().to_string()
@@ -260,10 +266,10 @@ mod tests {
 
     #[test]
     fn a_worker_has_the_variables_of_its_command() {
-        let (folder, mut worker) = shell("echo $UDVLA_TEST_WORD");
+        let (folder, mut worker) = shell("echo $UDVLA_TEST_VALUE");
         worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-        assert_eq!(log, "heard\n");
+        assert_eq!(log, "passed on\n");
     }
 
     #[test]
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_on_the_wire_is_a_wire_error() {
+    fn bytes_that_are_no_frame_are_a_wire_error() {
         let (_folder, mut worker) = shell("printf 'Segmentation fault, or so' >&0; sleep 10");
         let error = worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
         assert_eq!(error.kind(), "wire", "{error}");

@@ -1,10 +1,12 @@
-//! What a published number means on the simulator's side, as data.
+//! Evaluation protocols: the simulator's side of a published number, as data.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::episode::EpisodeKey;
 
 /// One suite of a protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,31 +19,194 @@ pub struct Suite {
     pub trials: u16,
     /// Stages per episode.
     pub stages: u16,
-    /// Control steps per stage, at most.
+    /// Maximum number of control steps per stage.
     pub max_steps: u32,
-    /// What else belongs to the suite: upstream name, hashes of its files.
+    /// Fields of one benchmark only.
     #[serde(default)]
-    pub details: BTreeMap<String, Value>,
+    pub details: Details,
 }
 
-/// The environment's side of an evaluation: everything that may change an outcome and is not
-/// the policy's. The number of trials that are run is not part of its fingerprint.
+/// Fields of a suite that only one benchmark has: an upstream name, file hashes, CALVIN's
+/// sub-tasks and list of sequences, SimplerEnv's scenes.
+///
+/// Kept as the JSON that the adapter reads, so that the fingerprint covers every part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Details(BTreeMap<String, Value>);
+
+/// A list stored in a protocol, by reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListReference {
+    /// Name of the list, for example `canonical`.
+    pub name: String,
+    /// SHA-256 (hex) of its content.
+    pub sha256: String,
+}
+
+/// A task that has a name and a step limit of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedTask {
+    /// Name on the command line, for example `spoon`.
+    pub name: String,
+    /// Maximum number of control steps per episode.
+    pub max_steps: u32,
+}
+
+impl Details {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names of CALVIN's sub-tasks, in the protocol's order; empty for other benchmarks.
+    pub fn subtasks(&self) -> Vec<String> {
+        let entries = self.0.get("subtasks").and_then(Value::as_array).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry["name"].as_str()?.to_owned())).collect()
+    }
+
+    /// Names and instructions of CALVIN's sub-tasks.
+    pub fn instructions(&self) -> Vec<(String, String)> {
+        let entries = self.0.get("subtasks").and_then(Value::as_array).into_iter().flatten();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        entries
+            .filter_map(|entry| Some((text(&entry["name"])?, text(&entry["instruction"])?)))
+            .collect()
+    }
+
+    /// The list of sequences, encoded as text (see [`crate::sequences`]).
+    pub fn sequences(&self) -> Option<&str> {
+        self.0.get("sequences")?["list"].as_str()
+    }
+
+    /// The stored list of that name (`sequences` or `annotations`), by reference.
+    pub fn list(&self, name: &str) -> Option<ListReference> {
+        let list = self.0.get(name)?;
+        Some(ListReference {
+            name: list["name"].as_str()?.to_owned(),
+            sha256: list["sha256"].as_str()?.to_owned(),
+        })
+    }
+
+    /// Tasks with a name and a step limit of their own, in task order; empty where they have
+    /// neither.
+    pub fn named_tasks(&self) -> Vec<NamedTask> {
+        let entries = self.0.get("tasks").and_then(Value::as_array).into_iter().flatten();
+        let task = |entry: &Value| {
+            let name = entry["name"].as_str()?.to_owned();
+            let max_steps = u32::try_from(entry["max_steps"].as_u64()?).ok()?;
+            Some(NamedTask { name, max_steps })
+        };
+        entries.filter_map(task).collect()
+    }
+
+    /// Every value by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Sets a value.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Gives every task of [`Details::named_tasks`] this step limit.
+    pub fn limit_steps(&mut self, max_steps: u32) {
+        for task in self.entries_mut("tasks") {
+            task["max_steps"] = max_steps.into();
+        }
+    }
+
+    /// Mutable entries of a list.
+    pub(crate) fn entries_mut(&mut self, name: &str) -> impl Iterator<Item = &mut Value> {
+        self.0.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
+    }
+}
+
+/// The part of a protocol that all its suites share: control, cameras, settling, success rule,
+/// reset mode, seeds.
+///
+/// Kept as the JSON that the adapter reads, so that the fingerprint covers every part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Environment(BTreeMap<String, Value>);
+
+/// When the goal of an episode must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuccessRule {
+    /// After the last control step.
+    LastStep,
+    /// After any control step.
+    AnyStep,
+}
+
+impl SuccessRule {
+    /// Its name in protocols and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LastStep => "last-step",
+            Self::AnyStep => "any-step",
+        }
+    }
+}
+
+impl Environment {
+    /// What is reset between episodes, if the protocol has a choice.
+    pub fn reset_mode(&self) -> Option<&str> {
+        self.0.get("reset_mode")?.as_str()
+    }
+
+    /// When the goal must hold, if the protocol has a choice.
+    pub fn success(&self) -> Option<SuccessRule> {
+        let name = self.0.get("success")?.as_str()?;
+        [SuccessRule::LastStep, SuccessRule::AnyStep].into_iter().find(|rule| rule.name() == name)
+    }
+
+    /// The action that leaves the robot where it is: a number per action dimension.
+    ///
+    /// # Errors
+    /// When the protocol has none.
+    pub fn idle_action(&self) -> Result<Vec<f32>, serde_json::Error> {
+        let value = ["idle_action", "settle_action"].iter().find_map(|name| self.0.get(*name));
+        serde_json::from_value(value.cloned().unwrap_or_default())
+    }
+
+    /// Indexes of action dimensions that are -1 or 1; empty by default.
+    ///
+    /// # Errors
+    /// When they are not a list of indexes.
+    pub fn action_signs(&self) -> Result<Vec<usize>, serde_json::Error> {
+        self.0.get("action_signs").cloned().map_or(Ok(vec![]), serde_json::from_value)
+    }
+
+    /// Every value by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Sets a value.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+}
+
+/// The simulator's side of an evaluation: everything that may change an outcome, apart from the
+/// policy. The number of trials of a run is not part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protocol {
-    /// Its name, for example `libero`.
+    /// For example `libero`.
     pub name: String,
-    /// Rises with every change that can move a number.
+    /// Increased with every change that can change an outcome.
     pub version: u16,
     /// The benchmark: the adapter's module name.
     pub benchmark: String,
     /// Its suites, in the order of the tables.
     pub suites: Vec<Suite>,
     /// Control, cameras, settling, success rule, reset mode, seeds, as the adapter reads them.
-    pub environment: BTreeMap<String, Value>,
+    pub environment: Environment,
 }
 
 impl Protocol {
-    /// LIBERO's four suites as UD-VLA's evaluation plays them.
+    /// LIBERO's four suites as in UD-VLA's evaluation.
     pub fn libero() -> Self {
         serde_json::from_str(include_str!("../protocols/libero.json"))
             .expect("the protocol files of this crate are tested")
@@ -53,7 +218,7 @@ impl Protocol {
             .expect("the protocol files of this crate are tested")
     }
 
-    /// SimplerEnv's four WidowX tasks as its visual-matching evaluation plays them.
+    /// SimplerEnv's four WidowX tasks as in its visual-matching evaluation.
     pub fn simpler() -> Self {
         serde_json::from_str(include_str!("../protocols/simpler-widowx.json"))
             .expect("the protocol files of this crate are tested")
@@ -65,10 +230,39 @@ impl Protocol {
         format!("sha256:{}", hex(&Sha256::digest(value.to_string().as_bytes())))
     }
 
+    /// Whether its success rule or step limits were changed by the user.
+    pub fn has_own_rules(&self) -> bool {
+        self.name.ends_with("-own")
+    }
+
+    /// Appends a suffix to the name, which marks it as different from the bundled protocol.
+    pub fn rename(&mut self, suffix: &str) {
+        self.name += suffix;
+    }
+
     /// The suite of that name.
     pub fn suite(&self, name: &str) -> Option<&Suite> {
         self.suites.iter().find(|suite| suite.name == name)
     }
+
+    /// Number of stages of an episode.
+    ///
+    /// # Errors
+    /// [`UnknownSuite`] when the protocol does not have the episode's suite.
+    pub fn stages(&self, key: &EpisodeKey) -> Result<u16, UnknownSuite> {
+        self.suite(&key.suite)
+            .map(|suite| suite.stages)
+            .ok_or_else(|| UnknownSuite { protocol: self.name.clone(), suite: key.suite.clone() })
+    }
+}
+
+/// An episode's suite is not part of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("protocol `{protocol}` has no suite `{suite}`")]
+#[expect(missing_docs, reason = "the message names the fields")]
+pub struct UnknownSuite {
+    pub protocol: String,
+    pub suite: String,
 }
 
 /// Lower-case hexadecimal.
@@ -86,13 +280,27 @@ mod tests {
             version: 1,
             benchmark: "toy".into(),
             suites: vec![],
-            environment: BTreeMap::from([("hz".into(), Value::from(20))]),
+            environment: Environment(BTreeMap::from([("hz".into(), Value::from(20))])),
         }
     }
 
     #[test]
+    fn the_fingerprints_of_the_bundled_protocols_do_not_move() {
+        let protocols = [Protocol::libero(), Protocol::calvin(), Protocol::simpler()];
+        let fingerprints = protocols.map(|protocol| protocol.fingerprint());
+        assert_eq!(
+            fingerprints,
+            [
+                "sha256:d65eaef07b292febf5db441f616a2ad1af88543ad591e9228b56556fc1585c63",
+                "sha256:1afc8513370df48a9023aefc4db32082aad7db39ba9364b3e8655bbbc228f7ae",
+                "sha256:b20f60f4aa79bccc2034334a9ac13c3274f8084f247ba12ee9a985041c67b219",
+            ]
+        );
+    }
+
+    #[test]
     fn a_fingerprint_changes_with_any_field() {
-        let other = Protocol { environment: BTreeMap::new(), ..protocol() };
+        let other = Protocol { environment: Environment::default(), ..protocol() };
         assert_ne!(protocol().fingerprint(), other.fingerprint());
         assert_eq!(protocol().fingerprint(), protocol().fingerprint());
     }
@@ -113,7 +321,7 @@ mod tests {
         let [suite] = protocol.suites.as_slice() else { panic!("one suite") };
         assert_eq!((suite.name.as_str(), suite.trials, suite.stages), ("abcd-d", 1000, 5));
         assert_eq!(suite.max_steps, 360);
-        assert_eq!(suite.details["subtasks"].as_array().map(Vec::len), Some(34));
+        assert_eq!(suite.details.subtasks().len(), 34);
         let text = serde_json::to_string(&protocol).unwrap();
         let back: Protocol = serde_json::from_str(&text).unwrap();
         assert_eq!(back.fingerprint(), protocol.fingerprint());
@@ -124,14 +332,23 @@ mod tests {
         let protocol = Protocol::simpler();
         let [suite] = protocol.suites.as_slice() else { panic!("one suite") };
         assert_eq!((suite.name.as_str(), suite.trials, suite.stages), ("widowx", 24, 1));
-        let tasks = suite.details["tasks"].as_array().unwrap();
-        let names: Vec<_> = tasks.iter().map(|task| task["name"].as_str().unwrap()).collect();
+        let tasks = suite.details.named_tasks();
+        let names: Vec<_> = tasks.iter().map(|task| task.name.as_str()).collect();
         assert_eq!(names, ["spoon", "carrot", "stack", "eggplant"]);
-        let steps: Vec<_> = tasks.iter().map(|task| task["max_steps"].as_u64().unwrap()).collect();
+        let steps: Vec<_> = tasks.iter().map(|task| task.max_steps).collect();
         assert_eq!((steps.as_slice(), suite.max_steps), ([60, 60, 60, 120].as_slice(), 120));
         let text = serde_json::to_string(&protocol).unwrap();
         let back: Protocol = serde_json::from_str(&text).unwrap();
         assert_eq!(back.fingerprint(), protocol.fingerprint());
+    }
+
+    #[test]
+    fn the_stages_of_an_episode_are_those_of_its_suite() {
+        let key = |suite: &str| EpisodeKey { suite: suite.into(), task: 0, trial: 0 };
+        assert_eq!(Protocol::calvin().stages(&key("abcd-d")), Ok(5));
+        assert_eq!(Protocol::libero().stages(&key("long")), Ok(1));
+        let error = Protocol::libero().stages(&key("abcd-d")).unwrap_err();
+        assert_eq!(error.to_string(), "protocol `libero` has no suite `abcd-d`");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! CALVIN's lists of chains: how a list is stored in a protocol, named, hashed and read.
+//! CALVIN's lists of chains: encoded in a protocol, named, hashed, read from a file.
 //!
-//! A stored list is one text with a word per chain: seven letters for the initial state, a colon
-//! and a letter per sub-task (`sims/python/udvla_sims/calvin_sequences.py` reads the same).
+//! A stored list is one string with a code per chain, separated by spaces: seven letters for the
+//! initial state, a colon, and a letter per sub-task. The CALVIN adapter decodes the same.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::protocol::{Protocol, Suite, hex};
 
-/// Sub-tasks of a chain.
+/// Number of sub-tasks in a chain.
 const LENGTH: usize = 5;
 const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const PLACES: &[(char, &str)] =
+const POSITIONS: &[(char, &str)] =
     &[('t', "\"table\""), ('r', "\"slider_right\""), ('l', "\"slider_left\"")];
 /// The parts of an initial state in CALVIN's order, and a letter for each value as JSON.
 const STATE: [(&str, &[(char, &str)]); 7] = [
@@ -21,33 +21,17 @@ const STATE: [(&str, &[(char, &str)]); 7] = [
     ("lightbulb", &[('0', "0"), ('1', "1")]),
     ("slider", &[('r', "\"right\""), ('l', "\"left\"")]),
     ("drawer", &[('c', "\"closed\""), ('o', "\"open\"")]),
-    ("red_block", PLACES),
-    ("blue_block", PLACES),
-    ("pink_block", PLACES),
+    ("red_block", POSITIONS),
+    ("blue_block", POSITIONS),
+    ("pink_block", POSITIONS),
 ];
-/// (replaced entry, entry that it became a copy of): what the authors' list of January 2026
-/// changes in CALVIN's.
-const UDVLA_2026_01: [(usize, usize); 18] = [
-    (1, 581),
-    (7, 582),
-    (37, 703),
-    (52, 707),
-    (57, 712),
-    (98, 713),
-    (102, 733),
-    (131, 741),
-    (141, 768),
-    (175, 769),
-    (208, 776),
-    (261, 809),
-    (302, 811),
-    (386, 816),
-    (411, 819),
-    (418, 820),
-    (500, 829),
-    (515, 844),
-];
-/// The lists that have a name.
+/// Entries of CALVIN's list that the authors' list of January 2026 replaces.
+const REPLACED: [usize; 18] =
+    [1, 7, 37, 52, 57, 98, 102, 131, 141, 175, 208, 261, 302, 386, 411, 418, 500, 515];
+/// Entry copied in place of each of [`REPLACED`].
+const COPIED: [usize; 18] =
+    [581, 582, 703, 707, 712, 713, 733, 741, 768, 769, 776, 809, 811, 816, 819, 820, 829, 844];
+/// Names of the known lists.
 pub const NAMES: [&str; 2] = ["canonical", "udvla-2026-01"];
 
 /// A list of chains.
@@ -55,27 +39,23 @@ pub const NAMES: [&str; 2] = ["canonical", "udvla-2026-01"];
 pub struct Sequences {
     /// `canonical`, `udvla-2026-01`, or `file`.
     pub name: String,
-    words: Vec<String>,
+    codes: Vec<String>,
     subtasks: Vec<String>,
 }
 
-/// Why a file is no list of chains.
+/// Why a file cannot be used as a list of chains.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages name the fields")]
 pub enum SequencesError {
-    /// It is not JSON of that shape.
-    #[error("it is no list of [initial state, [five sub-tasks]] in JSON")]
+    /// It is not JSON of the expected form.
+    #[error("expected a list of [initial state, [five sub-tasks]] in JSON")]
     Json(#[from] serde_json::Error),
-    /// It has no entry, or more than an episode's number can count.
+    /// It has no entry, or more than the range of a trial number.
     #[error("it has {0} sequences; from 1 to 65535 can be run")]
     Count(usize),
-    /// An entry says something that CALVIN does not have.
+    /// An entry has a value that CALVIN does not have.
     #[error("sequence {index}: {reason}")]
-    Entry {
-        /// Its index, from 0.
-        index: usize,
-        /// What is wrong.
-        reason: String,
-    },
+    Entry { index: usize, reason: String },
 }
 
 impl Sequences {
@@ -83,127 +63,120 @@ impl Sequences {
     pub fn canonical() -> Self {
         let protocol = Protocol::calvin();
         let details = &protocol.suites[0].details;
-        let list = details["sequences"]["list"].as_str().unwrap_or_default();
+        let list = details.sequences().unwrap_or_default();
         Self {
             name: NAMES[0].into(),
-            words: list.split(' ').map(String::from).collect(),
-            subtasks: subtasks(&details["subtasks"]),
+            codes: list.split(' ').map(String::from).collect(),
+            subtasks: details.subtasks(),
         }
     }
 
     /// The UD-VLA authors' list of January 2026.
     pub fn udvla_2026_01() -> Self {
         let canonical = Self::canonical();
-        let mut words = canonical.words.clone();
-        for (replaced, source) in UDVLA_2026_01 {
-            words[replaced].clone_from(&canonical.words[source]);
+        let mut codes = canonical.codes.clone();
+        for (replaced, source) in REPLACED.into_iter().zip(COPIED) {
+            codes[replaced].clone_from(&canonical.codes[source]);
         }
-        Self { name: NAMES[1].into(), words, ..canonical }
+        Self { name: NAMES[1].into(), codes, ..canonical }
     }
 
-    /// The list in a file's text; one that has a name is given it.
+    /// Reads a list from a file's text. A list equal to a known one gets that name.
     ///
     /// # Errors
-    /// When the text is no list, or names what CALVIN does not have. Whether a chain can be
-    /// played is for the simulator to say.
+    /// When the text is not such a list, or has values that CALVIN does not have. Whether a chain
+    /// can be played is checked by the simulator.
     pub fn from_json(text: &str) -> Result<Self, SequencesError> {
         let entries: Vec<(BTreeMap<String, Value>, Vec<String>)> = serde_json::from_str(text)?;
         if entries.is_empty() || entries.len() > usize::from(u16::MAX) {
             return Err(SequencesError::Count(entries.len()));
         }
         let canonical = Self::canonical();
-        let word = |(index, (state, names)): (usize, &(BTreeMap<_, _>, Vec<String>))| {
-            let word = word(state, names, &canonical.subtasks);
-            word.map_err(|reason| SequencesError::Entry { index, reason })
+        let encode = |(index, (state, names)): (usize, &(BTreeMap<_, _>, Vec<String>))| {
+            encode(state, names, &canonical.subtasks)
+                .map_err(|reason| SequencesError::Entry { index, reason })
         };
-        let words = entries.iter().enumerate().map(word).collect::<Result<_, _>>()?;
-        let read = Self { name: "file".into(), words, subtasks: canonical.subtasks.clone() };
-        let known = [canonical, Self::udvla_2026_01()];
-        Ok(known.into_iter().find(|known| known.words == read.words).unwrap_or(read))
+        let codes = entries.iter().enumerate().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let known = [Self::canonical(), Self::udvla_2026_01()];
+        let own = Self { name: "file".into(), subtasks: canonical.subtasks.clone(), codes };
+        Ok(known.into_iter().find(|known| known.codes == own.codes).unwrap_or(own))
     }
 
-    /// How many chains it has.
+    /// Number of chains.
     pub fn count(&self) -> u16 {
-        u16::try_from(self.words.len()).expect("the count was checked")
+        u16::try_from(self.codes.len()).expect("checked when the list was read")
     }
 
-    /// The SHA-256 of the list as Python's `json.dumps` writes it.
+    /// SHA-256 (hex) of the list in the format of Python's `json.dumps`.
     pub fn sha256(&self) -> String {
-        let entries: Vec<String> = self.words.iter().map(|word| self.entry(word)).collect();
+        let entries: Vec<String> = self.codes.iter().map(|code| self.to_json(code)).collect();
         hex(&Sha256::digest(format!("[{}]", entries.join(", ")).as_bytes()))
     }
 
-    /// Makes it the list of CALVIN's protocol. A list without a name gives the protocol another
-    /// name: its numbers are not to be set beside the paper's.
+    /// Replaces the list of CALVIN's protocol. An unknown list renames the protocol, because its
+    /// numbers do not compare with published ones.
     pub fn put_into(&self, protocol: &mut Protocol) {
         if !NAMES.contains(&self.name.as_str()) {
-            protocol.name += "-own-list";
+            protocol.rename("-own-list");
         }
         let suite = &mut protocol.suites[0];
         suite.trials = self.count();
-        let list = self.words.join(" ");
+        let list = self.codes.join(" ");
         let stored = json!({"name": self.name, "sha256": self.sha256(), "list": list});
-        suite.details.insert("sequences".into(), stored);
+        suite.details.set("sequences", stored);
     }
 
-    /// A chain as Python's `json.dumps` writes it.
-    fn entry(&self, word: &str) -> String {
-        let (head, tail) = word.split_once(':').expect("words are checked when they are made");
-        let values = STATE.iter().zip(head.chars()).map(|((key, values), letter)| {
-            let value = values.iter().find(|(one, _)| *one == letter).map_or("null", |pair| pair.1);
-            format!("\"{key}\": {value}")
+    /// A chain in the format of Python's `json.dumps`.
+    fn to_json(&self, code: &str) -> String {
+        let (state, subtasks) = code.split_once(':').expect("every code has a colon");
+        let values = STATE.iter().zip(state.chars()).map(|((key, values), letter)| {
+            let pair = values.iter().find(|(known, _)| *known == letter);
+            format!("\"{key}\": {}", pair.map_or("null", |pair| pair.1))
         });
         let state = values.chain(["\"grasped\": 0".into()]).collect::<Vec<_>>().join(", ");
-        let names = tail.chars().filter_map(|letter| self.subtasks.get(LETTERS.find(letter)?));
+        let names = subtasks.chars().filter_map(|letter| self.subtasks.get(LETTERS.find(letter)?));
         let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
         format!("[{{{state}}}, [{}]]", names.join(", "))
     }
 }
 
-/// The sub-tasks of every chain of a suite's list; empty where the suite has no list.
+/// Sub-tasks of every chain in a suite's list; empty if the suite has no list.
 pub fn chains(suite: &Suite) -> Vec<Vec<String>> {
-    let null = Value::Null;
-    let detail = |key: &str| suite.details.get(key).unwrap_or(&null);
-    let names = subtasks(detail("subtasks"));
-    let words = detail("sequences")["list"].as_str().unwrap_or_default();
-    let chain = |word: &str| {
-        let letters = word.split_once(':').map_or("", |(_, tail)| tail).chars();
+    let names = suite.details.subtasks();
+    let codes = suite.details.sequences().unwrap_or_default();
+    let chain = |code: &str| {
+        let letters = code.split_once(':').map_or("", |(_, subtasks)| subtasks).chars();
         letters.filter_map(|letter| names.get(LETTERS.find(letter)?).cloned()).collect()
     };
-    words.split_whitespace().map(chain).collect()
+    codes.split_whitespace().map(chain).collect()
 }
 
-/// The names of a protocol's sub-tasks, in the protocol's order.
-pub fn subtasks(details: &Value) -> Vec<String> {
-    let names = details.as_array().into_iter().flatten();
-    names.filter_map(|subtask| Some(subtask["name"].as_str()?.to_owned())).collect()
-}
-
-fn word(
+/// The code of a chain, or what is wrong with it.
+fn encode(
     state: &BTreeMap<String, Value>,
     names: &[String],
     subtasks: &[String],
 ) -> Result<String, String> {
-    let mut word = String::new();
+    let mut code = String::new();
     for (key, values) in STATE {
         let value = state.get(key).ok_or_else(|| format!("its initial state has no `{key}`"))?;
         let text = value.to_string();
-        let letter = values.iter().find(|(_, one)| *one == text);
-        word.push(letter.ok_or_else(|| format!("`{key}` cannot be {text}"))?.0);
+        let pair = values.iter().find(|(_, known)| *known == text);
+        code.push(pair.ok_or_else(|| format!("`{key}` cannot be {text}"))?.0);
     }
     if state.get("grasped") != Some(&json!(0)) || state.len() != STATE.len() + 1 {
-        return Err("its initial state needs `grasped` 0 and nothing unknown".into());
+        return Err("its initial state must have `grasped` 0 and no unknown key".into());
     }
     if names.len() != LENGTH {
         return Err(format!("it has {} sub-tasks, not {LENGTH}", names.len()));
     }
-    word.push(':');
+    code.push(':');
     for name in names {
-        let index = subtasks.iter().position(|one| one == name);
+        let index = subtasks.iter().position(|known| known == name);
         let index = index.ok_or_else(|| format!("there is no sub-task `{name}`"))?;
-        word.extend(LETTERS.chars().nth(index));
+        code.extend(LETTERS.chars().nth(index));
     }
-    Ok(word)
+    Ok(code)
 }
 
 #[cfg(test)]
@@ -212,7 +185,7 @@ mod tests {
 
     fn text(sequences: &Sequences) -> String {
         let entries: Vec<String> =
-            sequences.words.iter().map(|word| sequences.entry(word)).collect();
+            sequences.codes.iter().map(|code| sequences.to_json(code)).collect();
         format!("[{}]", entries.join(", "))
     }
 
@@ -225,8 +198,8 @@ mod tests {
             "840cb992c69ce9b6d59f6020966b6300c15233f8e0b9667b6486c1962424d308"
         );
         let protocol = Protocol::calvin();
-        let stored = &protocol.suites[0].details["sequences"];
-        assert_eq!(stored["sha256"], Value::from(canonical.sha256()));
+        let stored = protocol.suites[0].details.list("sequences").unwrap();
+        assert_eq!(stored.sha256, canonical.sha256());
     }
 
     #[test]
@@ -236,8 +209,8 @@ mod tests {
             authors.sha256(),
             "a8bca088de639f8c3e36c685ce228c7d555c1d992fe687a22fd5051bd4cc13f0"
         );
-        let pairs = canonical.words.iter().zip(&authors.words);
-        assert_eq!(pairs.filter(|(one, other)| one != other).count(), 18);
+        let pairs = canonical.codes.iter().zip(&authors.codes);
+        assert_eq!(pairs.filter(|(ours, theirs)| ours != theirs).count(), 18);
     }
 
     #[test]
@@ -250,7 +223,7 @@ mod tests {
     #[test]
     fn another_list_renames_the_protocol_and_changes_its_fingerprint() {
         let canonical = Sequences::canonical();
-        let file = format!("[{}]", canonical.entry(&canonical.words[3]));
+        let file = format!("[{}]", canonical.to_json(&canonical.codes[3]));
         let own = Sequences::from_json(&file).unwrap();
         let mut protocol = Protocol::calvin();
         own.put_into(&mut protocol);
@@ -275,7 +248,7 @@ mod tests {
     #[test]
     fn a_wrong_entry_is_named() {
         let canonical = Sequences::canonical();
-        let good = canonical.entry(&canonical.words[0]);
+        let good = canonical.to_json(&canonical.codes[0]);
         for (from, to, expected) in [
             ("\"led\": 1", "\"led\": 2", "`led` cannot be 2"),
             ("\"led\": 1, ", "", "no `led`"),

@@ -1,8 +1,9 @@
-//! The messages between the harness and a simulator worker, and their frames.
+//! Messages between the harness and a simulator worker, and their framing.
 //!
 //! One request, one reply, over a Unix stream socket that is the worker's standard input.
-//! A frame is: head length (u32), body length (u32), head (JSON), body (raw bytes), numbers
-//! little endian. Pictures, states and actions travel in the body, everything else in the head.
+//! A frame is: header length (u32), body length (u32), header (JSON), body (raw bytes), all
+//! little-endian. Images, states and actions are in the body ([`crate::body`]), everything else
+//! is in the header.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -14,81 +15,81 @@ use crate::episode::{EpisodeKey, Notes};
 use crate::observation::SimSpec;
 use crate::protocol::Protocol;
 
-/// Rises with every change of a message; both ends must have the same.
+/// Increased with every change of a message; both ends must have the same.
 pub const WIRE_VERSION: u16 = 2;
 
-/// Longest head accepted, bytes: a longer one means that the peer speaks something else.
-const MAX_HEAD: u32 = 16 << 20;
+/// Longest header accepted, bytes: a longer one means that the peer uses another protocol.
+const MAX_HEADER: u32 = 16 << 20;
 /// Longest body accepted, bytes.
 const MAX_BODY: u32 = 256 << 20;
 
-/// What the harness asks of a worker.
+/// A message from the harness to a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Request {
-    /// Load the adapter and make ready. Answer: [`Reply::Ready`].
+    /// Load the adapter. Reply: [`Reply::Ready`].
     Open {
         /// The harness's [`WIRE_VERSION`].
         wire: u16,
-        /// What the adapter is made with.
+        /// Arguments of the adapter.
         config: Box<OpenConfig>,
     },
-    /// Bring an episode's initial state. Answer: [`Reply::Observed`].
+    /// Set up an episode's initial state. Reply: [`Reply::Observed`].
     Reset {
         /// The episode.
         key: EpisodeKey,
-        /// Whether to make a video of it.
+        /// The video to record, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         video: Option<VideoRequest>,
     },
-    /// Play the body's actions (f32, step by step) until they, a stage or the episode end.
-    /// Answer: [`Reply::Observed`] or [`Reply::Finished`].
+    /// Play the actions in the body (f32, step by step) until their end, or that of the stage or
+    /// the episode. Reply: [`Reply::Observed`] or [`Reply::Finished`].
     Play {
-        /// Numbers per control step.
+        /// Numbers per action.
         width: u16,
     },
-    /// Let the adapter's scripted expert play. Answer as for `Play`.
+    /// Let the adapter's scripted expert play. Reply as for `Play`.
     Script {
-        /// Control steps, at most.
+        /// Maximum number of control steps.
         steps: u16,
     },
-    /// Free the simulator and exit. No answer.
+    /// Free the simulator and exit. No reply.
     Close,
 }
 
-/// How an adapter is made.
+/// Arguments of an adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenConfig {
-    /// The environment's side of the evaluation.
+    /// Rules of the evaluation on the simulator's side.
     pub protocol: Protocol,
-    /// Names of the suites that will be played; only what they need must be there.
+    /// Names of the suites that will be played; files of others may be missing.
     pub suites: Vec<String>,
-    /// Whether the policy looks at pictures.
+    /// Whether the policy needs images.
     pub images: bool,
-    /// Whether pictures behind an episode's last control step are wanted as well: every step is
-    /// then looked at, for any may be the last.
+    /// Whether images after an episode's last control step are needed as well: every step is
+    /// then rendered, because any may be the last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last_look: bool,
-    /// Whether videos will be asked for.
+    /// Whether videos will be recorded.
     pub video: bool,
-    /// A folder that this worker alone may write to.
+    /// A folder that only this worker writes to.
     pub scratch: String,
-    /// Where assets are, a renderer's name, …: the benchmark's own options.
+    /// Options of the benchmark: folder of assets, renderer, …
     pub options: BTreeMap<String, String>,
 }
 
 /// A video of one episode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoRequest {
-    /// The file to write, absolute.
+    /// Absolute path of the file to write.
     pub path: String,
-    /// A frame every so many control steps.
+    /// Control steps per video frame.
     pub every: u16,
     /// Keep it only when the episode fails.
     pub failures_only: bool,
 }
 
-/// What a worker answers.
+/// A message from a worker to the harness.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reply {
@@ -96,28 +97,28 @@ pub enum Reply {
     Ready {
         /// The worker's [`WIRE_VERSION`].
         wire: u16,
-        /// What the simulator offers.
+        /// Cameras, state and actions of the simulator.
         spec: SimSpec,
-        /// Versions, renderer, assets: what may differ between machines under one protocol.
+        /// Versions, renderer, assets: facts that may differ between machines under one protocol.
         setting: BTreeMap<String, String>,
     },
-    /// It is the policy's turn. Body: the pictures in the spec's camera order, then the state
-    /// as f32.
+    /// The policy's next input. Body: the images in the spec's camera order, then the state as
+    /// f32.
     Observed {
-        /// Stages completed so far.
+        /// Number of stages completed so far.
         stage: u16,
-        /// Control steps played so far.
+        /// Number of control steps played so far.
         steps: u32,
-        /// The instruction in words.
+        /// The instruction.
         instruction: String,
-        /// Height and width of each picture in the body.
+        /// Height and width of each image in the body.
         images: Vec<(u32, u32)>,
     },
-    /// The episode is over. Body: every executed action as f32, step by step, then the pictures.
+    /// The episode is over. Body: all executed actions as f32, step by step, then the images.
     Finished {
-        /// Stages completed.
+        /// Number of stages completed.
         stages_completed: u16,
-        /// Control steps played.
+        /// Number of control steps played.
         steps: u32,
         /// Whether the step limit ended it.
         truncated: bool,
@@ -125,18 +126,18 @@ pub enum Reply {
         final_state_sha256: String,
         /// Whether a video was kept.
         video: bool,
-        /// What the adapter noted of the episode.
+        /// What the adapter reports besides the outcome.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         notes: Notes,
-        /// Height and width of each picture in the body, where a last look was asked for.
+        /// Height and width of each image in the body; empty without [`OpenConfig::last_look`].
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         images: Vec<(u32, u32)>,
     },
     /// The simulator failed. The worker must not be used again.
     Raised {
-        /// Whether the machine lacks something, or the simulator broke while running.
+        /// Whether the set-up or the simulator is at fault.
         cause: Cause,
-        /// The exception in one line.
+        /// The exception on one line.
         message: String,
         /// The traceback.
         traceback: String,
@@ -147,27 +148,27 @@ pub enum Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Something that the user has to provide is missing or wrong; trying again is no use.
+    /// Something that the user has to provide is missing or wrong; a retry cannot help.
     Setup,
-    /// The simulator broke.
+    /// The simulator failed while running.
     Simulator,
 }
 
 /// Writes one frame.
 ///
 /// # Errors
-/// When the peer is gone, or a message is longer than the wire allows.
-pub fn send<T: Serialize>(stream: &mut impl Write, head: &T, body: &[u8]) -> io::Result<()> {
-    let head = serde_json::to_vec(head).map_err(io::Error::other)?;
+/// When the peer is gone, or a message is longer than the limits.
+pub fn send<T: Serialize>(stream: &mut impl Write, header: &T, body: &[u8]) -> io::Result<()> {
+    let header = serde_json::to_vec(header).map_err(io::Error::other)?;
     let length = |bytes: usize, limit: u32| {
         u32::try_from(bytes).ok().filter(|length| *length <= limit).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("a message of {bytes} bytes"))
         })
     };
-    let mut frame = Vec::with_capacity(8 + head.len() + body.len());
-    frame.extend(length(head.len(), MAX_HEAD)?.to_le_bytes());
+    let mut frame = Vec::with_capacity(8 + header.len() + body.len());
+    frame.extend(length(header.len(), MAX_HEADER)?.to_le_bytes());
     frame.extend(length(body.len(), MAX_BODY)?.to_le_bytes());
-    frame.extend(&head);
+    frame.extend(&header);
     frame.extend(body);
     stream.write_all(&frame)?;
     stream.flush()
@@ -176,37 +177,38 @@ pub fn send<T: Serialize>(stream: &mut impl Write, head: &T, body: &[u8]) -> io:
 /// Reads one frame.
 ///
 /// # Errors
-/// `UnexpectedEof` when the peer is gone; `InvalidData` when it speaks something else.
+/// `UnexpectedEof` when the peer is gone; `InvalidData` when it sends anything but a frame.
 pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<(T, Vec<u8>)> {
-    let mut lengths = [0; 8];
-    stream.read_exact(&mut lengths)?;
-    let [a, b, c, d, e, f, g, h] = lengths;
-    let head_length = u32::from_le_bytes([a, b, c, d]);
-    let body_length = u32::from_le_bytes([e, f, g, h]);
-    if head_length > MAX_HEAD || body_length > MAX_BODY {
-        let text = format!("a frame of {head_length} + {body_length} bytes");
+    let header_length = receive_length(stream)?;
+    let body_length = receive_length(stream)?;
+    if header_length > MAX_HEADER || body_length > MAX_BODY {
+        let text = format!("a frame of {header_length} + {body_length} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
-    let mut head = vec![0; head_length as usize];
-    stream.read_exact(&mut head)?;
+    let mut header = vec![0; header_length as usize];
+    stream.read_exact(&mut header)?;
     let mut body = vec![0; body_length as usize];
     stream.read_exact(&mut body)?;
-    let head = serde_json::from_slice(&head)
+    let header = serde_json::from_slice(&header)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok((head, body))
+    Ok((header, body))
 }
 
-/// `f32` numbers as the wire's little-endian bytes.
+fn receive_length(stream: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    stream.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+/// Numbers as little-endian bytes.
 pub fn to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// The wire's bytes as `f32` numbers; `None` when their count is no multiple of four.
+/// Numbers from little-endian bytes; `None` when their length is not a multiple of four.
 pub fn from_bytes(bytes: &[u8]) -> Option<Vec<f32>> {
-    let chunks = bytes.chunks_exact(4);
-    chunks.remainder().is_empty().then(|| {
-        chunks.map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect()
-    })
+    let (numbers, remainder) = bytes.as_chunks();
+    remainder.is_empty().then(|| numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
 #[cfg(test)]
@@ -235,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn another_language_is_refused_without_reading_on() {
+    fn another_protocol_is_refused_without_reading_on() {
         let error = receive::<Request>(&mut b"GET / HTTP/1.1\r\n".as_slice()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
-    fn numbers_need_whole_words() {
+    fn numbers_take_four_bytes_each() {
         assert_eq!(from_bytes(&[0; 7]), None);
     }
 }

@@ -1,11 +1,10 @@
-//! A simulator that speaks the worker's wire without Python: it carries the harness's tests.
+//! A fake simulator for the harness's tests: speaks the wire without Python.
 //!
-//! Every stage of an episode has a length that the episode's name gives; about one in four never
-//! succeeds. Options
-//! (`--sim-option NAME=VALUE` of the harness) make it misbehave: `crash`, `hang`, `raise` take
-//! episode names (comma separated) that fail the first time they are played, `poison` names
-//! that always raise; `start` takes `setup` or `mute`; `step_ms` slows every control step; `side`
-//! is how many rows and columns its pictures have.
+//! The key of an episode decides how many steps each stage takes; about one in four never
+//! succeeds. Options (`--sim-option NAME=VALUE` of the harness) inject faults: `crash`, `hang`
+//! and `raise` take episode keys (comma separated) that fail the first time they are played,
+//! `poison` takes keys that always raise; `start` is `setup` or `mute`; `step_ms` is a delay per
+//! control step; `side` is the height and width of its images.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +25,7 @@ const WIDTH: usize = 7;
 const SIDE: u32 = 32;
 
 fn main() -> io::Result<()> {
-    // SAFETY: the harness gives us the wire as fd 0, and nothing else reads it.
+    // SAFETY: fd 0 is the harness's socket, and nothing else in this process uses it.
     let mut stream = unsafe { UnixStream::from_raw_fd(0) };
     let mut fake = None;
     loop {
@@ -59,7 +58,7 @@ struct Fake {
     key: Option<EpisodeKey>,
     executed: Vec<f32>,
     stage: u16,
-    /// Control steps and way of the current stage.
+    /// Control steps played in the current stage, and the distance covered in them.
     steps: u32,
     progress: f32,
 }
@@ -109,26 +108,27 @@ impl Fake {
     fn reset(&mut self, key: EpisodeKey) -> (Reply, Vec<u8>) {
         self.executed.clear();
         self.begin(0);
-        let named = |name: &str| {
-            self.option(name).is_some_and(|list| list.split(',').any(|one| one == key.to_string()))
+        let episode = key.to_string();
+        let listed = |option: &str| {
+            self.option(option).is_some_and(|keys| keys.split(',').any(|key| key == episode))
         };
-        if named("poison") {
+        if listed("poison") {
             return (raised(Cause::Simulator, "the fake is poisoned"), vec![]);
         }
-        if named("raise") && self.first_time(&key) {
+        if listed("raise") && self.first_time(&key) {
             return (raised(Cause::Simulator, "the fake stumbled"), vec![]);
         }
-        if named("crash") && self.first_time(&key) {
+        if listed("crash") && self.first_time(&key) {
             std::process::abort();
         }
-        if named("hang") && self.first_time(&key) {
+        if listed("hang") && self.first_time(&key) {
             std::thread::sleep(Duration::from_secs(3600));
         }
         self.key = Some(key);
         self.observe()
     }
 
-    /// Whether no fake of this run has met this episode yet.
+    /// Whether this is the first time in this run that the episode is played.
     fn first_time(&self, key: &EpisodeKey) -> bool {
         let folder = Path::new(&self.config.scratch).parent().expect("scratch has a parent");
         std::fs::File::create_new(folder.join(format!("met-{key}"))).is_ok()
@@ -138,7 +138,7 @@ impl Fake {
         self.key.as_ref().expect("reset comes before play")
     }
 
-    /// A number in 0..1 that belongs to the episode's stage.
+    /// A number in 0..1 derived from the episode's key and stage.
     fn difficulty(&self) -> f32 {
         let digest = Sha256::digest(self.key().to_string().as_bytes());
         f32::from(digest[usize::from(self.stage)]) / 256.0
@@ -173,7 +173,7 @@ impl Fake {
     fn finish(&self, truncated: bool) -> (Reply, Vec<u8>) {
         let mut bytes = to_bytes(&self.executed);
         let final_state_sha256 = hex(&Sha256::digest(&bytes));
-        let images = if self.config.last_look { self.pictures(&mut bytes) } else { vec![] };
+        let images = if self.config.last_look { self.render(&mut bytes) } else { vec![] };
         let reply = Reply::Finished {
             stages_completed: self.stage,
             steps: (self.executed.len() / WIDTH) as u32,
@@ -186,7 +186,7 @@ impl Fake {
         (reply, bytes)
     }
 
-    /// SimplerEnv's: some episodes had their goal reached and lost it again.
+    /// As SimplerEnv's: in some episodes the goal was reached and lost again.
     fn notes(&self) -> Notes {
         let simpler = self.config.protocol.benchmark == "simpler";
         let reached = self.stage > 0 || self.difficulty() < 0.9;
@@ -196,7 +196,7 @@ impl Fake {
     fn observe(&self) -> (Reply, Vec<u8>) {
         let steps = (self.executed.len() / WIDTH) as u32;
         let mut body = vec![];
-        let images = self.pictures(&mut body);
+        let images = self.render(&mut body);
         body.extend((steps as f32).to_le_bytes());
         let reply = Reply::Observed {
             stage: self.stage,
@@ -207,8 +207,8 @@ impl Fake {
         (reply, body)
     }
 
-    /// Appends what the cameras show and gives its sizes.
-    fn pictures(&self, body: &mut Vec<u8>) -> Vec<(u32, u32)> {
+    /// Appends the cameras' images to `body` and returns their sizes.
+    fn render(&self, body: &mut Vec<u8>) -> Vec<(u32, u32)> {
         let side = self.side();
         let count = if self.config.images { self.cameras().len() } else { 0 };
         let shade = (self.difficulty() * 255.0) as u8;

@@ -1,5 +1,5 @@
-//! The few types of Vulkan and of its loader that the layer touches, laid out as in their C
-//! headers `vulkan_core.h` and `vk_layer.h`.
+//! Types of Vulkan and its loader that the layer uses, with the layout of the C headers
+//! `vulkan_core.h` and `vk_layer.h`.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -13,7 +13,7 @@ pub const ERROR_INITIALIZATION_FAILED: Result = -3;
 pub const LOADER_INSTANCE_CREATE_INFO: i32 = 47;
 /// `VK_STRUCTURE_TYPE_LOADER_DEVICE_CREATE_INFO`.
 pub const LOADER_DEVICE_CREATE_INFO: i32 = 48;
-/// `VK_LAYER_LINK_INFO`: of several structures of that type, the one that holds the link.
+/// `VK_LAYER_LINK_INFO`: marks the structure of this type that holds the link.
 const LINK_INFO: i32 = 0;
 
 /// A dispatchable handle: instance, physical device or device.
@@ -38,17 +38,17 @@ pub type CreateDevice = unsafe extern "system" fn(
 pub struct Negotiation {
     kind: i32,
     next: *mut c_void,
-    /// The highest version that both sides speak.
+    /// The highest version that both sides support.
     pub version: u32,
     /// The layer's `vkGetInstanceProcAddr`.
     pub get_instance_proc_addr: Option<GetProcAddr>,
     /// The layer's `vkGetDeviceProcAddr`.
     pub get_device_proc_addr: Option<GetProcAddr>,
-    /// The layer's entries for physical devices; none.
+    /// The layer's functions for physical devices; none.
     pub get_physical_device_proc_addr: Option<GetProcAddr>,
 }
 
-/// The start of every extensible structure of Vulkan.
+/// The common start of Vulkan's extensible structures.
 #[repr(C)]
 pub struct Header {
     /// `VkStructureType`.
@@ -57,7 +57,7 @@ pub struct Header {
     pub next: *const Header,
 }
 
-/// The start of `VkInstanceCreateInfo`; the rest is passed on unread.
+/// The start of `VkInstanceCreateInfo`; the other fields are not read.
 #[repr(C)]
 pub struct InstanceCreateInfo {
     kind: i32,
@@ -75,7 +75,7 @@ pub struct DeviceCreateInfo {
     pub next: *const Header,
     /// Unused by Vulkan.
     pub flags: u32,
-    /// Queues asked for.
+    /// Number of requested queues.
     pub queue_count: u32,
     /// Their descriptions.
     pub queues: *const c_void,
@@ -83,28 +83,28 @@ pub struct DeviceCreateInfo {
     pub layer_count: u32,
     /// Deprecated.
     pub layer_names: *const *const c_char,
-    /// Extensions asked for.
+    /// Number of requested extensions.
     pub extension_count: u32,
     /// Their names.
     pub extension_names: *const *const c_char,
-    /// Features asked for.
+    /// Requested features.
     pub features: *const c_void,
 }
 
-/// `VkLayerInstanceCreateInfo` and `VkLayerDeviceCreateInfo` as far as they hold a link.
+/// `VkLayerInstanceCreateInfo` or `VkLayerDeviceCreateInfo` that holds a link.
 #[repr(C)]
 pub struct LinkInfo<Link> {
     kind: i32,
     next: *const Header,
     function: i32,
-    /// The link of the layer that is being called.
+    /// Link of the layer that is being called.
     pub layer: *mut Link,
 }
 
 /// `VkLayerInstanceLink`.
 #[repr(C)]
 pub struct InstanceLink {
-    /// The link of the layer after the next.
+    /// Link of the layer after the next.
     pub next: *mut InstanceLink,
     /// The next layer's `vkGetInstanceProcAddr`.
     pub get_instance_proc_addr: GetProcAddr,
@@ -114,7 +114,7 @@ pub struct InstanceLink {
 /// `VkLayerDeviceLink`.
 #[repr(C)]
 pub struct DeviceLink {
-    /// The link of the layer after the next.
+    /// Link of the layer after the next.
     pub next: *mut DeviceLink,
     /// The next layer's `vkGetInstanceProcAddr`.
     pub get_instance_proc_addr: GetProcAddr,
@@ -137,7 +137,7 @@ impl Default for ExtensionProperties {
 }
 
 impl ExtensionProperties {
-    /// Whether this is the extension of that name.
+    /// Whether the extension has this name.
     pub fn is(&self, name: &CStr) -> bool {
         let bytes = name.to_bytes_with_nul();
         self.name.iter().zip(bytes).all(|(ours, theirs)| *ours as u8 == *theirs)
@@ -147,13 +147,13 @@ impl ExtensionProperties {
 /// The loader's link in a chain of structures.
 ///
 /// # Safety
-/// `chain` is null or a chain of Vulkan structures that ends in null and that the loader lets
-/// layers change; `kind` says that its link is of the type `Link`.
+/// `chain` is null or a null-terminated chain of Vulkan structures that layers may change; links
+/// of `kind` have the type `Link`.
 pub unsafe fn link_info<'a, Link>(
     mut chain: *const Header,
     kind: i32,
 ) -> Option<&'a mut LinkInfo<Link>> {
-    // SAFETY: the caller's promise; only structures of the asked kind are read as links.
+    // SAFETY: guaranteed by the caller; only structures of that kind are read as links.
     unsafe {
         while let Some(header) = chain.as_ref() {
             let info = chain.cast::<LinkInfo<Link>>().cast_mut();
@@ -168,7 +168,7 @@ pub unsafe fn link_info<'a, Link>(
 
 #[cfg(test)]
 impl<Link> LinkInfo<Link> {
-    /// A structure as the loader makes it.
+    /// A structure as the loader passes it.
     pub fn new(kind: i32, layer: *mut Link) -> Self {
         Self { kind, next: std::ptr::null(), function: LINK_INFO, layer }
     }
@@ -197,7 +197,7 @@ impl ExtensionProperties {
 
 #[cfg(test)]
 impl InstanceCreateInfo {
-    /// An instance with that chain.
+    /// A request with that chain.
     pub fn new(next: *const Header) -> Self {
         Self { kind: 1, next }
     }
@@ -205,7 +205,7 @@ impl InstanceCreateInfo {
 
 #[cfg(test)]
 impl Negotiation {
-    /// What a loader that speaks `version` asks.
+    /// The structure of a loader that supports `version`.
     pub fn new(version: u32) -> Self {
         Self {
             kind: 1,

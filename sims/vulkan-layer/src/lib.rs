@@ -1,14 +1,14 @@
-//! A Vulkan layer that lets SAPIEN 2.2.2 draw on Mesa's processor driver (lavapipe).
+//! A Vulkan layer that lets SAPIEN 2.2.2 render with Mesa's CPU driver (lavapipe).
 //!
-//! SAPIEN asks every device for `VK_KHR_external_semaphore_fd`, to share semaphores with CUDA,
-//! and never uses it where there is no CUDA. Lavapipe lacks it and refuses to make the device.
+//! SAPIEN requests `VK_KHR_external_semaphore_fd` for every device, to share semaphores with CUDA,
+//! and never uses it without CUDA. Lavapipe does not have it and refuses to create the device.
 //! The layer's manifest offers the extension, which satisfies the loader; `vkCreateDevice` here
-//! drops its name from the request where the device lacks it. Everything else is passed on.
+//! removes its name from the request if the device lacks it. All other calls are passed on.
 //!
-//! The harness writes the manifest and turns the layer on for a worker that draws with
-//! lavapipe; no other process ever loads it.
+//! The harness writes the manifest and enables the layer for workers that render with lavapipe;
+//! no other process loads it.
 //!
-//! Source: Khronos' loader and layer interface, version 2 of the negotiation.
+//! Source: Khronos loader and layer interface, negotiation version 2.
 
 mod interface;
 
@@ -24,27 +24,27 @@ use interface::{
 
 /// The extension that a device may lack.
 const OPTIONAL: &CStr = c"VK_KHR_external_semaphore_fd";
-/// The version of the negotiation that this layer speaks.
+/// Version of the loader negotiation that this layer implements.
 const INTERFACE_VERSION: u32 = 2;
 
-/// What comes after this layer, for one instance or device.
+/// The next layer or driver, for one instance or device.
 #[derive(Clone, Copy)]
 struct Next {
-    /// The loader's dispatch table: the same for an instance and its physical devices.
+    /// Address of the loader's dispatch table; an instance and its physical devices share it.
     table: usize,
     /// The instance, null for a device.
     instance: Handle,
     get: GetProcAddr,
 }
 
-// SAFETY: the handle is a name that is passed on and never followed, apart from its dispatch
-// table, which the loader keeps readable from every thread.
+// SAFETY: the handle is only passed on; it is dereferenced for its dispatch table alone, which
+// the loader keeps readable from every thread.
 unsafe impl Send for Next {}
 
 static INSTANCES: Mutex<Vec<Next>> = Mutex::new(vec![]);
 static DEVICES: Mutex<Vec<Next>> = Mutex::new(vec![]);
 
-/// Tells the loader where the layer's entries are.
+/// Gives the loader the layer's entry points.
 ///
 /// # Safety
 /// `negotiation` is null or the loader's structure.
@@ -52,7 +52,7 @@ static DEVICES: Mutex<Vec<Next>> = Mutex::new(vec![]);
 pub unsafe extern "system" fn vkNegotiateLoaderLayerInterfaceVersion(
     negotiation: *mut Negotiation,
 ) -> Result {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let Some(negotiation) = (unsafe { negotiation.as_mut() }) else {
         return ERROR_INITIALIZATION_FAILED;
     };
@@ -68,35 +68,35 @@ pub unsafe extern "system" fn vkNegotiateLoaderLayerInterfaceVersion(
 
 /// `vkGetInstanceProcAddr`.
 unsafe extern "system" fn instance_entry(instance: Handle, name: *const c_char) -> Function {
-    // SAFETY: Vulkan hands over a C string.
+    // SAFETY: Vulkan passes a C string.
     match unsafe { CStr::from_ptr(name) }.to_bytes() {
         b"vkGetInstanceProcAddr" => function(instance_entry as *const c_void),
         b"vkGetDeviceProcAddr" => function(device_entry as *const c_void),
         b"vkCreateInstance" => function(create_instance as *const c_void),
         b"vkCreateDevice" => function(create_device as *const c_void),
-        // SAFETY: the next entry is called as this one was.
+        // SAFETY: the next function is called with the arguments of this call.
         _ => find(&INSTANCES, instance).and_then(|next| unsafe { (next.get)(instance, name) }),
     }
 }
 
 /// `vkGetDeviceProcAddr`.
 unsafe extern "system" fn device_entry(device: Handle, name: *const c_char) -> Function {
-    // SAFETY: Vulkan hands over a C string.
+    // SAFETY: Vulkan passes a C string.
     match unsafe { CStr::from_ptr(name) }.to_bytes() {
         b"vkGetDeviceProcAddr" => function(device_entry as *const c_void),
-        // SAFETY: the next entry is called as this one was.
+        // SAFETY: the next function is called with the arguments of this call.
         _ => find(&DEVICES, device).and_then(|next| unsafe { (next.get)(device, name) }),
     }
 }
 
-/// `vkCreateInstance`: passes on, and remembers what comes next.
+/// `vkCreateInstance`: passes the call on and stores the next layer.
 unsafe extern "system" fn create_instance(
     info: *const InstanceCreateInfo,
     allocator: *const c_void,
     instance: *mut Handle,
 ) -> Result {
-    // SAFETY: Vulkan hands over a chain that ends in null; the loader put its link into it and
-    // expects a layer to move that link on before it calls the next one.
+    // SAFETY: Vulkan passes a chain that ends in null. The loader's link is in it, and a layer
+    // advances that link before it calls the next one.
     unsafe {
         let link = link_info::<InstanceLink>((*info).next, LOADER_INSTANCE_CREATE_INFO);
         let Some(link) = link else { return ERROR_INITIALIZATION_FAILED };
@@ -114,7 +114,7 @@ unsafe extern "system" fn create_instance(
     }
 }
 
-/// `vkCreateDevice`: passes on without the extension that the device lacks.
+/// `vkCreateDevice`: passes the call on, without the optional extension if the device lacks it.
 unsafe extern "system" fn create_device(
     physical: Handle,
     info: *const DeviceCreateInfo,
@@ -123,7 +123,7 @@ unsafe extern "system" fn create_device(
 ) -> Result {
     let Some(next) = find(&INSTANCES, physical) else { return ERROR_INITIALIZATION_FAILED };
     // SAFETY: as in `create_instance`. The names are C strings that outlive the call, and the
-    // changed copy of the structure is used during the call alone.
+    // changed copy of the structure is used only during the call.
     unsafe {
         let link = link_info::<DeviceLink>((*info).next, LOADER_DEVICE_CREATE_INFO);
         let Some(link) = link else { return ERROR_INITIALIZATION_FAILED };
@@ -153,7 +153,7 @@ unsafe extern "system" fn create_device(
     }
 }
 
-/// Whether the device itself offers the extension.
+/// Whether the device has the optional extension.
 ///
 /// # Safety
 /// `get` belongs to the next layer of `next`'s instance, `physical` is a device of it.
@@ -164,8 +164,8 @@ unsafe fn has_extension(next: &Next, get: GetProcAddr, physical: Handle) -> bool
         *mut u32,
         *mut ExtensionProperties,
     ) -> Result;
-    // SAFETY: the caller's promise, and Vulkan's type of that function; it is asked for the
-    // count first and fills as many elements as it said.
+    // SAFETY: guaranteed by the caller; `Enumerate` is Vulkan's type of that function. The first
+    // call returns the count, the second fills that many elements.
     unsafe {
         let name = c"vkEnumerateDeviceExtensionProperties";
         let Some(enumerate) = get(next.instance, name.as_ptr()) else { return false };
@@ -175,22 +175,22 @@ unsafe fn has_extension(next: &Next, get: GetProcAddr, physical: Handle) -> bool
         if enumerate(physical, layer, &raw mut count, std::ptr::null_mut()) != SUCCESS {
             return false;
         }
-        let mut found = vec![ExtensionProperties::default(); count as usize];
-        let result = enumerate(physical, layer, &raw mut count, found.as_mut_ptr());
-        found.truncate(count as usize);
-        result == SUCCESS && found.iter().any(|extension| extension.is(OPTIONAL))
+        let mut extensions = vec![ExtensionProperties::default(); count as usize];
+        let result = enumerate(physical, layer, &raw mut count, extensions.as_mut_ptr());
+        extensions.truncate(count as usize);
+        result == SUCCESS && extensions.iter().any(|extension| extension.is(OPTIONAL))
     }
 }
 
-/// A function's address in Vulkan's form.
+/// A function as Vulkan's generic function pointer.
 fn function(address: *const c_void) -> Function {
-    // SAFETY: the callers pass functions of this file; Vulkan casts them back to their types.
+    // SAFETY: callers pass functions of this file; Vulkan casts them back to their types.
     unsafe { std::mem::transmute::<*const c_void, Function>(address) }
 }
 
-/// The loader's dispatch table of a handle, as a number to compare.
+/// Address of a handle's dispatch table.
 fn table(handle: Handle) -> usize {
-    // SAFETY: a dispatchable handle points to its dispatch table first, by the loader's rules.
+    // SAFETY: by the loader's rules a dispatchable handle starts with a pointer to its table.
     unsafe { *handle.cast::<usize>() }
 }
 
@@ -198,12 +198,12 @@ fn find(nexts: &Mutex<Vec<Next>>, handle: Handle) -> Option<Next> {
     if handle.is_null() {
         return None;
     }
-    let wanted = table(handle);
+    let table = table(handle);
     let nexts = nexts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    nexts.iter().find(|next| next.table == wanted).copied()
+    nexts.iter().find(|next| next.table == table).copied()
 }
 
-/// A later instance or device at the address of one that is gone takes its place.
+/// Stores `next`, replacing a destroyed instance or device with the same dispatch table.
 fn remember(nexts: &Mutex<Vec<Next>>, next: Next) {
     let mut nexts = nexts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     nexts.retain(|other| other.table != next.table);

@@ -1,4 +1,4 @@
-//! The layer between a loader and a driver that are made here.
+//! The layer between a fake loader and a fake driver.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -6,17 +6,17 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use super::*;
 use crate::interface::{Header, LinkInfo};
 
-/// What a dispatchable handle of the made driver points to.
+/// Target of the fake driver's dispatchable handles.
 #[repr(C)]
 struct Object {
     table: usize,
 }
 
 thread_local! {
-    /// Extensions that the made device offers.
-    static OFFERED: RefCell<Vec<CString>> = const { RefCell::new(vec![]) };
-    /// Extensions that it was asked for.
-    static ASKED: RefCell<Vec<CString>> = const { RefCell::new(vec![]) };
+    /// Extensions that the fake device has.
+    static AVAILABLE: RefCell<Vec<CString>> = const { RefCell::new(vec![]) };
+    /// Extensions that were requested from it.
+    static REQUESTED: RefCell<Vec<CString>> = const { RefCell::new(vec![]) };
 }
 
 unsafe extern "system" fn driver_instance(
@@ -26,7 +26,7 @@ unsafe extern "system" fn driver_instance(
 ) -> Result {
     let object = Box::leak(Box::new(Object { table: 0 }));
     object.table = std::ptr::from_ref(object).addr();
-    // SAFETY: the test passes a place for a handle.
+    // SAFETY: the test passes a pointer to a handle.
     unsafe { *instance = std::ptr::from_mut(object).cast() };
     SUCCESS
 }
@@ -38,13 +38,13 @@ unsafe extern "system" fn driver_device(
     device: *mut Handle,
 ) -> Result {
     assert!(!physical.is_null());
-    // SAFETY: the layer passes the test's structure with a list of its own.
-    let asked = unsafe {
+    // SAFETY: the layer passes the test's structure with its own list.
+    let requested = unsafe {
         let names =
             std::slice::from_raw_parts((*info).extension_names, (*info).extension_count as usize);
         names.iter().map(|name| CStr::from_ptr(*name).to_owned()).collect()
     };
-    ASKED.set(asked);
+    REQUESTED.set(requested);
     // SAFETY: as above.
     unsafe { driver_instance(std::ptr::null(), allocator, device) }
 }
@@ -53,14 +53,14 @@ unsafe extern "system" fn driver_extensions(
     _: Handle,
     _: *const c_char,
     count: *mut u32,
-    found: *mut ExtensionProperties,
+    extensions: *mut ExtensionProperties,
 ) -> Result {
-    OFFERED.with_borrow(|offered| {
-        // SAFETY: the layer asks for the count first and then gives room for as many.
+    AVAILABLE.with_borrow(|available| {
+        // SAFETY: the layer reads the count first and then passes room for that many.
         unsafe {
-            *count = offered.len() as u32;
-            for (index, name) in offered.iter().enumerate().filter(|_| !found.is_null()) {
-                *found.add(index) = ExtensionProperties::named(name);
+            *count = available.len() as u32;
+            for (index, name) in available.iter().enumerate().filter(|_| !extensions.is_null()) {
+                *extensions.add(index) = ExtensionProperties::named(name);
             }
         }
     });
@@ -78,20 +78,21 @@ unsafe extern "system" fn driver_entry(_: Handle, name: *const c_char) -> Functi
     }
 }
 
-/// An instance made through the layer.
+/// Creates an instance through the layer.
 fn instance() -> Handle {
     let mut link = InstanceLink::last(driver_entry);
     let link = LinkInfo::new(LOADER_INSTANCE_CREATE_INFO, &raw mut link);
     let info = InstanceCreateInfo::new((&raw const link).cast::<Header>());
-    let mut made = std::ptr::null_mut();
+    let mut handle = std::ptr::null_mut();
     // SAFETY: the structures live for the call.
-    let result = unsafe { create_instance(&raw const info, std::ptr::null(), &raw mut made) };
+    let result = unsafe { create_instance(&raw const info, std::ptr::null(), &raw mut handle) };
     assert_eq!(result, SUCCESS);
-    assert!(link.layer.is_null(), "the link was not moved on");
-    made
+    assert!(link.layer.is_null(), "the link was not advanced");
+    handle
 }
 
-/// A device of the instance's that was asked for `names`, and what the driver was asked for.
+/// Creates a device of `instance` with the extensions `names`; returns it with the extensions that
+/// the driver received.
 fn device(instance: Handle, names: &[&CStr]) -> (Handle, Vec<CString>) {
     let next = std::ptr::null_mut();
     let (get_instance_proc_addr, get_device_proc_addr) = (driver_entry as _, driver_entry as _);
@@ -110,44 +111,44 @@ fn device(instance: Handle, names: &[&CStr]) -> (Handle, Vec<CString>) {
         extension_names: names.as_ptr(),
         features: std::ptr::null(),
     };
-    let mut made = std::ptr::null_mut();
+    let mut handle = std::ptr::null_mut();
     // SAFETY: the structures live for the call; a physical device shares its instance's table.
     let result =
-        unsafe { create_device(instance, &raw const info, std::ptr::null(), &raw mut made) };
+        unsafe { create_device(instance, &raw const info, std::ptr::null(), &raw mut handle) };
     assert_eq!(result, SUCCESS);
-    (made, ASKED.take())
+    (handle, REQUESTED.take())
 }
 
-fn offer(names: &[&CStr]) {
-    OFFERED.set(names.iter().map(|name| (*name).to_owned()).collect());
+fn set_available(names: &[&CStr]) {
+    AVAILABLE.set(names.iter().map(|name| (*name).to_owned()).collect());
 }
 
 #[test]
 fn an_extension_that_the_device_lacks_is_dropped() {
-    offer(&[c"VK_KHR_external_memory_fd"]);
-    let (_, asked) = device(instance(), &[c"VK_KHR_external_memory_fd", OPTIONAL]);
-    assert_eq!(asked, [c"VK_KHR_external_memory_fd".to_owned()]);
+    set_available(&[c"VK_KHR_external_memory_fd"]);
+    let (_, requested) = device(instance(), &[c"VK_KHR_external_memory_fd", OPTIONAL]);
+    assert_eq!(requested, [c"VK_KHR_external_memory_fd".to_owned()]);
 }
 
 #[test]
 fn an_extension_that_the_device_has_is_kept() {
-    offer(&[OPTIONAL]);
-    let (_, asked) = device(instance(), &[OPTIONAL, c"VK_KHR_swapchain"]);
-    assert_eq!(asked, [OPTIONAL.to_owned(), c"VK_KHR_swapchain".to_owned()]);
+    set_available(&[OPTIONAL]);
+    let (_, requested) = device(instance(), &[OPTIONAL, c"VK_KHR_swapchain"]);
+    assert_eq!(requested, [OPTIONAL.to_owned(), c"VK_KHR_swapchain".to_owned()]);
 }
 
 #[test]
-fn no_other_extension_is_dropped_and_none_is_fine() {
-    offer(&[]);
+fn no_other_extension_is_dropped_and_an_empty_list_works() {
+    set_available(&[]);
     let instance = instance();
-    let (_, asked) = device(instance, &[c"VK_KHR_swapchain"]);
-    assert_eq!(asked, [c"VK_KHR_swapchain".to_owned()], "the driver refuses, not the layer");
+    let (_, requested) = device(instance, &[c"VK_KHR_swapchain"]);
+    assert_eq!(requested, [c"VK_KHR_swapchain".to_owned()], "the driver refuses, not the layer");
     assert!(device(instance, &[]).1.is_empty());
 }
 
 #[test]
-fn other_functions_are_the_next_layers() {
-    offer(&[]);
+fn other_functions_come_from_the_next_layer() {
+    set_available(&[]);
     let instance = instance();
     let (device, _) = device(instance, &[]);
     // SAFETY: handles and names as a program passes them.

@@ -1,9 +1,8 @@
-//! The worker library: answers the wire with a Python adapter.
+//! The worker library: answers the wire's requests with a Python adapter.
 //!
-//! It is loaded into a process that has the environment's Python already (`main.rs`), as the
-//! extension module `udvla_worker`. `serve` owns the loop: it plays whole action chunks, looks
-//! for success after every control step, and turns exceptions into replies. It never loads
-//! libtorch.
+//! `main.rs` loads it, as the extension module `udvla_worker`, into a process that already has
+//! the environment's Python. `serve` runs the loop: it plays whole action chunks, checks for
+//! success after every control step, and turns exceptions into replies. It never loads libtorch.
 
 mod requests;
 mod session;
@@ -12,15 +11,15 @@ use std::ffi::{c_char, c_int};
 
 use pyo3::prelude::*;
 
-/// Starts Python with this module built in, and runs it to its end.
+/// Runs Python with this module built in, until it exits.
 ///
 /// # Safety
-/// `arguments` points to `count` C strings; called once, in a process whose libpython is
-/// loaded with global symbols.
+/// `arguments` points to `count` C strings. Called once, in a process that has loaded libpython
+/// with global symbols.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn udvla_worker_main(count: c_int, arguments: *mut *mut c_char) -> c_int {
     pyo3::append_to_inittab!(udvla_worker);
-    // SAFETY: the caller's promise. Py_BytesMain finds the virtual environment from the first
+    // SAFETY: guaranteed by the caller. Py_BytesMain finds the virtual environment from the first
     // argument, as the interpreter itself would.
     unsafe { pyo3::ffi::Py_BytesMain(count, arguments) }
 }
@@ -31,7 +30,7 @@ fn udvla_worker(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(serve, module)?)
 }
 
-/// Answers the wire on standard input until the harness closes it.
+/// Serves requests from standard input until the harness closes it.
 #[pyfunction]
 fn serve(python: Python<'_>, embedding: &str) -> PyResult<()> {
     requests::serve(python, embedding)

@@ -1,10 +1,11 @@
-//! The worker executable: brings an environment's libpython into this process and hands over.
+//! The worker executable: loads an environment's libpython into this process and runs the worker
+//! library.
 //!
-//! It holds no Python symbol, so one build serves every Python from 3.9 on: it asks the
-//! environment's interpreter where its shared library is, loads that library for all symbols,
-//! then loads `libudvla_worker.so` beside itself and calls its entry. Where a Python has no
-//! shared library, the environment's own interpreter imports the same library instead; the
-//! run's setting says which (`embedding`).
+//! It links no Python symbol, so one build works with every Python from 3.9 on: it asks the
+//! environment's interpreter for the path of its shared library, loads that with global symbols,
+//! then loads `libudvla_worker.so` from its own folder and calls its entry point. If a Python has
+//! no shared library, its interpreter imports the worker library instead; the run's setting
+//! records which (`embedding`).
 //!
 //! Usage: `udvla-sim-worker PYTHON ADAPTERS` with the wire on standard input.
 
@@ -16,8 +17,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
 
-/// Prints the interpreter's shared library, or nothing when it has none. Runs on any Python.
-const ASK: &str = "
+/// Prints the path of the interpreter's shared library, or an empty line. Runs on any Python.
+const FIND_LIBRARY: &str = "
 import os, sys, sysconfig
 if sys.version_info < (3, 9):
     sys.exit('error: Python 3.9 or later is needed, %s is %s' % (sys.executable, sys.version.split()[0]))
@@ -27,7 +28,7 @@ paths = [os.path.join(folder, name) for folder in folders if '.so' in name]
 print(next((path for path in paths if os.path.exists(path)), ''))
 ";
 
-/// What both ways run: the adapters' folder, the way, and the library come as arguments.
+/// Runs the worker. Arguments: the adapters' folder, the embedding, the worker library.
 const SERVE: &str = "
 import sys, faulthandler, importlib.machinery, importlib.util
 faulthandler.enable()
@@ -66,13 +67,13 @@ fn run(python: &Path, adapters: &OsString) -> Result<c_int, String> {
             library.display()
         ));
     }
-    let arguments = |way: &str| -> Vec<OsString> {
+    let arguments = |embedding: &str| -> Vec<OsString> {
         vec![
             python.into(),
             "-c".into(),
             SERVE.into(),
             adapters.clone(),
-            way.into(),
+            embedding.into(),
             library.clone().into_os_string(),
         ]
     };
@@ -87,22 +88,26 @@ fn run(python: &Path, adapters: &OsString) -> Result<c_int, String> {
     }
 }
 
-/// Where the interpreter's shared library is, if it has one.
+/// Path of the interpreter's shared library, if it has one.
 fn libpython(python: &Path) -> Result<Option<PathBuf>, String> {
     let output = Command::new(python)
-        .args(["-E", "-s", "-c", ASK])
+        .args(["-E", "-s", "-c", FIND_LIBRARY])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("cannot run `{}`: {error}", python.display()))?;
     if !output.status.success() {
-        return Err(format!("`{}` is no working Python ({})", python.display(), output.status));
+        return Err(format!(
+            "`{}` is not a usable Python interpreter ({})",
+            python.display(),
+            output.status
+        ));
     }
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok((!path.is_empty()).then(|| path.into()))
 }
 
-/// Runs Python in this process.
+/// Runs Python in this process; returns its exit code.
 fn embed(libpython: &Path, library: &Path, arguments: &[OsString]) -> Result<c_int, String> {
     let strings: Vec<CString> = arguments
         .iter()
@@ -112,14 +117,14 @@ fn embed(libpython: &Path, library: &Path, arguments: &[OsString]) -> Result<c_i
         strings.iter().map(|string| string.as_ptr().cast_mut()).collect();
     pointers.push(std::ptr::null_mut());
     type Entry = unsafe extern "C" fn(c_int, *mut *mut c_char) -> c_int;
-    // SAFETY: both are shared libraries made to be loaded; the first has to offer its symbols
-    // to the second and to every extension module, hence RTLD_GLOBAL. `Entry` is the type of
-    // `udvla_worker_main` in this package's lib.rs, and the strings outlive the call.
+    // SAFETY: both libraries are safe to load; RTLD_GLOBAL because the second and every extension
+    // module use symbols of the first. `Entry` is the type of `udvla_worker_main` in this
+    // package's lib.rs, and the strings outlive the call.
     unsafe {
         let _python = Library::open(Some(libpython), RTLD_NOW | RTLD_GLOBAL)
-            .map_err(|error| refused(libpython, &error))?;
+            .map_err(|error| load_error(libpython, &error))?;
         let worker = Library::open(Some(library), RTLD_NOW | RTLD_GLOBAL)
-            .map_err(|error| refused(library, &error))?;
+            .map_err(|error| load_error(library, &error))?;
         let entry: Symbol<Entry> =
             worker.get(b"udvla_worker_main\0").map_err(|error| error.to_string())?;
         let count = c_int::try_from(strings.len()).expect("six arguments");
@@ -127,8 +132,8 @@ fn embed(libpython: &Path, library: &Path, arguments: &[OsString]) -> Result<c_i
     }
 }
 
-/// The loader's complaint with its details, which stand in the cause.
-fn refused(library: &Path, error: &libloading::Error) -> String {
+/// The message with its cause, where the loader puts the details.
+fn load_error(library: &Path, error: &libloading::Error) -> String {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
     format!("cannot load `{}`: {error}{}", library.display(), cause.unwrap_or_default())
 }

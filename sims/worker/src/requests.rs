@@ -1,4 +1,4 @@
-//! The worker's loop: one request in, one reply out.
+//! The worker's loop: reads a request, sends a reply.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -15,7 +15,7 @@ pub fn serve(python: Python<'_>, embedding: &str) -> PyResult<()> {
     let mut stream = take_standard_input()?;
     let mut session = None;
     loop {
-        // Other Python threads of the simulator may run while we wait.
+        // Lets other Python threads of the simulator run meanwhile.
         let request = python.detach(|| wire::receive::<Request>(&mut stream));
         let (request, body) = match request {
             Ok(request) => request,
@@ -25,8 +25,8 @@ pub fn serve(python: Python<'_>, embedding: &str) -> PyResult<()> {
         if matches!(request, Request::Close) {
             break;
         }
-        let answer = answer(python, &mut session, request, &body, embedding);
-        let (reply, body) = answer.unwrap_or_else(|error| (raised(python, &error), vec![]));
+        let (reply, body) = reply(python, &mut session, request, &body, embedding)
+            .unwrap_or_else(|error| (raised(python, &error), vec![]));
         wire::send(&mut stream, &reply, &body)?;
     }
     match session {
@@ -35,7 +35,7 @@ pub fn serve(python: Python<'_>, embedding: &str) -> PyResult<()> {
     }
 }
 
-fn answer(
+fn reply(
     python: Python<'_>,
     session: &mut Option<Session>,
     request: Request,
@@ -58,21 +58,21 @@ fn answer(
         Request::Reset { key, video } => session.reset(python, &key, video),
         Request::Play { width } => session.play(python, usize::from(width), body),
         Request::Script { steps } => session.script(python, steps),
-        Request::Open { .. } | Request::Close => unreachable!("answered above"),
+        Request::Open { .. } | Request::Close => unreachable!("handled above"),
     }
 }
 
-/// Moves the wire away from fd 0, where a simulator could read from it, and leaves /dev/null.
+/// Moves the wire away from fd 0, so that no simulator reads from it, and puts /dev/null there.
 fn take_standard_input() -> io::Result<UnixStream> {
     let null = std::fs::File::open("/dev/null")?;
-    // SAFETY: fd 0 is the socket that the harness gave us and nothing else owns it; the copy
-    // is owned by the returned stream alone.
+    // SAFETY: fd 0 is the harness's socket, and nothing else owns it; the duplicate is owned by
+    // the returned stream.
     unsafe {
-        let copy = libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 3);
-        if copy < 0 || libc::dup2(null.as_raw_fd(), 0) < 0 {
+        let duplicate = libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 3);
+        if duplicate < 0 || libc::dup2(null.as_raw_fd(), 0) < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(UnixStream::from_raw_fd(copy))
+        Ok(UnixStream::from_raw_fd(duplicate))
     }
 }
 
@@ -84,24 +84,23 @@ fn raised(python: Python<'_>, error: &PyErr) -> Reply {
         .is_ok_and(|class| error.is_instance(python, &class));
     let traceback = error.traceback(python).and_then(|traceback| traceback.format().ok());
     let value = error.value(python).to_string();
-    // Adapters import their simulator when they are made, never later.
-    let lacks = error.is_instance_of::<PyImportError>(python);
-    let message = match (setup, lacks) {
+    // Adapters import their simulator in the constructor only.
+    let import_failed = error.is_instance_of::<PyImportError>(python);
+    let message = match (setup, import_failed) {
         (true, _) => value,
         (_, true) => format!(
-            "{} cannot import the simulator ({value}); `udvla-eval setup` makes an environment that can",
+            "{} cannot import the simulator ({value}); `udvla-eval setup` creates an environment that can",
             executable(python)
         ),
         _ => error.to_string(),
     };
-    let setup = setup || lacks;
     let traceback = format!("{}{error}", traceback.unwrap_or_default());
     eprintln!("{traceback}");
-    let cause = if setup { Cause::Setup } else { Cause::Simulator };
+    let cause = if setup || import_failed { Cause::Setup } else { Cause::Simulator };
     Reply::Raised { cause, message, traceback }
 }
 
-/// The interpreter's path, as Python knows it.
+/// Path of the interpreter in back-ticks (`sys.executable`).
 fn executable(python: Python<'_>) -> String {
     let path = python.import("sys").and_then(|sys| sys.getattr("executable")?.extract::<String>());
     path.map_or_else(|_| "this Python".into(), |path| format!("`{path}`"))

@@ -1,4 +1,4 @@
-//! One adapter and the episode that it is in.
+//! A Python adapter and the episode it is playing.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,38 @@ use pyo3::types::{PyBool, PyBytes};
 use sha2::{Digest, Sha256};
 use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::observation::{Camera, SimSpec};
-use udvla_sims::protocol::hex;
+use udvla_sims::protocol::{Protocol, hex};
 use udvla_sims::wire::{OpenConfig, Reply, VideoRequest, from_bytes, to_bytes};
 
-/// An adapter and the episode that it plays.
+/// An adapter and its current episode.
 pub struct Session {
     adapter: Py<PyAny>,
     width: usize,
     control_hz: f32,
     images: bool,
-    /// Stages per episode of each suite.
-    stages: BTreeMap<String, u16>,
+    protocol: Protocol,
     last_look: bool,
     episode: Option<Episode>,
 }
 
-/// What is remembered of a running episode.
+/// State of a running episode.
 struct Episode {
+    /// Stages completed, and stages of the whole episode.
     stage: u16,
     stages: u16,
     executed: Vec<f32>,
     steps: u32,
     video: Option<(VideoRequest, Py<PyAny>)>,
+}
+
+impl Episode {
+    /// Keeps or discards the video; true if it was kept.
+    fn end_video(&self, python: Python<'_>, truncated: bool) -> PyResult<bool> {
+        let Some((request, writer)) = &self.video else { return Ok(false) };
+        let keep = truncated || !request.failures_only;
+        writer.call_method0(python, if keep { "finish" } else { "abort" })?;
+        Ok(keep)
+    }
 }
 
 /// The adapter's `Progress`.
@@ -52,13 +62,12 @@ struct Spec {
 }
 
 impl Session {
-    /// Loads `udvla_sims.<benchmark>` and makes its adapter.
+    /// Imports `udvla_sims.<benchmark>` and constructs its adapter.
     pub fn open(
         python: Python<'_>,
         config: &OpenConfig,
     ) -> PyResult<(Self, SimSpec, BTreeMap<String, String>)> {
-        let protocol = serde_json::to_string(&config.protocol)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let protocol = serde_json::to_string(&config.protocol).map_err(value_error)?;
         let protocol = python.import("json")?.call_method1("loads", (protocol,))?;
         let dictionary = pyo3::types::PyDict::new(python);
         for (name, value) in &config.options {
@@ -79,20 +88,19 @@ impl Session {
             action: spec.action,
             control_hz: spec.control_hz,
         };
-        let suites = config.protocol.suites.iter();
         let session = Self {
             adapter: adapter.unbind(),
             width: sim.action.len(),
             control_hz: spec.control_hz,
             images: config.images,
-            stages: suites.map(|suite| (suite.name.clone(), suite.stages)).collect(),
+            protocol: config.protocol.clone(),
             last_look: config.images && config.last_look,
             episode: None,
         };
         Ok((session, sim, spec.setting))
     }
 
-    /// Brings an episode's initial state and shows it.
+    /// Sets up an episode's initial state and observes it.
     pub fn reset(
         &mut self,
         python: Python<'_>,
@@ -101,7 +109,7 @@ impl Session {
     ) -> PyResult<(Reply, Vec<u8>)> {
         self.abort_video(python)?;
         self.adapter.call_method1(python, "reset", (&key.suite, key.task, key.trial))?;
-        let stages = self.stages.get(&key.suite).copied().unwrap_or(1);
+        let stages = self.protocol.stages(key).map_err(value_error)?;
         let mut episode = Episode { stage: 0, stages, executed: vec![], steps: 0, video: None };
         if let Some(request) = video {
             let frame = self.adapter.call_method0(python, "frame")?.into_bound(python);
@@ -116,7 +124,7 @@ impl Session {
         self.observe(python)
     }
 
-    /// Plays the actions of a chunk.
+    /// Plays a chunk of actions.
     pub fn play(
         &mut self,
         python: Python<'_>,
@@ -124,33 +132,41 @@ impl Session {
         body: &[u8],
     ) -> PyResult<(Reply, Vec<u8>)> {
         let values = from_bytes(body).filter(|values| !values.is_empty());
-        let values = values.ok_or_else(|| PyValueError::new_err("a chunk without actions"))?;
+        let values = values.ok_or_else(|| value_error("a chunk without actions"))?;
         if width != self.width || values.len() % width != 0 {
-            return Err(PyValueError::new_err(format!(
+            return Err(value_error(format!(
                 "a chunk of {} numbers, {width} per action; this simulator takes {}",
                 values.len(),
                 self.width
             )));
         }
-        let actions: Vec<&[f32]> = values.chunks_exact(width).collect();
-        for (index, action) in actions.iter().enumerate() {
-            let look = self.last_look || self.images && index + 1 == actions.len();
-            if let Some(end) = self.step(python, action, look)? {
-                return end.reply(self, python);
-            }
-        }
-        self.observe(python)
+        let steps = values.len() / width;
+        self.steps(python, steps, |_, step| Ok(values[step * width..][..width].to_vec()))
     }
 
-    /// Lets the scripted expert play.
+    /// Lets the adapter's scripted expert play.
     pub fn script(&mut self, python: Python<'_>, steps: u16) -> PyResult<(Reply, Vec<u8>)> {
-        for index in 0..steps {
-            let action = self.adapter.call_method0(python, "script_action")?;
+        self.steps(python, usize::from(steps), |adapter, _| {
+            let action = adapter.call_method0(python, "script_action")?;
             let action: PyReadonlyArray1<'_, f32> = action.extract(python)?;
-            let action = action.as_slice()?.to_vec();
-            let look = self.last_look || self.images && index + 1 == steps;
-            if let Some(end) = self.step(python, &action, look)? {
-                return end.reply(self, python);
+            Ok(action.as_slice()?.to_vec())
+        })
+    }
+
+    /// Up to `count` control steps, whose actions come from the adapter and the step's index.
+    fn steps(
+        &mut self,
+        python: Python<'_>,
+        count: usize,
+        action: impl Fn(&Py<PyAny>, usize) -> PyResult<Vec<f32>>,
+    ) -> PyResult<(Reply, Vec<u8>)> {
+        for index in 0..count {
+            let action = action(&self.adapter, index)?;
+            let render = self.last_look || self.images && index + 1 == count;
+            match self.step(python, &action, render)? {
+                Some(End::Stage) => break,
+                Some(End::Episode { truncated }) => return self.finish(python, truncated),
+                None => {}
             }
         }
         self.observe(python)
@@ -162,11 +178,11 @@ impl Session {
         self.adapter.call_method0(python, "close").map(drop)
     }
 
-    /// One control step; `Some` when a stage or the episode ended with it.
-    fn step(&mut self, python: Python<'_>, action: &[f32], look: bool) -> PyResult<Option<End>> {
+    /// One control step, rendered if its images may be read afterwards.
+    fn step(&mut self, python: Python<'_>, action: &[f32], render: bool) -> PyResult<Option<End>> {
         let array = PyArray1::from_slice(python, action);
         let progress: Progress =
-            self.adapter.call_method1(python, "step", (array, look))?.extract(python)?;
+            self.adapter.call_method1(python, "step", (array, render))?.extract(python)?;
         let episode = self.episode()?;
         episode.executed.extend_from_slice(action);
         episode.steps += 1;
@@ -178,8 +194,8 @@ impl Session {
             writer.call_method1(python, "add", (frame,))?;
         }
         let episode = self.episode()?;
-        // Where success is what holds at the last step, the last stage comes and goes; a chunk is
-        // cut only where another stage begins.
+        // Under a last-step success rule the last stage may be reached and lost again; a chunk is
+        // cut only when another stage begins.
         let new_stage = (episode.stage + 1..episode.stages).contains(&progress.stage);
         episode.stage = progress.stage;
         Ok(match progress {
@@ -191,7 +207,7 @@ impl Session {
 
     fn observe(&mut self, python: Python<'_>) -> PyResult<(Reply, Vec<u8>)> {
         let observation = self.adapter.call_method0(python, "observe")?.into_bound(python);
-        let (images, mut body) = pictures(&observation)?;
+        let (images, mut body) = images(&observation)?;
         let state: PyReadonlyArray1<'_, f32> = observation.getattr("state")?.extract()?;
         body.extend(to_bytes(state.as_slice()?));
         let instruction = observation.getattr("instruction")?.extract()?;
@@ -203,26 +219,16 @@ impl Session {
     }
 
     fn finish(&mut self, python: Python<'_>, truncated: bool) -> PyResult<(Reply, Vec<u8>)> {
-        let (images, pictures) = match self.last_look {
-            true => pictures(self.adapter.call_method0(python, "observe")?.bind(python))?,
+        let (images, pixels) = match self.last_look {
+            true => images(self.adapter.call_method0(python, "observe")?.bind(python))?,
             false => (vec![], vec![]),
         };
         let state = self.adapter.call_method0(python, "state_bytes")?;
         let state: &Bound<'_, PyBytes> = state.bind(python).cast()?;
         let final_state_sha256 = hex(&Sha256::digest(state.as_bytes()));
         let notes = self.notes(python)?;
-        let episode = self.episode.take().ok_or_else(|| PyValueError::new_err("no episode"))?;
-        let video = match &episode.video {
-            Some((request, writer)) if truncated || !request.failures_only => {
-                writer.call_method0(python, "finish")?;
-                true
-            }
-            Some((_, writer)) => {
-                writer.call_method0(python, "abort")?;
-                false
-            }
-            None => false,
-        };
+        let episode = self.episode.take().ok_or_else(|| value_error("no episode"))?;
+        let video = episode.end_video(python, truncated)?;
         let reply = Reply::Finished {
             stages_completed: episode.stage,
             steps: episode.steps,
@@ -232,10 +238,10 @@ impl Session {
             notes,
             images,
         };
-        Ok((reply, [to_bytes(&episode.executed), pictures].concat()))
+        Ok((reply, [to_bytes(&episode.executed), pixels].concat()))
     }
 
-    /// What the adapter noted of the episode; nothing where it has no such method.
+    /// The adapter's notes on the episode; empty if it has no such method.
     fn notes(&self, python: Python<'_>) -> PyResult<Notes> {
         let adapter = self.adapter.bind(python);
         if !adapter.hasattr("notes")? {
@@ -245,7 +251,7 @@ impl Session {
         let note = |(name, value): (String, Bound<'_, PyAny>)| {
             // A Python bool is an int as well.
             let value = match value.cast::<PyBool>() {
-                Ok(claim) => claim.is_true().into(),
+                Ok(boolean) => boolean.is_true().into(),
                 Err(_) => value.extract::<i64>()?.into(),
             };
             Ok((name, value))
@@ -261,20 +267,24 @@ impl Session {
     }
 
     fn episode(&mut self) -> PyResult<&mut Episode> {
-        self.episode.as_mut().ok_or_else(|| PyValueError::new_err("no episode: reset comes first"))
+        self.episode.as_mut().ok_or_else(|| value_error("no episode: reset comes first"))
     }
 }
 
-/// The sizes (height, width) of pictures, and their bytes one behind the other.
-type Pictures = (Vec<(u32, u32)>, Vec<u8>);
+fn value_error(message: impl ToString) -> PyErr {
+    PyValueError::new_err(message.to_string())
+}
 
-/// The pictures of an observation.
-fn pictures(observation: &Bound<'_, PyAny>) -> PyResult<Pictures> {
+/// Sizes (height, width) of images, and their bytes concatenated.
+type Images = (Vec<(u32, u32)>, Vec<u8>);
+
+/// The images of an observation.
+fn images(observation: &Bound<'_, PyAny>) -> PyResult<Images> {
     let (mut sizes, mut bytes) = (vec![], vec![]);
     for image in observation.getattr("images")?.try_iter()? {
         let image: PyReadonlyArray3<'_, u8> = image?.extract()?;
         let &[height, width, 3] = image.shape() else {
-            return Err(PyValueError::new_err(format!("a picture of {:?}", image.shape())));
+            return Err(value_error(format!("an image of shape {:?}", image.shape())));
         };
         sizes.push((height as u32, width as u32));
         bytes.extend_from_slice(image.as_slice()?);
@@ -282,17 +292,8 @@ fn pictures(observation: &Bound<'_, PyAny>) -> PyResult<Pictures> {
     Ok((sizes, bytes))
 }
 
-/// What a control step brought to an end.
+/// What ended with a control step.
 enum End {
     Stage,
     Episode { truncated: bool },
-}
-
-impl End {
-    fn reply(self, session: &mut Session, python: Python<'_>) -> PyResult<(Reply, Vec<u8>)> {
-        match self {
-            Self::Stage => session.observe(python),
-            Self::Episode { truncated } => session.finish(python, truncated),
-        }
-    }
 }
