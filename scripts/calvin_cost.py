@@ -1,7 +1,7 @@
-"""Measures what a control step of CALVIN costs the processor, outside any policy.
+"""Measures the CPU time of a control step of CALVIN, without any policy.
 
-A chain is played for one sub-task's 360 steps in chunks of ten random actions; pictures of both
-cameras are drawn after each chunk, after every step, or never.
+A chain is played for one sub-task's 360 steps in chunks of ten random actions; images of both
+cameras are rendered after each chunk, after every step, or never.
 
     PYTHONPATH=sims/python $(udvla-eval setup calvin --print) scripts/calvin_cost.py \
         --calvin-root calvin
@@ -22,17 +22,17 @@ STEPS = 360
 
 
 def cost(adapter: Adapter, trial: int, every: int) -> float:
-    """CPU seconds of a chain, its reset included.
+    """CPU seconds of a chain, including its reset.
 
     Args:
         adapter: a simulator.
         trial: the chain.
-        every: control steps between two looks; 0 for none.
+        every: control steps between two observations; 0 for none.
     """
     random = np.random.default_rng(trial)
     actions = random.uniform(-0.4, 0.4, (STEPS, 7)).astype(np.float32)
     actions[:, 6] = np.sign(actions[:, 6])
-    begun = time.process_time()
+    start = time.process_time()
     adapter.reset("abcd-d", 0, trial)
     if every:
         adapter.observe()
@@ -43,11 +43,11 @@ def cost(adapter: Adapter, trial: int, every: int) -> float:
             adapter.observe()
         if done and index + 1 < STEPS:
             raise RuntimeError(f"chain {trial} was over after {index + 1} steps")
-    return time.process_time() - begun
+    return time.process_time() - start
 
 
 def main() -> None:
-    """Prints a line per way of looking."""
+    """Prints a line per observation interval."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--calvin-root", required=True, help="CALVIN checkout")
     parser.add_argument("--chains", type=int, default=5, help="chains of each kind [5]")
@@ -64,8 +64,8 @@ def main() -> None:
     for name, every in looks.items():
         spent = [cost(adapter, trial, every) for trial in range(arguments.chains)]
         milliseconds = [1000 * seconds / STEPS for seconds in spent]
-        middle, most = np.median(milliseconds), max(milliseconds)
-        print(f"pictures {name}: {middle:.1f} ms CPU per control step (at most {most:.1f})")
+        median, largest = np.median(milliseconds), max(milliseconds)
+        print(f"images {name}: {median:.1f} ms CPU per control step (at most {largest:.1f})")
     adapter.close()
 
 

@@ -34,7 +34,7 @@ class Pair:
     """Both sides of one comparison."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        """Makes the checkpoint and lets udvla-eval write the case down."""
+        """Makes the checkpoint and has udvla-eval export the case."""
         self.options, self.folder = options, folder
         self.on_gpu = options.device != "cpu"
         self.checkpoint = folder / "checkpoint" if options.model != "random-8b" else None
@@ -101,14 +101,14 @@ class Pair:
         return {"ours": ours, "peer": theirs, "ratio": theirs / ours}
 
     def settle(self) -> None:
-        """Waits until the device has done what it was handed."""
+        """Waits for the device."""
         if self.on_gpu:
             torch.cuda.synchronize()
 
 
 def run(words: list[str]) -> None:
-    """Runs a program; what it prints of itself is not for the screen."""
-    # What stands in for NVIDIA's libraries is for Python alone.
+    """Runs a program and discards its output."""
+    # The stand-ins for NVIDIA's libraries are for Python alone.
     paths = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     paths = [path for path in paths if path and not path.endswith(".peers/libraries")]
     libraries = os.pathsep.join([str(Path(torch.__file__).parent / "lib"), *paths])
@@ -142,7 +142,7 @@ def arguments() -> argparse.Namespace:
 
 
 def line(report: dict) -> str:
-    """The comparison in words."""
+    """The comparison as a sentence."""
     pairs, ratios = report["seconds"], sorted(pair["ratio"] for pair in report["seconds"])
     times = ""
     if pairs:

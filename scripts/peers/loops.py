@@ -29,12 +29,12 @@ class Stage:
     """One run of denoising steps over a block."""
 
     block: torch.Tensor
-    # Positions of views; the rest are actions.
+    # Number of image positions; the others are actions.
     image: int
     steps: int
-    # Steps of stages before, whose noise is used up.
+    # Steps of earlier stages, whose noise is used.
     before: int = 0
-    # Whether slots behind an end of actions stay MASK.
+    # Whether slots after an end of actions stay MASK.
     leave: bool = False
 
 
@@ -53,7 +53,7 @@ class Denoising:
         return self.run(self.tensor(self.case["prompt"]), stage).tolist()
 
     def independent(self) -> list[int]:
-        """Future views first, then the actions behind what was drawn last for the views."""
+        """Future views first, then the actions conditioned on the last draw of the views."""
         prompt, block = (self.tensor(self.case[name]) for name in ("prompt", "block"))
         image, steps = self.case["image"], self.case["denoise_steps"]
         views = self.run(prompt, Stage(block[:image], image, steps))
@@ -124,7 +124,7 @@ class Denoising:
 class Sequential:
     """The two loops from left to right, with a cache and causal attention.
 
-    Both take the most probable id of what each part may be. The released autoregressive run
+    Both take the argmax over the ids allowed in each part. The released autoregressive run
     restricts nothing and the released Jacobi run not its first position; here both restrict all,
     as udvla-eval does, so that ids can be compared.
     """
@@ -150,7 +150,7 @@ class Sequential:
         return ids
 
     def jacobi(self) -> list[int]:
-        """Stretches that are guessed at once and replaced until nothing changes."""
+        """Spans that are guessed at once and updated until they are stable."""
         image, positions, ids = self.case["image"], len(self.case["block"]), []
         following, cache = self.forward(self.case["prompt"], None, 0)
         prompt = torch.tensor(self.case["prompt"], device=self.model.device)

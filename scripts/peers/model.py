@@ -86,7 +86,7 @@ class Model:
     def attend(
         self, x: torch.Tensor, mask: torch.Tensor, index: int, past: Cache | None
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """Self-attention of `x [n, d]` behind the past under an additive mask [n, t]."""
+        """Self-attention of `x [n, d]` after the cached positions under an additive mask [n, t]."""
         layer, length = f"model.layers.{index}.self_attn", x.shape[0]
         first = past[index][0].shape[2] if past else 0
         cos, sin = (table[first : first + length] for table in (self.cos, self.sin))

@@ -5,7 +5,7 @@
 
 writes small random checkpoints with `transformers` (a language model as Llama and as Emu3, and
 Emu3's vision tokenizer under the names of the published file), lets udvla-eval's code load them,
-and compares logits under all four masks, codes, and a decoded picture. f32 on a processor.
+and compares logits under all four masks, codes, and a decoded image. f32 on a processor.
 
 Exit code 1: something differs by more than the tolerance.
 """
@@ -44,7 +44,7 @@ SIZES = {
     "rope_theta": 1e6,
     "max_position_embeddings": 128,
 }
-# Where ids with a meaning stand in the small vocabulary.
+# Special ids of the small vocabulary.
 IDS = {
     "pad_token_id": 300,
     "bos_token_id": 301,
@@ -65,7 +65,7 @@ GRID = (6, 8)
 
 
 def sequence() -> tuple[list[int], int]:
-    """Ids of text, views twice and actions, and where their end of actions stands."""
+    """Ids of text, views twice and actions, and the position of the end of actions."""
     ids = [IDS["bos_token_id"], *torch.randint(0, 256, (PARTS["text"] - 1,)).tolist()]
     for length in [*PARTS["views"], *PARTS["future"]]:
         codes = torch.randint(IDS["bov_token_id"], IDS["eov_token_id"] + 1, (length - 2,))
@@ -83,7 +83,7 @@ def masks(end: int) -> dict[str, torch.Tensor]:
     part = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     place = torch.arange(len(part))
     causal = place[None, :] <= place[:, None]
-    # What stands behind the end of actions counts as text again.
+    # Positions after the end of actions count as text again.
     tail = place > end
 
     def blocks(number: torch.Tensor) -> torch.Tensor:
@@ -99,7 +99,7 @@ def masks(end: int) -> dict[str, torch.Tensor]:
     return {
         "causal": causal,
         "released": blocks((part > 0).long()),
-        # The paper's mask goes by slots alone.
+        # The paper's mask depends on slots alone.
         "hybrid": torch.where((kind == 0)[:, None], causal, levels),
         "released-bidirectional": blocks(part.clamp(max=3)),
     }
@@ -176,16 +176,20 @@ def compare(program: Path, classes: tuple[type, type]) -> dict[str, float]:
     for mask, seen in masks(end).items():
         added = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
         theirs = model(input_ids=torch.tensor([ids]), attention_mask=added[None, None]).logits[0]
-        found[f"{type(model).__name__}, logits, {mask}"] = apart(ours["logits"][mask], theirs)
+        found[f"{type(model).__name__}, logits, {mask}"] = largest_difference(
+            ours["logits"][mask], theirs
+        )
     theirs = tokenizer.encode(picture, torch.tensor([picture.shape[2:]]))[0]
     different = sum(a != b for a, b in zip(ours["codes"], theirs.flatten().tolist(), strict=True))
     found["Emu3VQVAE, codes of a picture that differ"] = float(different)
-    found["Emu3VQVAE, picture of codes"] = apart(ours["picture"], tokenizer.decode(codes))
+    found["Emu3VQVAE, picture of codes"] = largest_difference(
+        ours["picture"], tokenizer.decode(codes)
+    )
     return found
 
 
-def apart(ours: list[float], theirs: torch.Tensor) -> float:
-    """The largest difference, relative to the largest number where that is above 1."""
+def largest_difference(ours: list[float], theirs: torch.Tensor) -> float:
+    """Largest absolute difference, relative to the largest reference value if that is above 1."""
     theirs = theirs.double().flatten()
     scale = max(1.0, float(theirs.abs().max()))
     return float((torch.tensor(ours, dtype=torch.float64) - theirs).abs().max()) / scale

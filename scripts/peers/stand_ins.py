@@ -31,13 +31,13 @@ static void fail(const char *name) {
 
 
 def readelf(option: str, file: Path) -> str:
-    """What readelf says of a library."""
+    """Output of readelf for a library."""
     words = ["readelf", "--wide", option, str(file)]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 def missing(libraries: list[Path], folders: list[Path]) -> set[str]:
-    """Names that the libraries ask for and that none of the folders has."""
+    """Libraries that are needed and in none of the folders."""
     found = {file.name for folder in folders for file in folder.iterdir()}
     wanted = set()
     for library in libraries:
@@ -46,7 +46,7 @@ def missing(libraries: list[Path], folders: list[Path]) -> set[str]:
 
 
 def versions(libraries: list[Path]) -> dict[str, set[str]]:
-    """The symbol versions that the libraries ask of others, by the others' names."""
+    """Required symbol versions by library name."""
     wanted = defaultdict(set)
     for library in libraries:
         table = readelf("--version-info", library)
@@ -56,14 +56,14 @@ def versions(libraries: list[Path]) -> dict[str, set[str]]:
 
 
 def symbols(libraries: list[Path]) -> dict[str, set[str]]:
-    """The functions that the libraries take from elsewhere, by version; "" is without one."""
+    """Undefined functions by symbol version; "" if unversioned."""
     wanted, defined = defaultdict(set), set()
     for library in libraries:
         table = readelf("--dyn-syms", library)
         for symbol, version in re.findall(r" GLOBAL DEFAULT +UND (\w+)(?:@([\w.]+))?", table):
             wanted[version].add(symbol)
         defined |= set(re.findall(r" DEFAULT +\d+ (\w+)", table))
-    # Functions without a version: NVIDIA's are told by their names.
+    # Unversioned functions: NVIDIA's are recognized by their names.
     wanted[""] = {
         name for name in wanted[""] - defined if re.match("cu[A-Z]|cuf|cus|nccl|nv", name)
     }
@@ -97,7 +97,7 @@ def main() -> int:
     functions, asked = symbols(libraries), versions(libraries)
     names = sorted(missing(libraries, there))
     for name in names:
-        # Nothing says which library a function without a version is from.
+        # The library of an unversioned function is unknown.
         own = asked[name] or {""}
         build(name, {version: functions[version] for version in own}, folder)
     print(f"{len(names)} stand-ins for NVIDIA's libraries in {folder}")

@@ -20,11 +20,12 @@ def steps(file: Path) -> list[dict]:
 
 
 def test_there_is_one_for_a_gpu_and_one_for_any_runner() -> None:
-    assert [file.name for file in FILES] == ["gpu.yml", "smoke.yml"]
+    assert [file.name for file in FILES] == ["ci.yml", "gpu.yml", "smoke.yml"]
+    gpu = FILES[1]
     # PyYAML reads the word `on` as true.
-    inputs = yaml.safe_load(FILES[0].read_text())[True]["workflow_dispatch"]["inputs"]
+    inputs = yaml.safe_load(gpu.read_text())[True]["workflow_dispatch"]["inputs"]
     assert {"benchmark", "size", "checkpoint"} <= inputs.keys()
-    names = [step.get("name") for step in steps(FILES[0])]
+    names = [step.get("name") for step in steps(gpu)]
     order = ["Doctor", "Run", "Tables", "Gate", "Summary"]
     assert [name for name in names if name in order] == order
 

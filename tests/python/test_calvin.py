@@ -22,17 +22,17 @@ sys.path.insert(0, str(ROOT / "sims" / "python"))
 if importlib.util.find_spec("pybullet") is None:
     pytest.skip("`pybullet` is not installed here", allow_module_level=True)
 
+import calvin_generator  # noqa: E402
 import numpy as np  # noqa: E402
-from udvla_sims import calvin_sequences  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
-from udvla_sims.calvin import Adapter  # noqa: E402
+from udvla_sims.calvin import Adapter, sequences  # noqa: E402
 
 PROTOCOL = json.loads((ROOT / "sims" / "protocols" / "calvin-abcd-d.json").read_text())
 SUITE = PROTOCOL["suites"][0]
 SUBTASKS = SUITE["details"]["subtasks"]
 NAMES = [subtask["name"] for subtask in SUBTASKS]
 LIST = SUITE["details"]["sequences"]["list"]
-CHAINS = calvin_sequences.decode(LIST, NAMES)
+CHAINS = sequences.decode(LIST, NAMES)
 DATA = os.environ.get("UDVLA_TEST_DATA", "")
 needs_scene = pytest.mark.skipif(not DATA, reason="UDVLA_TEST_DATA is not set: no CALVIN scene")
 
@@ -89,7 +89,7 @@ benchmark's own environment gives them too (calvin_env 797142c, gym 0.26.2, Tiny
 def golden(trial: int, reset, step, states, pictures) -> str:
     """The hash of a chain of 100 random actions."""
     digest = hashlib.sha256()
-    robot, scene = calvin_sequences.start_of(CHAINS[trial][0])
+    robot, scene = sequences.start_of(CHAINS[trial][0])
     reset(robot, scene)
     for index, action in enumerate(actions(100, trial)):
         for state in states():
@@ -111,7 +111,7 @@ def own_hashes() -> list[str]:
             lambda robot, state: scene.reset(robot, state, "reference"),
             scene.step,
             lambda: (scene.robot_state(), scene.scene_state()),
-            cameras.pictures,
+            cameras.images,
         )
         for trial in ORDER
     ]
@@ -129,7 +129,7 @@ def test_the_list_is_calvins_own_to_the_byte():
     assert hashlib.md5(text.encode()).hexdigest() == "dd9695b40bec35035451a1e3610bca51"
     digest = hashlib.sha256(json.dumps(CHAINS).encode()).hexdigest()
     assert digest == SUITE["details"]["sequences"]["sha256"]
-    assert calvin_sequences.encode(CHAINS, NAMES) == LIST
+    assert calvin_generator.encode(CHAINS, NAMES) == LIST
 
 
 def test_the_authors_list_is_theirs_to_the_byte():
@@ -146,40 +146,40 @@ def test_the_authors_list_is_theirs_to_the_byte():
 
 def test_the_generator_draws_the_lists_chains():
     listed = [(json.dumps(state), tuple(names)) for state, names in CHAINS]
-    for drawn in calvin_sequences.draw(1000, NAMES, states=2):
+    for drawn in calvin_generator.draw(1000, NAMES, states=2):
         assert len(drawn) == 6
         assert all((json.dumps(state), tuple(names)) in listed for state, names in drawn)
 
 
 @pytest.mark.skipif("UDVLA_TEST_SLOW" not in os.environ, reason="UDVLA_TEST_SLOW is not set")
 def test_the_generator_draws_the_whole_list():
-    parts = calvin_sequences.draw(1000, NAMES)
-    whole = calvin_sequences.shuffled([chain for part in parts for chain in part])
-    assert calvin_sequences.encode(whole, NAMES) == LIST
+    parts = calvin_generator.draw(1000, NAMES)
+    whole = calvin_generator.shuffled([chain for part in parts for chain in part])
+    assert calvin_generator.encode(whole, NAMES) == LIST
 
 
 def test_initial_states_are_calvins_to_the_bit():
-    states = {json.dumps(state): state for state in calvin_sequences.initial_states()}
+    states = {json.dumps(state): state for state in sequences.initial_states()}
     assert len(states) == 192
-    scenes = [calvin_sequences.start_of(states[key])[1].tobytes() for key in sorted(states)]
+    scenes = [sequences.start_of(states[key])[1].tobytes() for key in sorted(states)]
     digest = hashlib.sha256(b"".join(scenes)).hexdigest()
     assert digest.startswith("2fa29e3b8da9841e"), digest
 
 
 def test_every_chain_of_the_list_is_possible_and_others_are_explained():
-    assert [calvin_sequences.impossible(chain) for chain in CHAINS] == [None] * 1000
+    assert [sequences.impossible(chain) for chain in CHAINS] == [None] * 1000
     state, names = CHAINS[0]
     twice = (state, [names[0], "move_slider_right", "move_slider_right", *names[3:]])
-    assert "`move_slider_right` cannot be done" in calvin_sequences.impossible(twice)
+    assert "`move_slider_right` cannot be done" in sequences.impossible(twice)
     crowded = ({**state, "red_block": "slider_right"}, names)
-    assert "192" in calvin_sequences.impossible(crowded)
+    assert "192" in sequences.impossible(crowded)
 
 
 @needs_scene
 def test_a_list_with_an_impossible_chain_is_refused_with_its_index():
     protocol = json.loads(json.dumps(PROTOCOL))
     words = LIST.split()
-    letter = calvin_sequences.LETTERS[NAMES.index("move_slider_left")]
+    letter = sequences.LETTERS[NAMES.index("move_slider_left")]
     words[3] = words[3][:8] + 5 * letter
     protocol["suites"][0]["details"]["sequences"]["list"] = " ".join(words)
     with pytest.raises(SetupError, match=r"sequence 3 of `canonical`: .* cannot be done there"):
@@ -222,9 +222,9 @@ def test_a_chain_is_the_same_in_another_process(plain):
 def test_pictures_are_drawn_only_when_asked_for_and_change_nothing(plain, looking):
     assert play(looking, 4, look=5) == play(plain, 4)
     drawn = []
-    pictures, looking._cameras.pictures = looking._cameras.pictures, lambda: drawn.append(1) or []
+    pictures, looking._cameras.images = looking._cameras.images, lambda: drawn.append(1) or []
     play(looking, 4)
-    looking._cameras.pictures = pictures
+    looking._cameras.images = pictures
     assert drawn == []
     assert plain.observe().images == []
 

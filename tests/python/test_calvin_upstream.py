@@ -32,8 +32,8 @@ from test_calvin import (
     golden,
     needs_scene,
 )
-from udvla_sims import calvin_cameras, calvin_rules
-from udvla_sims.calvin_upstream import UpstreamScene
+from udvla_sims.calvin import cameras, rules
+from udvla_sims.calvin.upstream import UpstreamScene
 
 
 @needs_scene
@@ -45,7 +45,7 @@ def test_the_benchmarks_environment_gives_the_same_hashes():
             lambda robot, state: scene.reset(robot, state, "reference"),
             scene.step,
             lambda: (scene.robot_state(), scene.scene_state()),
-            lambda: (scene.picture("static"), scene.picture("gripper")),
+            lambda: (scene.image("static"), scene.image("gripper")),
         )
         for trial in ORDER
     ]
@@ -112,8 +112,8 @@ def egl_hash(name: str) -> str:
 
 @needs_scene
 def test_both_adapters_show_the_same_with_egl():
-    if calvin_cameras.probe()[0] is None:
-        pytest.skip(f"no EGL here: {calvin_cameras.probe()[1]}")
+    if cameras.probe_egl()[0] is None:
+        pytest.skip(f"no EGL here: {cameras.probe_egl()[1]}")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import test_calvin_upstream as t\n"
         "print('hash', t.egl_hash(sys.argv[2]))"
@@ -131,7 +131,7 @@ BODIES = {"robot": 0, "block_red": 2, "block_blue": 3, "block_pink": 4, "table":
 LINKS = {"base_link": -1, "button_link": 0, "drawer_link": 3, "plank_link": 6, "slide_link": 2}
 
 
-def random_snapshot(random: np.random.Generator, before: calvin_rules.Snapshot | None):
+def random_snapshot(random: np.random.Generator, before: rules.Snapshot | None):
     """A snapshot, often near to the one before, as it were a moment later."""
     blocks = {}
     for name in ("block_red", "block_blue", "block_pink"):
@@ -148,11 +148,11 @@ def random_snapshot(random: np.random.Generator, before: calvin_rules.Snapshot |
             touching |= before.blocks[name].touching
         turn = rotation(angles)
         speeds = random.normal(0, random.choice([0.1, 1.5]), 6)
-        blocks[name] = calvin_rules.Block(place, turn, speeds, touching)
+        blocks[name] = rules.Block(place, turn, speeds, touching)
     touched = {body for body in (2, 3, 4, 5) if random.random() < 0.35}
     doors = {"base__slide": random.normal(0, 0.2), "base__drawer": random.normal(0, 0.2)}
     lights = {name: int(random.integers(2)) for name in ("lightbulb", "led")}
-    return calvin_rules.Snapshot(blocks, doors, lights, touched, BODIES, LINKS)
+    return rules.Snapshot(blocks, doors, lights, touched, BODIES, LINKS)
 
 
 def rotation(angles: np.ndarray) -> np.ndarray:
@@ -161,7 +161,7 @@ def rotation(angles: np.ndarray) -> np.ndarray:
     return Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
 
 
-def as_info(snapshot: calvin_rules.Snapshot) -> dict:
+def as_info(snapshot: rules.Snapshot) -> dict:
     """The same moment as `calvin_env` writes it."""
     from scipy.spatial.transform import Rotation
 
@@ -171,9 +171,9 @@ def as_info(snapshot: calvin_rules.Snapshot) -> dict:
     movable = {
         name: {
             "current_pos": block.position,
-            "current_orn": Rotation.from_matrix(block.turn).as_quat(),
-            "current_lin_vel": block.speeds[:3],
-            "current_ang_vel": block.speeds[3:],
+            "current_orn": Rotation.from_matrix(block.rotation).as_quat(),
+            "current_lin_vel": block.velocity[:3],
+            "current_ang_vel": block.velocity[3:],
             "contacts": contacts(block.touching),
             "uid": BODIES[name],
         }
@@ -201,7 +201,7 @@ def test_every_rule_answers_as_the_benchmarks_own_does():
         expected = oracle.get_task_info(as_info(start), as_info(now))
         for subtask in SUBTASKS:
             name = subtask["name"]
-            found = calvin_rules.holds(subtask["rule"], start, now)
+            found = rules.holds(subtask["rule"], start, now)
             assert found == (name in expected), (name, start, now)
             met[name] += found
     assert min(met.values()) >= 3, met

@@ -23,9 +23,8 @@ for _package in ("libero", "robosuite", "mujoco"):
         pytest.skip(f"`{_package}` is not installed here", allow_module_level=True)
 
 import numpy as np  # noqa: E402
-from udvla_sims import libero_assets, libero_tasks  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
-from udvla_sims.libero import Adapter  # noqa: E402
+from udvla_sims.libero import Adapter, assets, stand_ins, tasks  # noqa: E402
 
 PROTOCOL = json.loads((ROOT / "sims" / "protocols" / "libero.json").read_text())
 DATA = os.environ.get("UDVLA_TEST_DATA", "")
@@ -161,7 +160,7 @@ def test_what_lies_in_the_basket_is_a_success(looking):
     assert len(progress) < 30
 
 
-@pytest.mark.parametrize("suite,task", [(s, t) for s in libero_assets.covered() for t in range(10)])
+@pytest.mark.parametrize("suite,task", [(s, t) for s in stand_ins.SUITES for t in range(10)])
 def test_stand_ins_rest_where_the_stored_states_put_them(tmp_path_factory, looking, suite, task):
     looking.reset(suite, task, 13 + task)
     env = looking._simulation.env
@@ -209,7 +208,7 @@ def test_missing_assets_are_named(tmp_path):
 @real_assets
 def test_a_folder_with_one_complete_suite_serves_that_suite_alone(tmp_path, looking):
     root = Path(DATA) / "libero"
-    for name in libero_assets.required_files(root, looking._tasks["object"]):
+    for name in assets.required_files(root, looking._tasks["object"]):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(root / name)
     adapter = Adapter(config(tmp_path, assets=str(tmp_path), suites=[]))
@@ -251,7 +250,7 @@ def test_initial_states_are_read_without_running_code(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(os.getcwd))
     with pytest.raises(SetupError):
-        libero_tasks.initial_states(path)
+        tasks.initial_states(path)
 
 
 class Official:
@@ -259,12 +258,12 @@ class Official:
 
     def __init__(self, adapter: Adapter, suite: str, task: int, cameras: bool) -> None:
         import robosuite
-        from udvla_sims import libero_runtime
+        from udvla_sims.libero import runtime
 
-        libero_runtime.use_assets(adapter._assets.root)
+        runtime.use_assets(adapter._assets.root)
         installed = adapter._tasks[suite][task]
-        problem, _ = libero_tasks.problem_categories(installed.problem)
-        self.states = libero_tasks.initial_states(installed.initial_states)
+        problem, _ = tasks.problem_categories(installed.problem)
+        self.states = tasks.initial_states(installed.initial_states)
         self.env = adapter._problems[problem](
             str(installed.problem),
             robots=["Panda"],
@@ -364,5 +363,5 @@ def test_real_scenes_do_not_depend_on_what_ran_before(real, suite, task):
 @real_assets
 def test_the_required_files_are_those_that_mujoco_opens(real):
     for suite, count in (("spatial", 24), ("object", 27), ("goal", 32), ("long", 101)):
-        files = libero_assets.required_files(real._assets.root, real._tasks[suite])
+        files = assets.required_files(real._assets.root, real._tasks[suite])
         assert sum(not name.endswith(".xml") for name in files) == count, suite

@@ -24,9 +24,8 @@ if importlib.util.find_spec("sapien") is None:
     pytest.skip("`sapien` is not installed here", allow_module_level=True)
 
 import numpy as np  # noqa: E402
-from udvla_sims import simpler_devices  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
-from udvla_sims.simpler import Adapter  # noqa: E402
+from udvla_sims.simpler import Adapter, devices  # noqa: E402
 
 PROTOCOL = json.loads((ROOT / "sims" / "protocols" / "simpler-widowx.json").read_text())
 SUITE = PROTOCOL["suites"][0]
@@ -39,7 +38,7 @@ needs_scene = pytest.mark.skipif(not DATA, reason="UDVLA_TEST_DATA is not set: n
 
 def why_no_device() -> str:
     try:
-        simpler_devices.choose("auto")
+        devices.choose_device("auto")
     except SetupError as error:
         return f"no Vulkan device: {error}"
     return ""
@@ -234,9 +233,9 @@ def test_pictures_are_drawn_only_when_asked_for_and_change_nothing(plain, lookin
     for index, picture in enumerate(needed.pictures):
         assert np.array_equal(picture, every.pictures[10 * index]), index
     drawn = []
-    original, looking.world.picture = looking.world.picture, lambda: drawn.append(1)
+    original, looking.world.image = looking.world.image, lambda: drawn.append(1)
     Play(looking, 0, 1)
-    looking.world.picture = original
+    looking.world.image = original
     assert drawn == []
     assert plain.observe().images == []
 

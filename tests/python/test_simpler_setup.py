@@ -13,9 +13,8 @@ if importlib.util.find_spec("sapien") is None:
     pytest.skip("`sapien` is not installed here", allow_module_level=True)
 
 from test_simpler import DATA, FILES, config, needs_pictures, needs_scene
-from udvla_sims import simpler_devices, simpler_files
 from udvla_sims.adapter import SetupError
-from udvla_sims.simpler import Adapter
+from udvla_sims.simpler import Adapter, devices, files
 
 
 def test_what_would_crash_is_refused_before_sapien_is_touched(monkeypatch):
@@ -28,10 +27,10 @@ def test_what_would_crash_is_refused_before_sapien_is_touched(monkeypatch):
             answer = {package: version}
             patch.setattr(importlib.metadata, "version", lambda n, a=answer: a.get(n) or real(n))
             with pytest.raises(SetupError, match=said):
-                simpler_files.versions()
+                files.package_versions()
     monkeypatch.setattr(sys, "version_info", (3, 12, 1))
-    with pytest.raises(SetupError, match=r"no packages for Python .*udvla-eval setup simpler"):
-        simpler_files.versions()
+    with pytest.raises(SetupError, match=r"no wheels for Python .*udvla-eval setup simpler"):
+        files.package_versions()
 
 
 def copied(folder: Path, without: str = "", instead: Path | None = None) -> Path:
@@ -78,26 +77,26 @@ def test_a_missing_file_is_named(tmp_path, name):
     root = copied(tmp_path / "ManiSkill2_real2sim", without=name)
     for given in (root, tmp_path):
         with pytest.raises(SetupError, match=rf"lacks `{name}`: .*git checkout"):
-            simpler_files.find(str(given), FILES)
+            files.find_files(str(given), FILES)
 
 
 @needs_scene
 def test_files_of_another_origin_are_named(tmp_path):
     changed = "data/custom/models/sink/collision.obj"
     other = Path(DATA, "simpler", "data/custom/models/eggplant/collision.obj")
-    known = set(simpler_files.find(f"{DATA}/simpler", FILES).foreign)
-    found = simpler_files.find(str(copied(tmp_path, changed, other)), FILES)
+    known = set(files.find_files(f"{DATA}/simpler", FILES).foreign)
+    found = files.find_files(str(copied(tmp_path, changed, other)), FILES)
     assert set(found.foreign) == {*known, "sink/collision.obj"}
 
 
 def test_a_wrong_or_absent_root_is_explained(tmp_path):
     for root, said in (
         (None, "--simpler-root"),
-        (str(tmp_path / "none"), "is no folder"),
+        (str(tmp_path / "none"), "is not a folder"),
         (str(tmp_path), "holds no `data/custom/models`"),
     ):
         with pytest.raises(SetupError, match=said):
-            simpler_files.find(root, FILES)
+            files.find_files(root, FILES)
 
 
 @needs_scene
@@ -135,19 +134,19 @@ def test_without_a_device_only_what_draws_is_refused(tmp_path, monkeypatch):
 
 @needs_pictures
 def test_the_renderer_is_the_one_that_was_asked_for():
-    software = all(device.software for device in simpler_devices.devices())
+    software = all(device.software for device in devices.devices())
     with pytest.raises(SetupError, match="--renderer"):
-        simpler_devices.choose("gpu" if software else "lavapipe")
-    assert simpler_devices.choose("lavapipe" if software else "gpu")
+        devices.choose_device("gpu" if software else "lavapipe")
+    assert devices.choose_device("lavapipe" if software else "gpu")
     with pytest.raises(SetupError, match="not one of"):
-        simpler_devices.choose("egl")
+        devices.choose_device("egl")
 
 
 def test_a_software_driver_that_is_too_old_is_refused(monkeypatch):
-    old = simpler_devices.Device("llvmpipe (LLVM 15.0.6)", "llvmpipe Mesa 22.3.6 (LLVM)", True)
-    monkeypatch.setattr(simpler_devices, "devices", lambda: [old])
+    old = devices.Device("llvmpipe (LLVM 15.0.6)", "llvmpipe Mesa 22.3.6 (LLVM)", True)
+    monkeypatch.setattr(devices, "devices", lambda: [old])
     with pytest.raises(SetupError, match=r"Mesa 22\.3\.6 lacks what sapien needs; Mesa 25"):
-        simpler_devices.choose("lavapipe")
+        devices.choose_device("lavapipe")
 
 
 def test_an_unknown_adapter_is_refused(tmp_path):

@@ -1,8 +1,8 @@
-"""A simulator in a few lines: proves the worker, and shows what an adapter is.
+"""A minimal simulator: tests the worker, and is an example of an adapter.
 
 The state is one number per action dimension; every control step adds the action to it. Each
 stage is completed when the first number has grown by 1. With `until_limit` an episode has one
-stage that comes and goes, and is over when the step limit is reached.
+stage that may become incomplete again, and ends at the step limit.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Adapter:
         )
 
     def reset(self, suite: str, task: int, trial: int) -> None:
-        """Starts from a state that the episode's name gives."""
+        """Sets a state derived from the episode's name."""
         digest = hashlib.sha256(f"{suite}/{task}/{trial}".encode()).digest()
         self._state = np.frombuffer(digest[:3], dtype=np.uint8).astype(np.float32) / 256.0
         self._first = float(self._state[0])
@@ -50,7 +50,7 @@ class Adapter:
         print(f"toy: reset to {suite} {task} {trial}")
 
     def observe(self) -> Observation:
-        """The state, and a picture whose brightness is the first number."""
+        """The state, and an image whose brightness is the first number."""
         images = []
         if self._images:
             self.renders += 1
@@ -93,7 +93,7 @@ class Adapter:
         return np.array([0.125, 0.0, 0.0], dtype=np.float32)
 
     def frame(self) -> NDArray[np.uint8]:
-        """The picture for the video."""
+        """The image for the video."""
         level = int(abs(self._state[0]) * 100) % 256
         return np.full((HEIGHT, WIDTH, 3), level, dtype=np.uint8)
 

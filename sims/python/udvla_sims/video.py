@@ -1,4 +1,4 @@
-"""Writes episode videos: H.264 in MP4, which browsers play without help."""
+"""Writes episode videos: H.264 in MP4, which browsers play."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUALITY = "23"
 
 
 class Writer:
-    """A video under way; it appears under its name only when it is complete."""
+    """A video being written; it gets its name only when complete."""
 
     def __init__(self, path: str | os.PathLike[str], height: int, width: int, fps: float) -> None:
         """Opens `<path>.part` for writing.
@@ -30,10 +30,10 @@ class Writer:
             ValueError: a size is odd or not positive.
         """
         if height <= 0 or width <= 0 or height % 2 or width % 2:
-            raise ValueError(f"a video of {width} x {height} pixels cannot be coded")
+            raise ValueError(f"a video of {width} x {height} pixels cannot be encoded")
         self._path, self._shape = Path(path), (height, width, 3)
         self._draft = self._path.with_name(self._path.name + ".part")
-        # `faststart` puts the index first, so that a browser can start before it has the rest.
+        # `faststart` puts the index first, so that browsers can start before the download ends.
         self._container = av.open(
             str(self._draft), mode="w", format="mp4", options={"movflags": "faststart"}
         )
@@ -41,7 +41,7 @@ class Writer:
         self._stream = self._container.add_stream("libx264", rate=rate)
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = "yuv420p"
-        # One thread: the coder shares its cores with the simulators.
+        # One thread: the encoder shares its cores with the simulators.
         self._stream.codec_context.thread_count = 1
         self._stream.options = {"crf": _QUALITY, "preset": "veryfast"}
 
@@ -58,8 +58,8 @@ class Writer:
             raise ValueError(
                 f"a frame is {frame.dtype} {frame.shape}, the video is uint8 {self._shape}"
             )
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        self._container.mux(self._stream.encode(picture))
+        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        self._container.mux(self._stream.encode(image))
 
     def finish(self) -> None:
         """Completes the video and gives it its name."""

@@ -1,0 +1,5 @@
+"""The CALVIN adapter; the worker loads `Adapter` from here."""
+
+from .adapter import Adapter
+
+__all__ = ["Adapter"]
