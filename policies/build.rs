@@ -1,4 +1,4 @@
-//! Tells the linker where this package's tests find libtorch, and the crate its version.
+//! Sets the rpath to libtorch for this package's tests, and libtorch's version for the crate.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn main() {
     println!("cargo::rustc-env=UDVLA_LIBTORCH_VERSION={version}");
 }
 
-/// The version that the wheel's `version.py` beside the library folder names.
+/// libtorch's version from the wheel's `version.py`.
 fn version(library: &Path) -> Option<String> {
     let text = std::fs::read_to_string(library.parent()?.join("version.py")).ok()?;
     let line = text.lines().find(|line| line.starts_with("__version__"))?;

@@ -1,11 +1,11 @@
-//! Prints what the two networks of a folder make of given inputs, for another implementation to
-//! compare with.
+//! Prints the outputs of a folder's two networks for given inputs, to compare with another
+//! implementation.
 //!
 //! `outputs FOLDER` reads the language model in `FOLDER/model`, the vision tokenizer in
 //! `FOLDER/vision` and the inputs in `FOLDER/inputs.json`: `ids` with their `parts` and
-//! `end_of_actions`, a `picture` (3 x h x w numbers in -1..=1, flat) with its `shape`, and a grid
-//! of `codes`. It prints the logits of every position under each mask, the picture's codes, and
-//! the picture of the grid, in f32 on the processor.
+//! `end_of_actions`, an image as `picture` (3 x h x w numbers in -1..=1, flat) with its `shape`, and
+//! a grid of `codes`. It prints the logits of every position under each mask, the image's codes,
+//! and the grid's image, in f32 on the CPU.
 
 use std::error::Error;
 use std::fs;
@@ -13,10 +13,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tch::{Device, Kind, Tensor};
-use udvla_policies::udvla::attention::{Attention, Parts};
-use udvla_policies::udvla::config::ModelConfig;
-use udvla_policies::udvla::transformer::Transformer;
-use udvla_policies::udvla::weights::{Placement, Weights};
+use udvla_policies::udvla::checkpoint::{Attention, ModelConfig, Placement, WeightSource, Weights};
+use udvla_policies::udvla::model::Transformer;
+use udvla_policies::udvla::model::mask::Parts;
 use udvla_policies::vision::{VisionConfig, VisionDecoder, VisionTokenizer};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -40,7 +39,8 @@ fn main() -> Outcome<()> {
 fn logits(folder: &Path, inputs: &Value) -> Outcome<Value> {
     let file = folder.join("config.json");
     let config = ModelConfig::parse(&fs::read_to_string(&file)?, &file)?;
-    let model = Transformer::load(&config, &Weights::open(folder)?, PLACEMENT)?;
+    let weights = WeightSource::Files(Weights::open(folder)?);
+    let model = Transformer::load(&config, &weights, PLACEMENT)?;
     let ids: Vec<i64> = serde_json::from_value(inputs["ids"].clone())?;
     let count = |value: &Value| value.as_u64().map(|n| n as usize).ok_or("a count is missing");
     let parts = &inputs["parts"];
@@ -56,7 +56,7 @@ fn logits(folder: &Path, inputs: &Value) -> Outcome<Value> {
     Ok(by_mask.into())
 }
 
-/// The codes of the picture, and the picture of the codes.
+/// Codes of the image, and image of the codes.
 fn vision(folder: &Path, inputs: &Value) -> Outcome<(Vec<i64>, Vec<f64>)> {
     let config = VisionConfig::open(&folder.join("config.json"))?;
     let weights = Weights::open(folder)?;

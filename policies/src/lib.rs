@@ -1,16 +1,28 @@
-//! Policies: a batch of rows in, one answer per row out.
+//! Policies: a batch of observations in, one answer per observation out.
 //!
-//! [`Policy`] is the whole contract. `udvla` is the model under test (libtorch, feature
-//! `torch`); `expert`, `random` and `idle` need no weights.
+//! [`Policy`] is the whole contract. `udvla` is the model under test (libtorch, feature `torch`);
+//! [`weightless`] has the policies without weights: `expert`, `random` and `idle`.
+//!
+//! Where to look:
+//!
+//! - observation to tokens: `udvla::prompt::ObservationEncoder` (`udvla/prompt/encode.rs`)
+//! - the denoising loop: `udvla::decode::Jd3p` (`udvla/decode/jd3p.rs`), its noise in `noise.rs`
+//! - action ids to actions: `udvla::prompt::ActionDecoder` (`udvla/prompt/actions.rs`)
+//! - attention masks: `udvla::model::mask`
+//! - a new decoder: a file in `udvla/decode/` and a line in `udvla::decode::DECODERS`
+//! - a new policy without weights: a file in `weightless/` and a line in [`weightless::POLICIES`]
 
-pub mod golden;
+pub mod formula;
+#[cfg(feature = "torch")]
+mod names;
 pub mod normalize;
 mod policy;
 pub mod tokens;
 #[cfg(feature = "torch")]
 pub mod udvla;
 pub mod vision;
-mod weightless;
+pub mod weightless;
 
-pub use policy::{Answer, Decision, Policy, PolicyError, PolicyInput, PolicySpec, Remark};
-pub use weightless::{Expert, Idle, Random};
+pub use policy::{
+    Answer, Decision, Policy, PolicyError, PolicyInput, PolicySpec, Remark, with_causes,
+};

@@ -1,4 +1,4 @@
-//! From a model's numbers to a robot's: units, gripper, rotation.
+//! The model's action numbers to the robot's: units, gripper, rotation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,9 +10,9 @@ use crate::tokens::{TokenError, read_json};
 /// The range of each action dimension in the training data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NormStats {
-    /// The 1 % quantile of each dimension, which the model calls -1.
+    /// 1 % quantile of each dimension; -1 in the model's range.
     pub q01: Vec<f64>,
-    /// The 99 % quantile of each dimension, which the model calls 1.
+    /// 99 % quantile of each dimension; 1 in the model's range.
     pub q99: Vec<f64>,
 }
 
@@ -20,8 +20,8 @@ impl NormStats {
     /// Reads the entry `name` of a `norm_stats.json`.
     ///
     /// # Errors
-    /// A file that cannot be read or has another layout, no such entry (the text lists those
-    /// there are), or quantiles that are not finite or not equally many.
+    /// An unreadable or invalid file, a missing entry (the message lists the others), quantiles that
+    /// are not finite or differ in number.
     pub fn open(path: &Path, name: &str) -> Result<Self, TokenError> {
         let StatsFile { mut norm_stats } = read_json(path)?;
         let Some(entry) = norm_stats.remove(name) else {
@@ -46,7 +46,7 @@ impl NormStats {
     /// Source: the UD-VLA release's evaluation wrappers.
     ///
     /// # Panics
-    /// If `row` has another number of dimensions than the statistics.
+    /// If `row` does not have as many numbers as the statistics.
     pub fn unnormalize(&self, row: &mut [f64]) {
         assert_eq!(row.len(), self.q01.len(), "dimensions of an action");
         for (value, (low, high)) in row.iter_mut().zip(self.q01.iter().zip(&self.q99)) {
@@ -55,20 +55,20 @@ impl NormStats {
     }
 }
 
-/// The file's layout.
+/// Contents of the file.
 #[derive(Deserialize)]
 struct StatsFile {
     norm_stats: BTreeMap<String, Entry>,
 }
 
-/// What of one entry is read.
+/// The parts of an entry that are used.
 #[derive(Deserialize)]
 struct Entry {
     q01: Vec<f64>,
     q99: Vec<f64>,
 }
 
-/// How a gripper's number becomes a command.
+/// How a gripper number becomes a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GripperRule {
@@ -79,13 +79,32 @@ pub enum GripperRule {
 }
 
 impl GripperRule {
-    /// -1 or +1 for an un-normalised gripper number; not-a-number gives -1.
+    /// -1 or +1 for an un-normalized gripper number; NaN gives -1.
     pub fn apply(self, value: f64) -> f64 {
         let threshold = match self {
             Self::Sign => 0.0,
             Self::Half => 0.5,
         };
         if value > threshold { 1.0 } else { -1.0 }
+    }
+}
+
+/// Convention of the model's rotation numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rotation {
+    /// The simulator's own units; passed through.
+    AsIs,
+    /// Roll, pitch, yaw; converted to a rotation vector.
+    EulerToAxisAngle,
+}
+
+impl Rotation {
+    /// Converts numbers 3, 4 and 5 of an action in place.
+    pub fn apply(self, action: &mut [f64]) {
+        if let (Self::EulerToAxisAngle, [_, _, _, roll, pitch, yaw, ..]) = (self, action) {
+            [*roll, *pitch, *yaw] = euler_to_axis_angle([*roll, *pitch, *yaw]);
+        }
     }
 }
 

@@ -1,108 +1,121 @@
 //! The contract between the harness and a policy.
 
-use std::collections::BTreeMap;
+use std::error::Error;
 
 use udvla_sims::episode::EpisodeKey;
+use udvla_sims::identity::{Setting, Subject};
 use udvla_sims::observation::{ActionChunk, Camera, Image, Observation};
 
-/// One row of a batch: an observation and what keys its noise.
+/// One input of a batch: an observation and the key of its noise.
 #[derive(Debug, Clone)]
 pub struct PolicyInput {
-    /// The episode that asks.
+    /// The episode.
     pub key: EpisodeKey,
-    /// How many times this episode has asked before.
+    /// Number of earlier calls for this episode.
     pub call: u32,
-    /// The run's seed for sampling noise.
+    /// The run's seed of the sampling noise.
     pub seed: u64,
-    /// What the simulator shows.
+    /// What the simulator returned.
     pub observation: Observation,
 }
 
-/// What a policy answers for one row.
+/// A policy's answer to one input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Play the decision's actions, in order, open loop.
+    /// Execute the decision's actions, in order, open loop.
     Chunk(Decision),
-    /// Let the worker's own script play this many control steps.
+    /// Let the worker's own script act.
     Script {
         /// Control steps, at least 1.
         steps: u16,
     },
 }
 
-/// What a policy wants done, and what it has to say about it.
+/// Actions to execute, with by-products.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The actions.
     pub actions: ActionChunk,
-    /// What the policy expects to see behind the last of them: a picture per camera in the size
-    /// that the model works with. Empty unless asked for, and of a policy that expects nothing.
+    /// Predicted images after the last action, one per camera, in the model's size. Empty unless
+    /// requested, and for policies that predict none.
     pub future: Vec<Image>,
-    /// What the reader of a log should know of how it came about.
+    /// Anomalies, for the log.
     pub remarks: Vec<Remark>,
 }
 
 impl From<ActionChunk> for Decision {
-    /// Actions without a word.
+    /// Actions without by-products.
     fn from(actions: ActionChunk) -> Self {
         Self { actions, future: vec![], remarks: vec![] }
     }
 }
 
-/// Something unusual about one decision that changes nothing but should be seen.
+/// An anomaly of one decision that does not change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// Its kind, for counting, for example `jacobi-stopped`.
+    /// Category, for counting, for example `jacobi-stopped`.
     pub kind: &'static str,
-    /// What happened, in words.
+    /// Description.
     pub text: String,
 }
 
-/// What a policy is and what it needs; the run's `subject` is made from it.
+/// What a policy is and what it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicySpec {
     /// `udvla`, `expert`, `random` or `idle`.
     pub name: String,
-    /// Cameras it looks at, by the protocol's names; empty when it does not look.
+    /// Cameras whose images it uses, by the protocol's names.
     pub cameras: Vec<Camera>,
     /// Control steps executed per call.
     pub chunk: u16,
     /// Numbers per control step.
     pub action_width: usize,
-    /// Everything that identifies what is tested, as shown and compared: for `udvla` the
-    /// checkpoint's digest, attention, sampler, decoding, denoising steps, dtype, …
-    pub subject: BTreeMap<String, String>,
-    /// What does not change answers by intention: device, libtorch version, …
-    pub setting: BTreeMap<String, String>,
+    /// Everything that may change answers; without the seed, which the harness adds.
+    pub subject: Subject,
+    /// What should not change answers: device, libtorch version, …
+    pub setting: Setting,
 }
 
-/// Why a policy gave no answer. The run stops: nothing is retried on a smaller batch in silence.
+/// Why a policy gave no answer. The run stops; nothing is retried silently on a smaller batch.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the fields")]
 pub enum PolicyError {
     /// An observation lacks what the policy needs.
-    #[error("the policy needs {wanted}, the observation of {key} has {got}")]
-    Observation {
-        /// The episode that asked.
-        key: EpisodeKey,
-        /// What the policy needs.
-        wanted: String,
-        /// What it was given.
-        got: String,
-    },
-    /// The model failed (out of memory, not-a-number logits, a broken weight file, …).
+    #[error("the policy needs {needed}, the observation of {key} has {given}")]
+    Observation { key: EpisodeKey, needed: String, given: String },
+    /// The model failed (out of memory, logits that are not finite, …).
     #[error("{0}")]
     Model(String),
 }
 
-/// A function from rows to action chunks.
+/// A function from observations to actions.
+///
+/// ```
+/// use udvla_policies::{Policy, weightless};
+///
+/// let idle_action = vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0];
+/// let policy = weightless::open("idle", idle_action, vec![]).expect("a known name");
+/// assert_eq!((policy.spec().chunk, policy.spec().action_width), (10, 7));
+/// ```
 pub trait Policy: Send {
     /// What the policy is and needs; constant.
     fn spec(&self) -> &PolicySpec;
 
-    /// One answer per row, in order. A row's answer depends on that row alone: not on its
-    /// neighbours in the batch, not on earlier calls.
+    /// One answer per input, in order. An answer depends on its own input only: not on the rest of
+    /// the batch, not on earlier calls.
     ///
     /// # Errors
-    /// Whatever makes the whole batch fail; no partial answers.
+    /// Whatever fails the whole batch; there are no partial answers.
     fn infer(&mut self, batch: &[PolicyInput]) -> Result<Vec<Answer>, PolicyError>;
+}
+
+/// An error with all its causes, in one line.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -1,19 +1,16 @@
-//! The paper's sampler against `vectors/paper_sampler.py`, which works it out by other means.
+//! The paper's sampler against `vectors/paper_sampler.py`, an independent implementation.
 #![cfg(feature = "torch")]
 
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
-use udvla_policies::golden;
-use udvla_policies::udvla::attention::{Attention, Parts};
-use udvla_policies::udvla::config::{ModelConfig, SpecialIds};
-use udvla_policies::udvla::generator::{Generator, PrefixCache};
-use udvla_policies::udvla::jd3p::Jd3p;
-use udvla_policies::udvla::noise::GoldenNoise;
+use udvla_policies::formula;
+use udvla_policies::udvla::checkpoint::{Attention, ModelConfig, Placement, SpecialIds};
+use udvla_policies::udvla::decode::{
+    Decoder, Generator, GoldenNoise, Jd3p, PrefixCache, Request, RestrictedHead, Rules, Step,
+};
+use udvla_policies::udvla::model::Transformer;
+use udvla_policies::udvla::model::mask::Parts;
 use udvla_policies::udvla::prompt::{Block, Prompt};
-use udvla_policies::udvla::sampler::{Rules, Sampler};
-use udvla_policies::udvla::sampling::Allowed;
-use udvla_policies::udvla::transformer::Transformer;
-use udvla_policies::udvla::weights::Placement;
 
 #[derive(Deserialize)]
 struct File {
@@ -58,7 +55,7 @@ fn model() -> Transformer {
     let config = ModelConfig { sizes: serde_json::from_str(text).unwrap(), ids: ids() };
     let placement = Placement { device: Device::Cpu, kind: Kind::Double };
     let mut get = |name: &str, shape: &[i64]| {
-        Ok(Tensor::from_slice(&golden::language_weight(name, shape)).view(shape))
+        Ok(Tensor::from_slice(&formula::language_weight(name, shape)).view(shape))
     };
     Transformer::build(&config, placement, &mut get).unwrap()
 }
@@ -69,27 +66,31 @@ fn ids_and_masked_sets_are_those_worked_out_in_python() {
     let (model, ids) = (model(), ids());
     let mut ended = 0;
     for case in &file.cases {
-        let [image, action] =
-            [&case.image_ids, &case.action_ids].map(|ids| Allowed::new(&model, ids).unwrap());
+        let [image, action] = [&case.image_ids, &case.action_ids]
+            .map(|ids| RestrictedHead::new(&model, ids).unwrap());
         let parts = Parts::new(case.text, vec![case.view], case.action_slots);
-        let decoding = Jd3p {
-            generator: Generator { model: &model, ids: &ids, image: &image, action: &action },
+        let generator = Generator {
+            model: &model,
+            ids: &ids,
+            image: &image,
+            action: &action,
             attention: case.attention,
             prefix_cache: PrefixCache::Exact,
-            steps: case.steps,
-            rules: Rules::joint(Sampler::Paper { temperature: case.temperature }),
         };
+        let decoder = Jd3p { steps: case.steps, rules: Rules::paper(case.temperature) };
         let block = Block::new(&ids, &[case.view], case.action_slots);
         let prompt = Prompt { ids: case.prefix_ids.clone(), parts };
         let mut trace = vec![];
-        let mut watch = |step: &udvla_policies::udvla::jd3p::Step| {
+        let mut watch = |_: usize, step: &Step| {
             let (sampled, masked_after) = (step.sampled.clone(), step.masked.clone());
             trace.push(Pass { sampled, masked_after });
         };
-        let filled = decoding.decode(&prompt, &block, &GoldenNoise, &mut watch).unwrap();
+        let request = Request { prompt: &prompt, block: &block, noise: &GoldenNoise };
+        let generated = decoder.decode(&generator, &[request], &mut watch).unwrap();
+        let filled = &generated[0].ids;
         let name = format!("{} {} steps at {}", case.attention, case.steps, case.temperature);
         assert_eq!(trace, case.trace, "{name}");
-        assert_eq!(filled, case.trace.last().unwrap().sampled, "{name}");
+        assert_eq!(*filled, case.trace.last().unwrap().sampled, "{name}");
         assert!(!filled.contains(&ids.mask_token_id), "{name}");
         let before_last = case.trace.iter().rev().skip(1);
         ended += before_last.filter(|pass| pass.sampled.contains(&ids.eoa_token_id)).count();

@@ -1,15 +1,14 @@
-//! Gradients through the very model that an evaluation runs.
+//! Gradients through the model that evaluations run.
 #![cfg(feature = "torch")]
 
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
-use udvla_policies::golden;
-use udvla_policies::udvla::attention::{Attention, Parts};
-use udvla_policies::udvla::config::{ModelConfig, SpecialIds};
-use udvla_policies::udvla::objective::{self, Targets, UNSCORED, VisionWeight};
-use udvla_policies::udvla::transformer::Transformer;
-use udvla_policies::udvla::weights::Placement;
+use udvla_policies::formula;
+use udvla_policies::udvla::checkpoint::{Attention, ModelConfig, Placement, SpecialIds};
+use udvla_policies::udvla::model::Transformer;
+use udvla_policies::udvla::model::mask::Parts;
+use udvla_policies::udvla::model::training::{self, Targets, UNSCORED, VisionWeight};
 
 type Weights = BTreeMap<String, Tensor>;
 
@@ -22,13 +21,13 @@ fn config() -> ModelConfig {
 
 fn weights() -> Weights {
     let weight = |(name, shape): (String, Vec<i64>)| {
-        let values = Tensor::from_slice(&golden::language_weight(&name, &shape)).view(&shape[..]);
+        let values = Tensor::from_slice(&formula::language_weight(&name, &shape)).view(&shape[..]);
         (name, values.set_requires_grad(true))
     };
     Transformer::parameters(&config()).into_iter().map(weight).collect()
 }
 
-/// The released loss of a sequence of which every third position is scored, in f64.
+/// The released loss of a sequence with every third position scored, in f64.
 fn loss(weights: &Weights, attention: Attention) -> Tensor {
     let placement = Placement { device: Device::Cpu, kind: Kind::Double };
     let mut get = |name: &str, _: &[i64]| Ok(weights[name].shallow_clone());
@@ -38,10 +37,10 @@ fn loss(weights: &Weights, attention: Attention) -> Tensor {
     let label = |(at, &id): (usize, &i64)| if at % 3 == 2 { id } else { UNSCORED };
     let labels: Vec<i64> = ids.iter().enumerate().map(label).collect();
     let (states, _) = model.forward(&ids, &attention.runs(&parts, None), None).unwrap();
-    let targets = Targets::of(&labels);
+    let targets = Targets::from_labels(&labels);
     let logits = model.logits(&targets.select(&states).unwrap()).unwrap();
     let weight = VisionWeight { weight: 0.5, codes: 32..=63 };
-    objective::released(&logits, &targets.ids, &weight).unwrap()
+    training::released(&logits, &targets.ids, &weight).unwrap()
 }
 
 #[test]
@@ -62,7 +61,7 @@ fn every_weight_gets_a_gradient_under_every_mask_and_a_step_along_it_lowers_the_
     }
 }
 
-/// Norms are f32 in any model, so a difference of losses carries no more digits than that.
+/// Norms are always f32, which limits the precision of differences of losses.
 #[test]
 fn gradients_are_differences_of_the_loss() {
     for name in ["model.layers.0.mlp.up_proj.weight", "model.layers.1.self_attn.k_proj.weight"] {

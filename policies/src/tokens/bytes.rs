@@ -3,13 +3,13 @@
 //! Source: GPT-2's byte-level encoding. Bytes that are printable in Latin-1 stand for
 //! themselves; the other 68 take the characters from U+0100 on, in the order of their value.
 
-/// All 256 bytes in the alphabet's order: the printable ones first, then the rest.
+/// All 256 bytes in the alphabet's order: the printable ones first.
 pub(super) fn ordered() -> impl Iterator<Item = u8> {
-    let (printable, rest): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|&byte| printable(byte));
-    printable.into_iter().chain(rest)
+    let (printable, others): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|&b| printable(b));
+    printable.into_iter().chain(others)
 }
 
-/// The character that stands for each byte, indexed by the byte.
+/// The character of each byte, indexed by the byte.
 pub(super) fn alphabet() -> [char; 256] {
     let mut characters = [char::default(); 256];
     let mut stand_ins = '\u{100}'..;
@@ -23,7 +23,7 @@ pub(super) fn alphabet() -> [char; 256] {
     characters
 }
 
-/// Whether a byte stands for itself.
+/// Whether a byte is its own character.
 fn printable(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..)
 }

@@ -1,46 +1,21 @@
-//! What can be wrong with a tokenizer's or a statistics file.
+//! Errors of tokenizer and statistics files.
 
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-/// Why a tokenizer or normalisation file cannot be used.
+/// Why a tokenizer or normalization file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe variants and fields")]
 pub enum TokenError {
-    /// The file is missing, unreadable or not UTF-8.
     #[error("cannot read `{}`", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not JSON, or a key is missing or of another type.
+    Read { path: PathBuf, source: std::io::Error },
     #[error("`{}` is not the expected JSON", .path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
-    /// One line of a text file is broken.
+    Json { path: PathBuf, source: serde_json::Error },
     #[error("line {line} of `{}` {what}", .path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The file can be read, but what it says cannot be right or is not supported.
+    Line { path: PathBuf, line: usize, what: String },
     #[error("`{}` {what}", .path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
+    Content { path: PathBuf, what: String },
 }
 
 impl TokenError {
@@ -50,18 +25,12 @@ impl TokenError {
     }
 }
 
-/// A whole file as text.
-///
-/// # Errors
-/// [`TokenError::Read`].
+/// Reads a file as text.
 pub(crate) fn read_text(path: &Path) -> Result<String, TokenError> {
     std::fs::read_to_string(path).map_err(|source| TokenError::Read { path: path.into(), source })
 }
 
-/// A whole file as JSON of the type `T`.
-///
-/// # Errors
-/// [`TokenError::Read`], [`TokenError::Json`].
+/// Reads a file as JSON.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TokenError> {
     serde_json::from_str(&read_text(path)?)
         .map_err(|source| TokenError::Json { path: path.into(), source })

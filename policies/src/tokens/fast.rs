@@ -1,8 +1,8 @@
 //! The FAST action tokenizer: a chunk of actions as byte pairs of its cosine coefficients.
 //!
 //! Each column of a chunk is transformed along time (orthonormal DCT-II), scaled and rounded;
-//! every coefficient becomes one character and the text is byte-pair encoded. Decoding runs
-//! the same way back, and keeps what the released decoder makes of broken sequences.
+//! every coefficient becomes one character and the text is byte-pair encoded. Decoding is
+//! the inverse, with the released decoder's treatment of invalid sequences.
 //!
 //! Source: Pertsch et al. 2025 (FAST); `UniversalActionProcessor` of the UD-VLA release.
 
@@ -16,13 +16,13 @@ use super::bytes::alphabet;
 use super::error::{TokenError, read_json};
 use super::merge::{Splitter, merge_pairs};
 
-/// Rank and product of each pair of ids that merges.
+/// Rank and merged id of each pair of ids.
 type Merges = HashMap<(u32, u32), (u32, u32)>;
 
-/// Turns action ids into numbers and back.
+/// Encodes action chunks as ids and decodes them.
 #[derive(Debug)]
 pub struct FastTokenizer {
-    /// What each id decodes to: bytes, by themselves not always UTF-8.
+    /// Bytes of each id; on their own not always valid UTF-8.
     bytes: HashMap<i64, Vec<u8>>,
     /// The id of each byte's character, if the vocabulary has it.
     byte_ids: [Option<u32>; 256],
@@ -30,7 +30,7 @@ pub struct FastTokenizer {
     splitter: Splitter,
     /// Coefficient units per action unit.
     scale: f64,
-    /// The coefficient that the character U+0000 stands for.
+    /// Coefficient of the character U+0000.
     min_token: i64,
 }
 
@@ -38,9 +38,9 @@ impl FastTokenizer {
     /// Reads the vocabulary from `tokenizer_json` and the scale from `processor_config_json`.
     ///
     /// # Errors
-    /// A file that cannot be read, is not the JSON of a byte-level byte-pair tokenizer, has a
-    /// feature that no FAST tokenizer uses (added tokens, a normaliser, a prefix space), names
-    /// one id twice or merges what is not in its vocabulary; a scale that is not positive.
+    /// An unreadable file, JSON that is not a byte-level byte-pair tokenizer, an unsupported feature
+    /// (added tokens, a normalizer, a prefix space), a duplicate id, a merge outside the
+    /// vocabulary, a scale that is not positive.
     pub fn open(tokenizer_json: &Path, processor_config_json: &Path) -> Result<Self, TokenError> {
         let tokenizer: TokenizerFile = read_json(tokenizer_json)?;
         let config: ProcessorConfig = read_json(processor_config_json)?;
@@ -63,16 +63,14 @@ impl FastTokenizer {
         })
     }
 
-    /// The chunk that `ids` stand for: `horizon` rows of `width` numbers, row by row.
+    /// Decodes FAST ids to a chunk of `horizon` rows of `width` numbers, row-major.
     ///
-    /// Kept as released, since published figures contain it:
-    /// - an id that is not in the vocabulary stands for nothing;
+    /// As in the release, on which published figures depend:
+    /// - an id outside the vocabulary decodes to nothing;
     /// - bytes that are not UTF-8 become U+FFFD, a coefficient above 65 000 ([`Self::invalid`]
     ///   counts them), and nothing is clipped;
-    /// - too many coefficients are cut off, missing ones are 0;
+    /// - surplus coefficients are dropped, missing ones are 0;
     /// - a negative id makes the whole chunk 0.
-    ///
-    /// The ids are those of the FAST vocabulary, not the language model's.
     pub fn decode(&self, ids: &[i64], horizon: usize, width: usize) -> Vec<f64> {
         let mut coefficients = vec![0.0; horizon * width];
         if ids.iter().all(|&id| id >= 0) {
@@ -84,10 +82,10 @@ impl FastTokenizer {
         coefficients
     }
 
-    /// The ids of a chunk of `horizon` rows of `width` numbers, row by row.
+    /// Encodes a chunk of `horizon` rows of `width` numbers, row-major.
     ///
-    /// Coefficients below the smallest that has a character are raised to it; characters that
-    /// the vocabulary has no ids for are left out.
+    /// Coefficients are clamped from below to the smallest with a character; characters outside the
+    /// vocabulary are dropped.
     ///
     /// # Panics
     /// If `actions` does not hold `horizon * width` numbers.
@@ -99,12 +97,12 @@ impl FastTokenizer {
         self.splitter.pieces(&text).flat_map(|piece| self.encode_piece(piece)).collect()
     }
 
-    /// How many ids there are: one more than the largest.
+    /// Number of ids: one more than the largest.
     pub fn vocabulary(&self) -> usize {
         self.bytes.keys().max().map_or(0, |&id| id as usize + 1)
     }
 
-    /// How many characters of `ids` are not valid UTF-8; each makes one gigantic coefficient.
+    /// Number of characters of `ids` that are not valid UTF-8; each becomes an extreme coefficient.
     pub fn invalid(&self, ids: &[i64]) -> usize {
         self.text(ids).chars().filter(|&c| c == char::REPLACEMENT_CHARACTER).count()
     }
@@ -132,7 +130,7 @@ impl FastTokenizer {
     }
 }
 
-/// What of `tokenizer.json` is read.
+/// The parts of `tokenizer.json` that are used.
 #[derive(Deserialize)]
 struct TokenizerFile {
     #[serde(default)]
@@ -143,7 +141,7 @@ struct TokenizerFile {
     model: Model,
 }
 
-/// The step before or behind the model.
+/// Pre-tokenizer or decoder.
 #[derive(Deserialize)]
 struct Stage {
     #[serde(rename = "type")]
@@ -154,7 +152,7 @@ struct Stage {
     use_regex: bool,
 }
 
-/// The byte-pair model itself.
+/// The byte-pair model.
 #[derive(Deserialize)]
 struct Model {
     #[serde(rename = "type")]
@@ -164,7 +162,7 @@ struct Model {
     merges: Vec<serde_json::Value>,
 }
 
-/// What of `processor_config.json` is read.
+/// The parts of `processor_config.json` that are used.
 #[derive(Deserialize)]
 struct ProcessorConfig {
     scale: f64,
@@ -176,7 +174,7 @@ fn yes() -> bool {
 }
 
 impl TokenizerFile {
-    /// What this file asks for that [`FastTokenizer`] cannot do.
+    /// A feature of the file that [`FastTokenizer`] does not support.
     fn unsupported(&self) -> Option<&'static str> {
         if self.model.kind.as_deref().unwrap_or("BPE") != "BPE" {
             Some("has a model that is not BPE")
@@ -192,10 +190,10 @@ impl TokenizerFile {
     }
 }
 
-/// What each id decodes to.
+/// Bytes of each id.
 ///
-/// A token is written in the byte alphabet; one with any other character, such as U+0000,
-/// stands for its own UTF-8 bytes.
+/// Tokens are written in the byte alphabet; a token with any other character, such as U+0000, is
+/// its own UTF-8 bytes.
 fn token_bytes(vocab: &HashMap<String, u32>) -> Result<HashMap<i64, Vec<u8>>, String> {
     let byte_of: HashMap<char, u8> = alphabet().into_iter().zip(0..=u8::MAX).collect();
     let mut bytes = HashMap::new();
@@ -209,7 +207,7 @@ fn token_bytes(vocab: &HashMap<String, u32>) -> Result<HashMap<i64, Vec<u8>>, St
     Ok(bytes)
 }
 
-/// Rank and product of each pair; the last of equal pairs counts.
+/// Rank and merged id of each pair; of duplicate pairs the last counts.
 fn merge_table(
     vocab: &HashMap<String, u32>,
     merges: &[serde_json::Value],
@@ -237,7 +235,7 @@ fn merge_table(
     Ok(table)
 }
 
-/// Replaces every column of `rows`, rows of `width` numbers, by what `along_time` makes of it.
+/// Applies `along_time` to every column of `rows`, rows of `width` numbers.
 fn transform(rows: &mut [f64], width: usize, along_time: fn(&mut [f64])) {
     if rows.is_empty() {
         return;

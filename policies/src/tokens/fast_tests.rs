@@ -1,9 +1,9 @@
-//! Tests of the action tokenizer: synthetic files, and golden vectors where they are at hand.
+//! Tests of the action tokenizer: synthetic files, and golden vectors if available.
 
 use std::path::PathBuf;
 
 use super::*;
-use crate::golden;
+use crate::formula;
 use crate::tokens::synthetic_json;
 
 /// A tokenizer from the text of its two files.
@@ -20,7 +20,7 @@ fn synthetic() -> FastTokenizer {
     from_text(&tokenizer, &config).expect("the synthetic files are valid")
 }
 
-/// The released tokenizer `name`, or nothing when the test data is not at hand.
+/// The released tokenizer `name`, or `None` without the test data.
 fn released(name: &str) -> Option<FastTokenizer> {
     let Some(data) = std::env::var_os("UDVLA_TEST_DATA") else {
         println!("skipped: UDVLA_TEST_DATA is not set");
@@ -39,7 +39,7 @@ fn largest_difference(left: &[f64], right: &[f64]) -> f64 {
 #[test]
 fn a_transform_and_its_inverse_are_orthonormal() {
     for steps in [1, 2, 5, 10, 16] {
-        let series = golden::uniform("series", steps);
+        let series = formula::uniform("series", steps);
         let mut transformed = series.clone();
         cosine(&mut transformed);
         let energy = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
@@ -68,7 +68,7 @@ fn synthetic_chunks_survive_the_way_there_and_back() {
     let tokenizer = synthetic();
     for seed in 0..50 {
         let actions: Vec<f64> =
-            golden::uniform(&format!("chunk/{seed}"), 70).iter().map(|u| 2.0 * u - 1.0).collect();
+            formula::uniform(&format!("chunk/{seed}"), 70).iter().map(|u| 2.0 * u - 1.0).collect();
         let ids = tokenizer.encode(&actions, 10, 7);
         let decoded = tokenizer.decode(&ids, 10, 7);
         // Ten coefficients, each off by at most 0.025.

@@ -1,18 +1,18 @@
-//! Cutting text into pieces and merging a piece's symbols: what both tokenizers share.
+//! Splitting text into pieces, and byte-pair merging; shared by both tokenizers.
 
 use regex::Regex;
 
-/// Cuts text into the pieces that are encoded one by one.
+/// Splits text into pieces that are encoded separately.
 #[derive(Debug)]
 pub(super) struct Splitter {
-    /// Matches at every position of any text; group 1 is a run of white space that must leave
-    /// its last character to the piece behind it.
+    /// Matches at every position of any text; group 1 is white space whose last character belongs
+    /// to the next piece.
     pattern: Regex,
 }
 
 impl Splitter {
-    /// Emu3's rule: contractions in any case, words with one mark in front, single digits,
-    /// punctuation with the line ends behind it, line ends, other white space.
+    /// Emu3's rule: contractions in any case, words with one preceding mark, single digits,
+    /// punctuation with following line ends, line ends, other white space.
     ///
     /// Source: the tokenizer file of Emu3 (the same rule as Qwen's).
     pub(super) fn emu3() -> Self {
@@ -22,8 +22,8 @@ impl Splitter {
         ))
     }
 
-    /// GPT-2's rule, which the action tokenizers use: as above, but digits come in groups, only
-    /// a space joins the word behind it, and line ends are white space.
+    /// GPT-2's rule, for the action tokenizers: as above, but digits are grouped, only a space joins
+    /// the following word, and line ends are white space.
     pub(super) fn gpt2() -> Self {
         Self::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|(\s+)")
     }
@@ -34,15 +34,14 @@ impl Splitter {
 
     /// The pieces of `text`, in order; together they are the whole text.
     ///
-    /// The original rules end in `\s+(?!\S)|\s+`: a run of white space before something else
-    /// leaves one character over. Doing that by hand needs no look-ahead, so cutting can
-    /// neither fail nor take more than linear time.
+    /// The original rules end in `\s+(?!\S)|\s+`: white space before another character leaves its
+    /// last character to the next piece. This is done here without look-ahead, in linear time.
     pub(super) fn pieces<'t>(&'t self, text: &'t str) -> impl Iterator<Item = &'t str> {
         let mut start = 0;
         std::iter::from_fn(move || {
-            let found = self.pattern.captures_at(text, start)?;
-            let mut end = found.get_match().end();
-            if let Some(blank) = found.get(1)
+            let captures = self.pattern.captures_at(text, start)?;
+            let mut end = captures.get_match().end();
+            if let Some(blank) = captures.get(1)
                 && end < text.len()
             {
                 let last = blank.as_str().char_indices().next_back().map_or(0, |(at, _)| at);
@@ -55,10 +54,9 @@ impl Splitter {
     }
 }
 
-/// Merges neighbours, the pair of the lowest rank first and the leftmost of equals, until no
-/// two neighbours are a pair.
+/// Merges neighboring symbols, lowest rank first (ties: leftmost), until no pair is left.
 ///
-/// `pair` gives the rank of two neighbours and the symbol that replaces them.
+/// `pair` returns the rank of two neighbors and the symbol that replaces them.
 pub(super) fn merge_pairs(symbols: &mut Vec<u32>, pair: impl Fn(u32, u32) -> Option<(u32, u32)>) {
     loop {
         let candidates = symbols.windows(2).enumerate();

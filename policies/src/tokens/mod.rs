@@ -1,8 +1,7 @@
 //! Text and actions as token ids.
 //!
-//! [`TextTokenizer`] turns an instruction into the model's ids; [`FastTokenizer`] turns action
-//! ids into numbers and back. Both read the files that come with a checkpoint and know nothing
-//! of the model.
+//! [`TextTokenizer`] encodes instructions; [`FastTokenizer`] encodes and decodes action chunks.
+//! Both read the files of a checkpoint and are independent of the model.
 
 mod bytes;
 mod error;

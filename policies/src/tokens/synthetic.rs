@@ -1,4 +1,4 @@
-//! Small valid tokenizer files made here, for checkpoints that are not a trained model.
+//! Small valid tokenizer files for synthetic checkpoints.
 
 use std::fmt::Write;
 
@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::bytes::{alphabet, ordered};
 
-/// Entries of the synthetic action tokenizer.
+/// Vocabulary size of the synthetic action tokenizer.
 const ENTRIES: usize = 1024;
-/// One-byte characters; all of them, and nothing else, are in the vocabulary.
+/// Number of single-byte characters; the vocabulary has no others.
 const CHARACTERS: u8 = 128;
 /// The character of the coefficient 0.
 const ZERO: u8 = 64;
@@ -20,9 +20,9 @@ const SCALE: u32 = 20;
 
 /// `tokenizer.json` and `processor_config.json` of a FAST tokenizer with 1024 entries.
 ///
-/// Ids 0 to 127 stand for the coefficients -64 to 63, in units of 1/20; the others for pairs of
-/// coefficients around 0. Any sequence of ids therefore decodes to a finite chunk of moderate
-/// size, and chunks of up to ten steps with actions in -1..1 survive the way there and back.
+/// Ids 0 to 127 are the coefficients -64 to 63, in units of 1/20; the others are pairs of
+/// coefficients around 0. Any sequence of ids decodes to moderate numbers, and chunks of up to ten
+/// steps with actions in -1..1 survive a round trip.
 pub fn synthetic_json() -> (String, String) {
     let alphabet = alphabet();
     let mut vocab = Map::new();

@@ -11,12 +11,12 @@ use unicode_normalization::UnicodeNormalization;
 use super::error::{TokenError, read_text};
 use super::merge::{Splitter, merge_pairs};
 
-/// How many `<|extra_i|>` tokens there are.
+/// Number of `<|extra_i|>` tokens.
 const EXTRAS: usize = 205;
-/// How many image codes the vocabulary names when no list of them is given.
+/// Default number of image codes.
 const IMAGE_CODES: usize = 32768;
 
-/// Turns an instruction into token ids.
+/// Encodes instructions.
 ///
 /// Ids, with `n` ranks in the file (151643 in the published one): byte strings 0..n, then
 /// `<|endoftext|>`, `<|im_start|>`, `<|im_end|>` at n, n+1, n+2, `<|extra_0|>` to
@@ -32,19 +32,18 @@ pub struct TextTokenizer {
     tokens: Vec<Vec<u8>>,
     /// Ids of the special tokens by their text.
     specials: HashMap<String, i64>,
-    /// Matches everything that has the form of a special token.
+    /// Pattern of special tokens.
     special_form: Regex,
     splitter: Splitter,
 }
 
 impl TextTokenizer {
-    /// Reads `ranks`, lines of base64, a space and a rank, and the names of the image tokens
-    /// from `vision_tokens`, one a line; without that file the 3 + 32768 published names.
+    /// Reads `ranks` (lines of base64, a space and a rank) and the names of the image tokens from
+    /// `vision_tokens`, one per line; by default the 3 + 32768 published names.
     ///
     /// # Errors
-    /// A file that cannot be read; a line that is not of that form; ranks that are not 0, 1, 2
-    /// … in any order; one of the 256 bytes missing; a special token named twice or not of the
-    /// form `<|name|>`.
+    /// An unreadable file; an invalid line; ranks with gaps or duplicates; a missing byte; a special
+    /// token that is duplicate or not of the form `<|name|>`.
     pub fn open(ranks: &Path, vision_tokens: Option<&Path>) -> Result<Self, TokenError> {
         let tokens = read_ranks(ranks)?;
         let by_token = index(&tokens, ranks)?;
@@ -60,24 +59,24 @@ impl TextTokenizer {
         Ok(Self { ranks: by_token, tokens, specials, special_form, splitter })
     }
 
-    /// The ids of `text`, in Unicode's composed form (NFC), with special tokens recognised
-    /// anywhere in it. Nothing is added in front or behind.
+    /// Ids of `text` after NFC normalization, with special tokens recognized anywhere. Nothing is
+    /// added.
     pub fn encode(&self, text: &str) -> Vec<i64> {
         let text: String = text.nfc().collect();
         let mut ids = Vec::new();
         let mut start = 0;
-        for found in self.special_form.find_iter(&text) {
-            if let Some(&id) = self.specials.get(found.as_str()) {
-                self.encode_plain(&text[start..found.start()], &mut ids);
+        for name in self.special_form.find_iter(&text) {
+            if let Some(&id) = self.specials.get(name.as_str()) {
+                self.encode_plain(&text[start..name.start()], &mut ids);
                 ids.push(id);
-                start = found.end();
+                start = name.end();
             }
         }
         self.encode_plain(&text[start..], &mut ids);
         ids
     }
 
-    /// How many ids there are: byte strings and special tokens, 184622 for the published files.
+    /// Number of ids: byte strings and special tokens, 184622 for the published files.
     pub fn vocabulary(&self) -> usize {
         self.tokens.len() + self.specials.len()
     }
@@ -87,7 +86,7 @@ impl TextTokenizer {
         self.specials.get(name).copied()
     }
 
-    /// Appends the ids of text that holds no special token.
+    /// Appends the ids of text without special tokens.
     fn encode_plain(&self, text: &str, ids: &mut Vec<i64>) {
         for piece in self.splitter.pieces(text) {
             if let Some(&rank) = self.ranks.get(piece.as_bytes()) {
@@ -134,7 +133,7 @@ fn read_ranks(path: &Path) -> Result<Vec<Vec<u8>>, TokenError> {
         .collect()
 }
 
-/// The ranks by byte string; all single bytes are among them.
+/// The ranks by byte string; all single bytes must be present.
 fn index(tokens: &[Vec<u8>], path: &Path) -> Result<HashMap<Vec<u8>, u32>, TokenError> {
     let ranks: HashMap<_, _> = tokens.iter().cloned().zip(0_u32..).collect();
     if ranks.len() != tokens.len() {
@@ -153,7 +152,7 @@ fn read_names(path: &Path, form: &Regex) -> Result<Vec<String>, TokenError> {
     lines
         .filter(|(_, name)| !name.is_empty())
         .map(|(line, name)| match form.find(name) {
-            Some(found) if found.as_str() == name => Ok(name.to_owned()),
+            Some(whole) if whole.as_str() == name => Ok(name.to_owned()),
             _ => {
                 let what = "is not a special token `<|name|>`".into();
                 Err(TokenError::Line { path: path.into(), line, what })
@@ -169,7 +168,7 @@ fn published_names() -> Vec<String> {
     marks.into_iter().chain(codes).collect()
 }
 
-/// Numbers all special tokens from `first` on; the first name that occurs twice is the error.
+/// Assigns ids to all special tokens from `first` on; the error is the first duplicate name.
 fn number_specials(first: usize, vision: Vec<String>) -> Result<HashMap<String, i64>, String> {
     let text = ["endoftext", "im_start", "im_end"].map(|name| format!("<|{name}|>"));
     let extras = (0..EXTRAS).map(|i| format!("<|extra_{i}|>"));

@@ -1,4 +1,4 @@
-//! Tests of the text tokenizer on rank files made here.
+//! Tests of the text tokenizer on synthetic rank files.
 
 use std::io::Write;
 
@@ -73,7 +73,7 @@ fn a_small_rank_file_gives_small_ids() {
 }
 
 #[test]
-fn special_tokens_are_recognised_inside_text() {
+fn special_tokens_are_recognized_inside_text() {
     let tokenizer = tokenizer(&synthetic_ranks()).unwrap();
     let begin = tokenizer.special("<|extra_203|>").unwrap();
     assert_eq!(tokenizer.encode("<|extra_203|>1"), [begin, 16]);

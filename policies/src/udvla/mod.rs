@@ -1,52 +1,31 @@
-//! UD-VLA: the model under test, from camera pictures and an instruction to an action chunk.
+//! UD-VLA: the model under test, from camera images and an instruction to an action chunk.
 //!
-//! [`UdVla`] ties the parts together: a [`checkpoint`] directory is opened, pictures become
-//! visual codes and a [`prompt`], [`jd3p`] lets the [`transformer`] fill the block of future
-//! views and actions under one of four [`attention`] masks with keyed [`noise`], and the action
-//! ids become numbers. [`nano`] writes a small complete checkpoint with synthetic weights.
+//! | folder | content |
+//! |---|---|
+//! | [`checkpoint`] | checkpoint directory: manifest, configurations, weights, settings |
+//! | [`model`] | the language model and its attention masks |
+//! | [`prompt`] | observation to tokens ([`prompt::ObservationEncoder`]), tokens to actions and images |
+//! | [`decode`] | the decoders (JD3P, independent diffusion, autoregressive, Jacobi), their noise |
+//! | [`synthetic`] | small checkpoints with synthetic weights |
+//!
+//! Each folder uses only those above it. [`UdVla`] ties them together as a
+//! [`Policy`](crate::Policy).
 
-pub mod attention;
-mod case;
 pub mod checkpoint;
-pub mod config;
-mod decoding;
-pub mod device;
-mod digest;
-mod error;
-mod files;
-pub mod generator;
-pub mod imagination;
-pub mod independent;
-pub mod inspection;
-pub mod jd3p;
-mod layers;
-pub mod layouts;
-mod manifest;
-pub mod nano;
-pub mod noise;
-pub mod objective;
-mod opening;
-pub mod packing;
-mod passes;
-pub mod phases;
+pub mod decode;
+pub mod inspect;
+pub mod model;
+mod open;
+mod options;
 mod policy;
-pub mod presets;
 pub mod prompt;
-pub mod sampler;
-pub mod sampling;
-mod self_attention;
-pub mod sequential;
-pub mod transformer;
-mod translator;
-pub mod weights;
+mod reference_case;
+pub mod synthetic;
+pub mod timing;
 
-pub use attention::Attention;
-pub use decoding::Decoding;
-pub use error::CheckpointError;
-pub use generator::PrefixCache;
-pub use layers::products;
-pub use manifest::{Benchmark, Manifest, Rotation};
-pub use nano::{make_checkpoint, make_checkpoint_without_weights};
-pub use opening::UdVlaOptions;
+pub use checkpoint::{Attention, Checkpoint, CheckpointError, Target, device};
+pub use decode::{DecoderKind, DecodingOptions, PrefixCache, Sampler};
+pub use model::products;
+pub use options::UdVlaOptions;
 pub use policy::UdVla;
-pub use prompt::Target;
+pub use synthetic::{Preset, make_checkpoint, make_checkpoint_without_weights};

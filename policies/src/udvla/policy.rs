@@ -1,55 +1,66 @@
-//! UD-VLA as a policy: a row's pictures and instruction in, an action chunk out.
+//! UD-VLA as a policy: images and instruction in, an action chunk out.
 
-use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
-use udvla_sims::observation::Image;
+use super::checkpoint::{Attention, SpecialIds};
+use super::decode::{
+    Decoder, Generated, Generator, KeyedNoise, Observer, PrefixCache, Request, RestrictedHead, Step,
+};
+use super::model::Transformer;
+use super::prompt::{ActionDecoder, Block, ImageDecoder, ObservationEncoder, Prompt};
+use super::timing::{Phases, Reading, Stopwatch};
+use crate::policy::{Answer, Decision, Policy, PolicyError, PolicyInput, PolicySpec, with_causes};
 
-use super::attention::Attention;
-use super::decoding::Decoding;
-use super::generator::{Generator, PrefixCache};
-use super::imagination::Imagination;
-use super::jd3p::{Jd3p, Request, Step};
-use super::noise::KeyedNoise;
-use super::phases::{Phases, Reading, Stopwatch};
-use super::prompt::{Block, Prompt};
-use super::sampling::{Allowed, DecodeError};
-use super::transformer::Transformer;
-use super::translator::Translator;
-use crate::policy::{Answer, Decision, Policy, PolicyError, PolicyInput, PolicySpec, Remark};
-
-/// The model under test, ready to answer; made by [`UdVla::open`].
+/// The model under test; opened by [`UdVla::open`].
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use udvla_policies::Policy;
+/// use udvla_policies::udvla::{Target, UdVla, UdVlaOptions, make_checkpoint};
+///
+/// let dir = Path::new("checkpoints/nano");
+/// make_checkpoint("nano", 0, Target::Future, dir)?;
+/// let options = UdVlaOptions {
+///     benchmark: "calvin".into(),
+///     device: "cpu".into(),
+///     ..UdVlaOptions::default()
+/// };
+/// let policy = UdVla::open(dir, &options)?;
+/// assert_eq!(policy.spec().chunk, 10);
+/// # Ok::<(), udvla_policies::udvla::CheckpointError>(())
+/// ```
 pub struct UdVla {
     pub(super) spec: PolicySpec,
-    pub(super) translator: Translator,
+    pub(super) encoder: ObservationEncoder,
     pub(super) model: Transformer,
-    pub(super) image: Allowed,
-    pub(super) action: Allowed,
+    pub(super) ids: SpecialIds,
+    /// Ids that image positions may take, ascending.
+    pub(super) image_ids: Vec<i64>,
+    pub(super) image_head: RestrictedHead,
+    pub(super) action_head: RestrictedHead,
     pub(super) attention: Attention,
     pub(super) prefix_cache: PrefixCache,
-    pub(super) decoding: Decoding,
-    /// Meaningless where the decoding takes none.
-    pub(super) steps: u16,
-    /// What draws the generated views, where that was asked for.
-    pub(super) futures: Option<Imagination>,
+    pub(super) decoder: Arc<dyn Decoder>,
+    pub(super) actions: ActionDecoder,
+    /// Set if decisions include the generated images.
+    pub(super) futures: Option<ImageDecoder>,
 }
 
 impl UdVla {
-    /// Positions of the block that an answer is generated in.
+    /// Positions of the generated block.
     pub fn block_positions(&self) -> usize {
-        self.translator.block().ids.len()
+        self.encoder.block().ids.len()
     }
 
-    /// Those of them that become actions, the begin mark included.
+    /// Positions of the block's action part, including its begin mark.
     pub fn action_positions(&self) -> usize {
-        let block = self.translator.block();
-        block.ids.len() - block.image
+        let block = self.encoder.block();
+        block.ids.len() - block.image_positions
     }
 
-    /// As [`Policy::infer`]; `watch` sees every denoising step with the number of its row.
-    ///
-    /// # Errors
-    /// As [`Policy::infer`].
+    /// As [`Policy::infer`]; `watch` sees every denoising step with the index of its input.
     pub fn infer_watched(
         &self,
         batch: &[PolicyInput],
@@ -58,138 +69,101 @@ impl UdVla {
         Ok(self.infer_timed(batch, watch, &Reading::default)?.0)
     }
 
-    /// As [`UdVla::infer_watched`], with the time by `clock` that each phase took.
-    ///
-    /// # Errors
-    /// As [`Policy::infer`].
+    /// As [`UdVla::infer_watched`], with the time of each phase as measured by `clock`.
     pub fn infer_timed(
         &self,
         batch: &[PolicyInput],
         watch: &mut dyn FnMut(usize, &Step),
         clock: &dyn Fn() -> Reading,
     ) -> Result<(Vec<Answer>, Phases), PolicyError> {
-        batch.iter().try_for_each(|row| self.translator.check(row))?;
+        batch.iter().try_for_each(|input| self.encoder.check(input))?;
         tch::no_grad(|| {
-            let stopwatch = Stopwatch::start(self.model.placement().device, clock);
-            let prompts = self.translator.prompts(batch).map_err(|error| failed(&error))?;
-            self.answers(batch, &prompts, watch, stopwatch)
+            let mut stopwatch = Stopwatch::start(self.model.placement().device, clock);
+            let prompts = self.encoder.encode(batch).map_err(|error| failed(&error))?;
+            let encode = stopwatch.lap();
+            let block = self.encoder.block();
+            let mut timed = Timed { stopwatch, prefill: None, watch };
+            let generated = self.decode(batch, &prompts, &block, &mut timed)?;
+            let Timed { mut stopwatch, prefill, .. } = timed;
+            let denoise = stopwatch.lap();
+            let answers = generated.into_iter().map(|generated| self.answer(generated, &block));
+            let answers = answers.collect::<Result<_, _>>()?;
+            let prefill = prefill.unwrap_or_default();
+            Ok((answers, Phases { encode, prefill, denoise, decode: stopwatch.lap() }))
         })
     }
 
-    fn answers(
+    /// The generated block of each input; left-to-right decoders stop after the end of actions.
+    pub fn generate(&self, batch: &[PolicyInput]) -> Result<Vec<Vec<i64>>, PolicyError> {
+        batch.iter().try_for_each(|input| self.encoder.check(input))?;
+        tch::no_grad(|| {
+            let prompts = self.encoder.encode(batch).map_err(|error| failed(&error))?;
+            let block = self.encoder.block();
+            let generated = self.decode(batch, &prompts, &block, &mut |_: usize, _: &Step| {})?;
+            Ok(generated.into_iter().map(|generated| generated.ids).collect())
+        })
+    }
+
+    fn decode(
         &self,
         batch: &[PolicyInput],
         prompts: &[Prompt],
-        watch: &mut dyn FnMut(usize, &Step),
-        mut stopwatch: Stopwatch,
-    ) -> Result<(Vec<Answer>, Phases), PolicyError> {
-        let encode = stopwatch.lap();
-        let block = self.translator.block();
-        let noises: Vec<KeyedNoise> = batch.iter().map(noise_of).collect();
-        let requests = prompts.iter().zip(&noises);
-        let requests = requests.map(|(prompt, noise)| Request { prompt, block: &block, noise });
-        let requests: Vec<Request> = requests.collect();
-        let parts = self.parts();
-        let joint = matches!(self.decoding, Decoding::Jd3p { .. });
-        let caches = if joint { parts.prefill(&requests) } else { Ok(vec![]) };
-        let caches = caches.map_err(|error| failed(&error))?;
-        let prefill = stopwatch.lap();
-        let mut unusual = vec![Unusual::default(); batch.len()];
-        let mut watch = |row: usize, step: &Step| {
-            unusual[row].guarded += u16::from(step.guarded);
-            watch(row, step);
-        };
-        let generated = match joint {
-            true => parts.denoise(&requests, &caches, &mut watch),
-            false => {
-                let decoded = self.one_by_one(&parts, &requests, &mut watch);
-                decoded.map(|(ids, stopped)| {
-                    unusual.iter_mut().zip(stopped).for_each(|(row, count)| row.stopped = count);
-                    ids
-                })
-            }
-        };
-        let generated = generated.map_err(|error| failed(&error))?;
-        let denoise = stopwatch.lap();
-        let answers = generated.iter().zip(unusual);
-        let answers = answers.map(|(ids, unusual)| self.answer(ids, &block, unusual));
-        let answers = answers.collect::<Result<_, _>>()?;
-        Ok((answers, Phases { encode, prefill, denoise, decode: stopwatch.lap() }))
-    }
-
-    /// The model with everything that decoding takes.
-    pub(super) fn parts(&self) -> Jd3p<'_> {
-        Jd3p {
-            generator: Generator {
-                model: &self.model,
-                ids: &self.translator.ids,
-                image: &self.image,
-                action: &self.action,
-            },
+        block: &Block,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Generated>, PolicyError> {
+        let noises: Vec<KeyedNoise> = batch
+            .iter()
+            .map(|input| KeyedNoise::new(input.seed, &input.key.to_string(), input.call))
+            .collect();
+        let requests: Vec<Request> = prompts
+            .iter()
+            .zip(&noises)
+            .map(|(prompt, noise)| Request { prompt, block, noise })
+            .collect();
+        let generator = Generator {
+            model: &self.model,
+            ids: &self.ids,
+            image: &self.image_head,
+            action: &self.action_head,
             attention: self.attention,
             prefix_cache: self.prefix_cache,
-            steps: self.steps,
-            rules: self.decoding.rules(),
-        }
-    }
-
-    /// The blocks of decoders that take a row at a time, and how many stretches of each a cap
-    /// stopped.
-    pub(super) fn one_by_one(
-        &self,
-        parts: &Jd3p<'_>,
-        requests: &[Request],
-        watch: &mut dyn FnMut(usize, &Step),
-    ) -> Result<(Vec<Vec<i64>>, Vec<usize>), DecodeError> {
-        let decode = |(row, request): (usize, &Request)| {
-            let task = (request.prompt, request.block);
-            let watch = &mut |step: &Step| watch(row, step);
-            let decoded = self.decoding.decode(parts, task, request.noise, watch)?;
-            Ok((decoded.ids, decoded.stopped))
         };
-        let decoded = requests.iter().enumerate().map(decode).collect::<Result<Vec<_>, _>>();
-        Ok(decoded?.into_iter().unzip())
+        self.decoder.decode(&generator, &requests, observer).map_err(|error| failed(&error))
     }
 
-    fn answer(&self, ids: &[i64], block: &Block, unusual: Unusual) -> Result<Answer, PolicyError> {
-        let mut remarks = unusual.remarks();
-        remarks.extend(self.translator.remarks(ids, block.image));
-        let future = self.futures.as_ref().map_or(Ok(vec![]), |drawer| drawer.views(ids, &[]));
-        let future: Vec<Image> = future.map_err(|error| failed(&error))?;
-        let actions = self.translator.chunk(ids, block.image);
+    fn answer(&self, generated: Generated, block: &Block) -> Result<Answer, PolicyError> {
+        let Generated { ids, mut remarks } = generated;
+        remarks.extend(self.actions.remarks(&ids, block.image_positions));
+        let future = match &self.futures {
+            Some(decoder) => decoder.decode(&ids, &[]).map_err(|error| failed(&error))?,
+            None => vec![],
+        };
+        let actions = self.actions.decode(&ids, block.image_positions);
         Ok(Answer::Chunk(Decision { actions, future, remarks }))
     }
 }
 
-/// What happened to a row while it was generated.
-#[derive(Debug, Clone, Copy, Default)]
-struct Unusual {
-    /// Steps in which the released code would have lost the prompt.
-    guarded: u16,
-    /// Stretches that a cap stopped.
-    stopped: usize,
+/// Measures the prefill and passes steps on.
+struct Timed<'a> {
+    stopwatch: Stopwatch<'a>,
+    prefill: Option<Reading>,
+    watch: &'a mut dyn FnMut(usize, &Step),
 }
 
-impl Unusual {
-    fn remarks(self) -> Vec<Remark> {
-        let guarded = (self.guarded > 0).then(|| Remark {
-            kind: "last-slot-end",
-            text: format!(
-                "the end of actions stood in the last slot for {} steps; the released code would \
-                 have lost the prompt there",
-                self.guarded
-            ),
-        });
-        let stopped = (self.stopped > 0).then(|| Remark {
-            kind: "jacobi-stopped",
-            text: format!("the cap stopped {} stretches before their fixed point", self.stopped),
-        });
-        guarded.into_iter().chain(stopped).collect()
+impl Observer for Timed<'_> {
+    fn prefilled(&mut self) {
+        // A second stage's prefill counts as denoising.
+        if self.prefill.is_none() {
+            self.prefill = Some(self.stopwatch.lap());
+        }
+    }
+
+    fn step(&mut self, sequence: usize, step: &Step) {
+        (self.watch)(sequence, step);
     }
 }
 
 impl fmt::Debug for UdVla {
-    /// What it is; its weights would fill pages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UdVla").field("spec", &self.spec).finish_non_exhaustive()
     }
@@ -205,18 +179,6 @@ impl Policy for UdVla {
     }
 }
 
-/// The random numbers of a row's call.
-pub(super) fn noise_of(row: &PolicyInput) -> KeyedNoise {
-    KeyedNoise::new(row.seed, &row.key.to_string(), row.call)
-}
-
-/// The error with all its causes, in one line.
-pub(super) fn failed(error: &dyn Error) -> PolicyError {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    PolicyError::Model(text)
+pub(super) fn failed(error: &dyn std::error::Error) -> PolicyError {
+    PolicyError::Model(with_causes(error))
 }

@@ -1,4 +1,4 @@
-//! The sizes of the vision tokenizer, as its `config.json` gives them.
+//! Sizes of the vision tokenizer, from its `config.json`.
 
 use std::path::Path;
 
@@ -15,24 +15,24 @@ pub struct VisionConfig {
     pub ch_mult: Vec<i64>,
     /// Residual blocks of each level of the encoder; the decoder has one more.
     pub num_res_blocks: usize,
-    /// Indices of the levels with attention (not resolutions, in spite of the name).
+    /// Indices of the levels with attention (not resolutions, despite the name).
     pub attn_resolutions: Vec<usize>,
-    /// Channels of a picture.
+    /// Channels of an input image.
     #[serde(default = "three")]
     pub in_channels: i64,
-    /// Channels of a decoded picture.
+    /// Channels of a decoded image.
     #[serde(default = "three")]
     pub out_channels: i64,
-    /// Channels of the latent picture.
+    /// Channels of the latent image.
     pub z_channels: i64,
     /// Whether the encoder gives a mean and a variance; not supported.
     #[serde(default)]
     pub double_z: bool,
-    /// Codes in the book.
+    /// Entries of the codebook.
     pub codebook_size: i64,
-    /// Numbers of each code.
+    /// Dimensions of a codebook entry.
     pub embed_dim: i64,
-    /// Frames that become one, a power of 2.
+    /// Number of frames that are encoded as one; a power of 2.
     pub temporal_downsample_factor: i64,
 }
 
@@ -41,10 +41,10 @@ fn three() -> i64 {
 }
 
 impl VisionConfig {
-    /// Reads and checks a `config.json`.
+    /// Reads and validates a `config.json`.
     ///
     /// # Errors
-    /// A file that cannot be read, lacks a key, or gives sizes no tokenizer can have.
+    /// An unreadable file, a missing key, unusable sizes.
     pub fn open(path: &Path) -> Result<Self, TokenError> {
         let config: Self = read_json(path)?;
         match config.fault() {
@@ -75,13 +75,13 @@ impl VisionConfig {
         }
     }
 
-    /// Pixels along each side of what one code stands for.
+    /// Pixels per code along each axis.
     pub fn pixels_per_code(&self) -> i64 {
         1 << (self.ch_mult.len() - 1)
     }
 
-    /// What no tokenizer can have, if anything.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
+    /// Why the sizes are unusable; `None` for valid ones.
+    pub fn fault(&self) -> Option<&'static str> {
         let sizes = [self.in_channels, self.out_channels, self.z_channels, self.codebook_size];
         let levels = self.ch_mult.len();
         if self.double_z {
@@ -108,7 +108,7 @@ impl VisionConfig {
 
 #[cfg(feature = "torch")]
 impl VisionConfig {
-    /// How often time is halved.
+    /// Number of times that the time axis is halved.
     pub(super) fn time_halvings(&self) -> u32 {
         self.temporal_downsample_factor.ilog2()
     }
@@ -118,7 +118,7 @@ impl VisionConfig {
         self.ch * self.ch_mult[level]
     }
 
-    /// Channels of what the encoder's level `level` is given; the first is given `ch` of them.
+    /// Input channels of the encoder's level `level`; `ch` for the first.
     pub(super) fn channels_in(&self, level: usize) -> i64 {
         level.checked_sub(1).map_or(self.ch, |before| self.channels(before))
     }

@@ -1,19 +1,15 @@
-//! The MoVQ decoder: a grid of codes to the picture it stands for. Only for looking at what a
-//! model foresees; no evaluated number depends on it.
+//! The MoVQ decoder: a grid of codes to an image. For display only; no result depends on it.
 //!
-//! Source: `modeling_emu3visionvq.py` of the Emu3 release, which gives the names as well.
+//! Source: `modeling_emu3visionvq.py` of the Emu3 release, also for the names of weights.
 
 use tch::Tensor;
 
 use super::config::VisionConfig;
-use super::encoder::Middle;
-use super::layers::{
-    Attention, Conv, Norm, ResidualBlock, SpatialNorm, WeightSource, Weights, swish,
-};
+use super::layers::{Blocks, Conv, Middle, Norm, SpatialNorm, TensorLoader, Weights, swish};
 use super::quantizer::Codebook;
 use super::time::{CausalConv, TimeBlock};
 
-/// Turns codes into pictures.
+/// Decodes codes to images.
 pub struct VisionDecoder {
     codebook: Codebook,
     post_quant_conv: CausalConv,
@@ -21,19 +17,15 @@ pub struct VisionDecoder {
     doublings: Vec<CausalConv>,
     conv_in: Conv,
     middle: Middle<SpatialNorm>,
-    /// From the narrowest to the widest.
+    /// From the smallest to the largest resolution.
     levels: Vec<Level>,
     norm_out: SpatialNorm,
     conv_out: Conv,
 }
 
 impl VisionDecoder {
-    /// Takes the decoder's weights from `get`, as
-    /// [`VisionTokenizer::load`](super::VisionTokenizer::load) does.
-    ///
-    /// # Errors
-    /// The first error of `get`.
-    pub fn load<E>(config: &VisionConfig, get: &mut WeightSource<'_, E>) -> Result<Self, E> {
+    /// Loads the decoder's weights, as [`VisionTokenizer::load`](super::VisionTokenizer::load).
+    pub fn load<E>(config: &VisionConfig, get: &mut TensorLoader<'_, E>) -> Result<Self, E> {
         let weights = &mut Weights { get };
         let (z, guide, deepest) = (config.z_channels, config.embed_dim, config.deepest());
         Ok(Self {
@@ -61,13 +53,13 @@ impl VisionDecoder {
         })
     }
 
-    /// The pictures of codes, `[b, h, w]` i64 to `[b, 3, 8h, 8w]`, nominally in -1..=1.
+    /// Decodes codes, `[b, h, w]` i64 to `[b, 3, 8h, 8w]`, nominally in -1..=1.
     ///
-    /// Codes stand for four frames; the first is returned, and only that one goes through the
-    /// layers that see each frame alone.
+    /// Codes represent four frames. The first is returned, and only that one goes through the
+    /// per-frame layers.
     ///
     /// # Panics
-    /// If a code is not in the book or the shape is another.
+    /// If a code is not in the codebook or the shape is wrong.
     pub fn decode(&self, codes: &Tensor) -> Tensor {
         let guide = self.codebook.vectors(&codes.unsqueeze(1)); // [b, d, 1, h, w]
         let latent = self.along_time(&self.post_quant_conv.forward(&guide));
@@ -87,10 +79,10 @@ impl VisionDecoder {
     }
 }
 
-/// The blocks of one width.
+/// The blocks of one resolution.
 struct Level {
-    blocks: Vec<(ResidualBlock<SpatialNorm>, Option<Attention<SpatialNorm>>)>,
-    /// To twice the width; the widest level has none.
+    blocks: Blocks<SpatialNorm>,
+    /// Doubles the resolution; the largest level has none.
     doubling: Option<Conv>,
 }
 
@@ -101,34 +93,20 @@ impl Level {
         level: usize,
     ) -> Result<Self, E> {
         let name = format!("decoder.up.{level}");
-        let (out, guide) = (config.channels(level), config.embed_dim);
-        let deeper = (level + 1).min(config.ch_mult.len() - 1);
-        let mut blocks = Vec::new();
-        for i in 0..=config.num_res_blocks {
-            let inputs = if i == 0 { config.channels(deeper) } else { out };
-            let block = format!("{name}.block.{i}");
-            let block = ResidualBlock::load(weights, &block, [inputs, out, guide])?;
-            let attends = config.attn_resolutions.contains(&level);
-            let attention = attends
-                .then(|| Attention::load(weights, &format!("{name}.attn.{i}"), [out, guide]))
-                .transpose()?;
-            blocks.push((block, attention));
-        }
+        let out = config.channels(level);
+        let inputs = config.channels((level + 1).min(config.ch_mult.len() - 1));
+        let attends = config.attn_resolutions.contains(&level);
+        let count = (config.num_res_blocks + 1, attends);
+        let blocks = Blocks::load(weights, &name, [inputs, out, config.embed_dim], count)?;
         let doubling = (level > 0)
             .then(|| Conv::load(weights, &format!("{name}.upsample.conv"), [out, out, 3]))
             .transpose()?;
         Ok(Self { blocks, doubling })
     }
 
-    /// `[n, in, h, w]` to `[n, out, 2h, 2w]`, or the same sides at the widest level.
+    /// `[n, in, h, w]` to `[n, out, 2h, 2w]`, or unchanged sides at the largest level.
     fn forward(&self, x: &Tensor, guide: &Tensor) -> Tensor {
-        let mut x = x.shallow_clone();
-        for (block, attention) in &self.blocks {
-            x = block.forward(&x, guide);
-            if let Some(attention) = attention {
-                x = attention.forward(&x, guide);
-            }
-        }
+        let x = self.blocks.forward(x, guide);
         match &self.doubling {
             Some(conv) => conv.forward_doubling(&x),
             None => x,

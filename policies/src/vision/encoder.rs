@@ -1,44 +1,38 @@
-//! The MoVQ encoder: a picture to its grid of codes.
+//! The MoVQ encoder: an image to its grid of codes.
 //!
-//! A picture goes through four levels of residual blocks, each half as wide as the one before,
-//! then through a short stack along time that makes one latent picture of four frames, and each
-//! of its vectors takes the nearest code of the book.
+//! An image goes through four levels of residual blocks, each of half the previous resolution,
+//! then through a short stack over time that reduces four frames to one latent image, whose
+//! vectors are replaced by the nearest codes of the codebook.
 //!
-//! Source: `modeling_emu3visionvq.py` of the Emu3 release, which gives the names as well.
+//! Source: `modeling_emu3visionvq.py` of the Emu3 release, also for the names of weights.
 
 use tch::Tensor;
 
 use super::config::VisionConfig;
 use super::decoder::VisionDecoder;
-use super::layers::{
-    Attention, Conv, GroupNorm, Norm, ResidualBlock, WeightSource, Weights, swish,
-};
+use super::layers::{Blocks, Conv, GroupNorm, Middle, Norm, TensorLoader, Weights, swish};
 use super::quantizer::Codebook;
 use super::time::{CausalConv, TimeBlock};
 
-/// Turns pictures into codes.
+/// Encodes images as codes.
 pub struct VisionTokenizer {
-    pictures: PictureStack,
+    images: ImageStack,
     halvings: Vec<CausalConv>,
     time_blocks: Vec<TimeBlock>,
     quant_conv: CausalConv,
     codebook: Codebook,
-    /// How often a picture is repeated to make a clip.
+    /// Number of repetitions of an image that make a clip.
     frames: i64,
     pixels_per_code: i64,
 }
 
 impl VisionTokenizer {
-    /// Takes the encoder's weights from `get`, which is asked for a name and a shape and
-    /// answers with a tensor of that shape, in the type and on the device to compute with (f32
-    /// as released; all of one type).
-    ///
-    /// # Errors
-    /// The first error of `get`.
-    pub fn load<E>(config: &VisionConfig, get: &mut WeightSource<'_, E>) -> Result<Self, E> {
+    /// Loads the encoder's weights from `get`, which returns the tensor of a name and shape, in the
+    /// number format and on the device to compute with (f32 in the release; the same for all).
+    pub fn load<E>(config: &VisionConfig, get: &mut TensorLoader<'_, E>) -> Result<Self, E> {
         let weights = &mut Weights { get };
         let z = config.z_channels;
-        let pictures = PictureStack::load(weights, config)?;
+        let images = ImageStack::load(weights, config)?;
         let halvings = (0..config.time_halvings())
             .map(|i| format!("encoder.time_conv.{i}.conv"))
             .map(|name| Ok(CausalConv::load(weights, &name, [z, z], [4, 3])?.halving()))
@@ -49,7 +43,7 @@ impl VisionTokenizer {
         let quant_conv = CausalConv::load(weights, "quant_conv", [config.embed_dim, z], [3, 1])?;
         let codebook = Codebook::load(weights, [config.codebook_size, config.embed_dim])?;
         Ok(Self {
-            pictures,
+            images,
             halvings,
             time_blocks,
             quant_conv,
@@ -60,56 +54,55 @@ impl VisionTokenizer {
     }
 
     /// Names and shapes of all tensors of a checkpoint: parameters of encoder, decoder and
-    /// book, and the buffers of their normalisations.
+    /// codebook, and the buffers of their normalizations.
     ///
     /// [`Self::load`] asks for some of these; `num_batches_tracked`, a count in i64 without
-    /// dimensions, is in a checkpoint but never asked for.
+    /// dimensions, is in checkpoints but never loaded.
     pub fn parameters(config: &VisionConfig) -> Vec<(String, Vec<i64>)> {
-        let mut asked: Vec<(String, Vec<i64>)> = Vec::new();
+        let mut parameters: Vec<(String, Vec<i64>)> = Vec::new();
         let mut record = |name: &str, shape: &[i64]| {
-            if !asked.iter().any(|(other, _)| other == name) {
-                asked.push((name.to_owned(), shape.to_vec()));
+            if !parameters.iter().any(|(other, _)| other == name) {
+                parameters.push((name.to_owned(), shape.to_vec()));
             }
             if let Some(norm) = name.strip_suffix(".running_var") {
-                asked.push((format!("{norm}.num_batches_tracked"), vec![]));
+                parameters.push((format!("{norm}.num_batches_tracked"), vec![]));
             }
-            // One number, seen as many: the sizes may be those of a real checkpoint.
+            // A view of one number: real checkpoints are large.
             Ok::<_, std::convert::Infallible>(Tensor::from(0_f32).expand(shape, false))
         };
         let Ok(_) = Self::load(config, &mut record);
         let Ok(_) = VisionDecoder::load(config, &mut record);
-        asked
+        parameters
     }
 
-    /// The codes of pictures, `[b, 3, h, w]` in -1..=1 to `[b, h/8, w/8]` i64.
+    /// Encodes images, `[b, 3, h, w]` in -1..=1 to `[b, h/8, w/8]` i64.
     ///
-    /// Pictures are encoded one by one, as released, so that a picture's codes do not depend on
-    /// what is beside it.
+    /// Images are encoded one by one, as in the release, so that codes do not depend on the batch.
     ///
     /// # Panics
-    /// If the shape is another, or a side is not a multiple of
+    /// If the shape is wrong, or a side is not a multiple of
     /// [`pixels_per_code`](VisionConfig::pixels_per_code).
     pub fn encode(&self, pixels: &Tensor) -> Tensor {
-        let (_, _, h, w) = pixels.size4().expect("pictures have four dimensions");
+        let (_, _, h, w) = pixels.size4().expect("images have four dimensions");
         let side = self.pixels_per_code;
         assert!(h % side == 0 && w % side == 0, "{h} x {w} pixels are no grid of {side} x {side}");
-        let codes = |picture: &Tensor| self.codebook.codes(&self.latent(picture)).squeeze_dim(1);
+        let codes = |image: &Tensor| self.codebook.codes(&self.latent(image)).squeeze_dim(1);
         let codes: Vec<Tensor> = pixels.split(1, 0).iter().map(codes).collect();
         Tensor::cat(&codes, 0)
     }
 
-    /// What is compared with the book, `[b, 3, h, w]` to `[b, d, 1, h/8, w/8]`.
+    /// Latent vectors before quantization, `[b, 3, h, w]` to `[b, d, 1, h/8, w/8]`.
     ///
-    /// The model was made for clips, so a picture stands for a clip of equal frames. What comes
-    /// before the layers along time sees each frame alone and is done once.
-    pub(crate) fn latent(&self, pixels: &Tensor) -> Tensor {
-        let features = self.pictures.forward(pixels).unsqueeze(2); // [b, z, 1, h, w]
+    /// The model encodes clips, so an image is treated as a clip of equal frames. The per-frame
+    /// layers before those over time run once.
+    pub fn latent(&self, pixels: &Tensor) -> Tensor {
+        let features = self.images.forward(pixels).unsqueeze(2); // [b, z, 1, h, w]
         self.along_time(&features.expand([-1, -1, self.frames, -1, -1], false))
     }
 
-    /// The smallest gap, over the vectors of a latent, between the distances to the nearest code
-    /// and to the second nearest.
-    pub(crate) fn margin(&self, latent: &Tensor) -> f64 {
+    /// Smallest difference, over the vectors of a latent, between the distances to the nearest and
+    /// the second nearest code.
+    pub fn margin(&self, latent: &Tensor) -> f64 {
         self.codebook.margin(latent)
     }
 
@@ -122,8 +115,8 @@ impl VisionTokenizer {
     }
 }
 
-/// The encoder's layers that see one frame alone.
-struct PictureStack {
+/// The encoder's per-frame layers.
+struct ImageStack {
     conv_in: Conv,
     levels: Vec<Level>,
     middle: Middle<GroupNorm>,
@@ -131,14 +124,14 @@ struct PictureStack {
     conv_out: Conv,
 }
 
-/// The blocks of one width.
+/// The blocks of one resolution.
 struct Level {
-    blocks: Vec<(ResidualBlock<GroupNorm>, Option<Attention<GroupNorm>>)>,
-    /// To half the width; the last level has none.
+    blocks: Blocks<GroupNorm>,
+    /// Halves the resolution; the last level has none.
     halving: Option<Conv>,
 }
 
-impl PictureStack {
+impl ImageStack {
     fn load<E>(weights: &mut Weights<'_, E>, config: &VisionConfig) -> Result<Self, E> {
         let deepest = config.deepest();
         let conv_in = [config.channels_in(0), config.in_channels, 3];
@@ -171,17 +164,9 @@ impl Level {
     ) -> Result<Self, E> {
         let name = format!("encoder.down.{level}");
         let out = config.channels(level);
-        let mut blocks = Vec::new();
-        for i in 0..config.num_res_blocks {
-            let inputs = if i == 0 { config.channels_in(level) } else { out };
-            let block = format!("{name}.block.{i}");
-            let block = ResidualBlock::load(weights, &block, [inputs, out, 0])?;
-            let attends = config.attn_resolutions.contains(&level);
-            let attention = attends
-                .then(|| Attention::load(weights, &format!("{name}.attn.{i}"), [out, 0]))
-                .transpose()?;
-            blocks.push((block, attention));
-        }
+        let attends = config.attn_resolutions.contains(&level);
+        let count = (config.num_res_blocks, attends);
+        let blocks = Blocks::load(weights, &name, [config.channels_in(level), out, 0], count)?;
         let is_last = level + 1 == config.ch_mult.len();
         let halving = (!is_last)
             .then(|| Conv::load(weights, &format!("{name}.downsample.conv"), [out, out, 3]))
@@ -189,47 +174,13 @@ impl Level {
         Ok(Self { blocks, halving })
     }
 
-    /// `[n, in, h, w]` to `[n, out, h/2, w/2]`, or the same sides at the last level.
+    /// `[n, in, h, w]` to `[n, out, h/2, w/2]`, or unchanged sides at the last level.
     fn forward(&self, x: &Tensor) -> Tensor {
-        let mut x = x.shallow_clone();
-        for (block, attention) in &self.blocks {
-            x = block.forward(&x, &());
-            if let Some(attention) = attention {
-                x = attention.forward(&x, &());
-            }
-        }
+        let x = self.blocks.forward(x, &());
         match &self.halving {
             Some(conv) => conv.forward_halving(&x),
             None => x,
         }
-    }
-}
-
-/// The blocks at the narrowest point.
-pub(super) struct Middle<N> {
-    blocks: [ResidualBlock<N>; 2],
-    attention: Attention<N>,
-}
-
-impl<N: Norm> Middle<N> {
-    pub(super) fn load<E>(
-        weights: &mut Weights<'_, E>,
-        name: &str,
-        [channels, guide]: [i64; 2],
-    ) -> Result<Self, E> {
-        let mut block = |i| {
-            ResidualBlock::load(weights, &format!("{name}.block_{i}"), [channels, channels, guide])
-        };
-        let blocks = [block(1)?, block(2)?];
-        let attention = Attention::load(weights, &format!("{name}.attn_1"), [channels, guide])?;
-        Ok(Self { blocks, attention })
-    }
-
-    /// Keeps the shape of `x`, `[n, c, h, w]`.
-    pub(super) fn forward(&self, x: &Tensor, guide: &N::Guide) -> Tensor {
-        let x = self.blocks[0].forward(x, guide);
-        let x = self.attention.forward(&x, guide);
-        self.blocks[1].forward(&x, guide)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of encoder and decoder, with weights from the golden formula.
+//! Tests of encoder and decoder, with weights from the formula.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tch::Kind;
 
 use super::*;
-use crate::golden;
+use crate::formula;
 use crate::tokens::read_json;
 
 /// A recorded run of the released tokenizer.
@@ -22,19 +22,19 @@ struct GoldenFile {
     latent: Vec<f64>,
     codes: Vec<i64>,
     codes_shape: [i64; 3],
-    decoded_from_codes: GoldenPicture,
+    decoded_from_codes: GoldenImage,
     parameters: BTreeMap<String, Vec<i64>>,
     buffers: BTreeMap<String, Vec<i64>>,
 }
 
 #[derive(Deserialize)]
-struct GoldenPicture {
+struct GoldenImage {
     codes: Vec<i64>,
     shape: Vec<i64>,
     frame: Vec<f64>,
 }
 
-/// All recorded runs, or none when the golden directory is not at hand.
+/// All recorded runs; none without the golden directory.
 fn golden_files() -> Vec<GoldenFile> {
     let Some(directory) = std::env::var_os("UDVLA_GOLDEN") else {
         println!("skipped: UDVLA_GOLDEN is not set");
@@ -52,13 +52,13 @@ fn golden_files() -> Vec<GoldenFile> {
     files.into_iter().map(|path| read_json(path).unwrap()).collect()
 }
 
-/// Weights by the golden formula.
+/// Weights from the formula.
 fn formula(
     book: (f64, Vec<f64>),
     kind: Kind,
 ) -> impl FnMut(&str, &[i64]) -> Result<Tensor, Infallible> {
     move |name, shape| {
-        let weight = golden::vision_weight(name, shape, (book.0, &book.1));
+        let weight = formula::vision_weight(name, shape, (book.0, &book.1));
         Ok(Tensor::from_slice(&weight).reshape(shape).to_kind(kind))
     }
 }
@@ -69,10 +69,10 @@ fn tiny(kind: Kind) -> VisionTokenizer {
     tokenizer
 }
 
-/// Numbers in -1..1 by the golden formula.
-fn picture(name: &str, shape: [i64; 4], kind: Kind) -> Tensor {
+/// Numbers in -1..1 from the formula.
+fn image(name: &str, shape: [i64; 4], kind: Kind) -> Tensor {
     let count = shape.iter().product::<i64>() as usize;
-    let series: Vec<f64> = golden::uniform(name, count).iter().map(|u| 2.0 * u - 1.0).collect();
+    let series: Vec<f64> = formula::uniform(name, count).iter().map(|u| 2.0 * u - 1.0).collect();
     Tensor::from_slice(&series).reshape(shape).to_kind(kind)
 }
 
@@ -82,12 +82,12 @@ fn largest_difference(left: &Tensor, right: &Tensor) -> f64 {
 }
 
 #[test]
-fn golden_pictures_have_the_released_latent_and_codes() {
+fn golden_images_have_the_released_latent_and_codes() {
     for file in golden_files() {
         let mut weights = formula((file.embedding_scale, file.embedding_offset), Kind::Double);
         let Ok(tokenizer) = VisionTokenizer::load(&file.config, &mut weights);
         let name = format!("vq-image/{}", file.tag);
-        let pixels = picture(&name, file.image_shape, Kind::Double);
+        let pixels = image(&name, file.image_shape, Kind::Double);
         let latent = tokenizer.latent(&pixels);
         let wanted = Tensor::from_slice(&file.latent).reshape(latent.size());
         let difference = largest_difference(&latent, &wanted);
@@ -101,7 +101,7 @@ fn golden_pictures_have_the_released_latent_and_codes() {
 }
 
 #[test]
-fn golden_codes_have_the_released_picture() {
+fn golden_codes_have_the_released_image() {
     for file in golden_files() {
         let mut weights = formula((file.embedding_scale, file.embedding_offset), Kind::Double);
         let Ok(decoder) = VisionDecoder::load(&file.config, &mut weights);
@@ -110,7 +110,7 @@ fn golden_codes_have_the_released_picture() {
         let wanted = Tensor::from_slice(&file.decoded_from_codes.frame);
         let wanted = wanted.reshape(&file.decoded_from_codes.shape[..]).reshape(decoded.size());
         let difference = largest_difference(&decoded, &wanted);
-        println!("{}: picture differs by {difference:e}", file.tag);
+        println!("{}: image differs by {difference:e}", file.tag);
         assert!(difference < 1e-6, "{}: {difference}", file.tag);
     }
 }
@@ -140,25 +140,25 @@ fn the_published_sizes_have_the_published_number_of_parameters() {
 }
 
 #[test]
-fn a_repeated_picture_has_the_latent_of_the_picture() {
+fn a_repeated_image_has_the_latent_of_the_image() {
     let tokenizer = tiny(Kind::Double);
-    let pixels = picture("repeated", [1, 3, 24, 40], Kind::Double);
+    let pixels = image("repeated", [1, 3, 24, 40], Kind::Double);
     let once = tokenizer.latent(&pixels);
     assert_eq!(once.size(), [1, 4, 1, 3, 5]);
     let of_clip = |frames: Tensor| tokenizer.along_time(&frames.transpose(0, 1).unsqueeze(0));
 
-    let apart: Vec<Tensor> = (0..4).map(|_| tokenizer.pictures.forward(&pixels)).collect();
+    let apart: Vec<Tensor> = (0..4).map(|_| tokenizer.images.forward(&pixels)).collect();
     assert_eq!(largest_difference(&of_clip(Tensor::cat(&apart, 0)), &once), 0.0);
 
-    // As released: four frames at once, which libtorch may sum in another order.
-    let together = tokenizer.pictures.forward(&pixels.repeat([4, 1, 1, 1])); // [t, z, h, w]
+    // As in the release: four frames at once, which libtorch may sum in another order.
+    let together = tokenizer.images.forward(&pixels.repeat([4, 1, 1, 1])); // [t, z, h, w]
     assert!(largest_difference(&of_clip(together), &once) < 1e-14);
 }
 
 #[test]
-fn codes_of_a_batch_are_those_of_each_picture() {
+fn codes_of_a_batch_are_those_of_each_image() {
     let tokenizer = tiny(Kind::Float);
-    let pixels = picture("batch", [3, 3, 40, 32], Kind::Float);
+    let pixels = image("batch", [3, 3, 40, 32], Kind::Float);
     let batch = tokenizer.encode(&pixels);
     assert_eq!(batch.size(), [3, 5, 4]);
     for row in 0..3 {
@@ -170,7 +170,7 @@ fn codes_of_a_batch_are_those_of_each_picture() {
 
 #[test]
 fn single_precision_is_close_to_double() {
-    let pixels = picture("precision", [1, 3, 32, 32], Kind::Double);
+    let pixels = image("precision", [1, 3, 32, 32], Kind::Double);
     let double = tiny(Kind::Double).latent(&pixels);
     let single = tiny(Kind::Float).latent(&pixels.to_kind(Kind::Float));
     let difference = largest_difference(&double, &single.to_kind(Kind::Double));
@@ -189,7 +189,7 @@ fn an_error_of_the_weights_comes_back() {
 
 #[test]
 #[should_panic(expected = "84 x 80 pixels are no grid of 8 x 8")]
-fn a_picture_that_is_no_grid_of_codes_is_refused() {
+fn a_image_that_is_no_grid_of_codes_is_refused() {
     let pixels = Tensor::zeros([1, 3, 84, 80], (Kind::Float, tch::Device::Cpu));
     let _ = tiny(Kind::Float).encode(&pixels);
 }

@@ -1,17 +1,17 @@
-//! The layers that encoder and decoder are built of.
+//! Layers of encoder and decoder.
 //!
-//! Source: `modeling_emu3visionvq.py` of the Emu3 release, which gives the names as well.
+//! Source: `modeling_emu3visionvq.py` of the Emu3 release, also for the names of weights.
 
 use tch::Tensor;
 
 use super::GROUPS;
 
-/// Gives the tensor of a name and shape, in the type and on the device to compute with.
-pub type WeightSource<'a, E> = dyn FnMut(&str, &[i64]) -> Result<Tensor, E> + 'a;
+/// Returns the tensor of a name and shape, in the number format and on the device to compute with.
+pub type TensorLoader<'a, E> = dyn FnMut(&str, &[i64]) -> Result<Tensor, E> + 'a;
 
-/// What the layers take their weights from.
+/// Source of the layers' weights.
 pub(super) struct Weights<'a, E> {
-    pub(super) get: &'a mut WeightSource<'a, E>,
+    pub(super) get: &'a mut TensorLoader<'a, E>,
 }
 
 impl<E> Weights<'_, E> {
@@ -22,7 +22,7 @@ impl<E> Weights<'_, E> {
     }
 }
 
-/// `x * sigmoid(x)`, written as released: the fused operation rounds differently.
+/// `x * sigmoid(x)`, as written in the release: the fused operation rounds differently.
 pub(super) fn swish(x: &Tensor) -> Tensor {
     x * x.sigmoid()
 }
@@ -49,8 +49,8 @@ impl Conv {
         x.conv2d(&self.weight, Some(&self.bias), [1, 1], [around, around], [1, 1], 1)
     }
 
-    /// `[n, in, h, w]` to `[n, out, h/2, w/2]`: every second position, with one zero behind
-    /// each row and column and none in front.
+    /// `[n, in, h, w]` to `[n, out, h/2, w/2]`: every second position, with zero
+    /// padding of 1 after, not before, each row and column.
     pub(super) fn forward_halving(&self, x: &Tensor) -> Tensor {
         let padded = x.constant_pad_nd([0, 1, 0, 1]);
         padded.conv2d(&self.weight, Some(&self.bias), [2, 2], [0, 0], [1, 1], 1)
@@ -63,9 +63,9 @@ impl Conv {
     }
 }
 
-/// A normalisation of pictures, which may depend on a second picture.
+/// A normalization of feature maps, possibly conditioned on a second one.
 pub(super) trait Norm: Sized {
-    /// What it depends on besides its input.
+    /// What it is conditioned on.
     type Guide;
 
     fn load<E>(
@@ -79,7 +79,7 @@ pub(super) trait Norm: Sized {
     fn forward(&self, x: &Tensor, guide: &Self::Guide) -> Tensor;
 }
 
-/// Group normalisation with 32 groups.
+/// Group normalization with 32 groups.
 pub(super) struct GroupNorm {
     weight: Tensor, // [c]
     bias: Tensor,   // [c]
@@ -98,7 +98,7 @@ impl Norm for GroupNorm {
     }
 }
 
-/// Group normalisation, then scaled and shifted at each pixel by the picture of codes.
+/// Group normalization, scaled and shifted per pixel by the vectors of the codes.
 pub(super) struct SpatialNorm {
     norm: GroupNorm,
     scale: Conv,
@@ -129,11 +129,11 @@ impl Norm for SpatialNorm {
     }
 }
 
-/// Two normalised convolutions beside a direct path.
+/// Two normalized convolutions with a skip connection.
 pub(super) struct ResidualBlock<N> {
     norms: [N; 2],
     convs: [Conv; 2],
-    /// The direct path where the channels change.
+    /// The skip connection if the number of channels changes.
     shortcut: Option<Conv>,
 }
 
@@ -167,7 +167,7 @@ impl<N: Norm> ResidualBlock<N> {
     }
 }
 
-/// Attention with one head between all pixels of a picture, beside a direct path.
+/// Single-head attention between all pixels, with a skip connection.
 pub(super) struct Attention<N> {
     norm: N,
     query: Conv,
@@ -203,5 +203,68 @@ impl<N: Norm> Attention<N> {
         let shares = (scores * (c as f64).powf(-0.5)).softmax(2, None);
         let mixed = flat(&self.value).bmm(&shares.transpose(1, 2)); // [n, c, hw]
         x + self.out.forward(&mixed.reshape([n, c, h, w]))
+    }
+}
+
+/// Residual blocks of one resolution, each followed by attention or none.
+pub(super) struct Blocks<N>(Vec<(ResidualBlock<N>, Option<Attention<N>>)>);
+
+impl<N: Norm> Blocks<N> {
+    /// Loads `count` blocks, with attention if `attends`; the first has `inputs` channels.
+    pub(super) fn load<E>(
+        weights: &mut Weights<'_, E>,
+        name: &str,
+        [inputs, out, guide]: [i64; 3],
+        (count, attends): (usize, bool),
+    ) -> Result<Self, E> {
+        let load = |i| {
+            let shape = [if i == 0 { inputs } else { out }, out, guide];
+            let block = ResidualBlock::load(weights, &format!("{name}.block.{i}"), shape)?;
+            let attention = match attends {
+                true => Some(Attention::load(weights, &format!("{name}.attn.{i}"), [out, guide])?),
+                false => None,
+            };
+            Ok((block, attention))
+        };
+        (0..count).map(load).collect::<Result<_, E>>().map(Self)
+    }
+
+    /// `[n, in, h, w]` to `[n, out, h, w]`.
+    pub(super) fn forward(&self, x: &Tensor, guide: &N::Guide) -> Tensor {
+        self.0.iter().fold(x.shallow_clone(), |x, (block, attention)| {
+            let x = block.forward(&x, guide);
+            match attention {
+                Some(attention) => attention.forward(&x, guide),
+                None => x,
+            }
+        })
+    }
+}
+
+/// The blocks at the lowest resolution.
+pub(super) struct Middle<N> {
+    blocks: [ResidualBlock<N>; 2],
+    attention: Attention<N>,
+}
+
+impl<N: Norm> Middle<N> {
+    pub(super) fn load<E>(
+        weights: &mut Weights<'_, E>,
+        name: &str,
+        [channels, guide]: [i64; 2],
+    ) -> Result<Self, E> {
+        let mut block = |i| {
+            ResidualBlock::load(weights, &format!("{name}.block_{i}"), [channels, channels, guide])
+        };
+        let blocks = [block(1)?, block(2)?];
+        let attention = Attention::load(weights, &format!("{name}.attn_1"), [channels, guide])?;
+        Ok(Self { blocks, attention })
+    }
+
+    /// Keeps the shape of `x`, `[n, c, h, w]`.
+    pub(super) fn forward(&self, x: &Tensor, guide: &N::Guide) -> Tensor {
+        let x = self.blocks[0].forward(x, guide);
+        let x = self.attention.forward(&x, guide);
+        self.blocks[1].forward(&x, guide)
     }
 }

@@ -1,7 +1,7 @@
-//! Pictures as codes: resizing as Pillow does, and the MoVQ tokenizer.
+//! Images as codes: Pillow-compatible resizing and the MoVQ tokenizer.
 //!
-//! [`prepare`] makes pixels from camera frames of any size; `VisionTokenizer` (feature `torch`)
-//! turns pixels into the codes of its book, `VisionDecoder` codes into pixels.
+//! [`prepare`] resizes and normalizes camera images; `VisionTokenizer` (feature `torch`) encodes
+//! them as codes, `VisionDecoder` decodes codes to images.
 
 mod config;
 #[cfg(feature = "torch")]
@@ -23,9 +23,9 @@ pub use decoder::VisionDecoder;
 #[cfg(feature = "torch")]
 pub use encoder::VisionTokenizer;
 #[cfg(feature = "torch")]
-pub use layers::WeightSource;
-pub use pixels::{Picture, pixels, prepare};
+pub use layers::TensorLoader;
+pub use pixels::{RgbImage, pixels, prepare};
 pub use resize::resize_bicubic;
 
-/// Groups of every group normalisation.
+/// Groups of every group normalization.
 const GROUPS: i64 = 32;

@@ -1,38 +1,38 @@
-//! From camera frames to the numbers that the vision tokenizer takes.
+//! Camera images to the inputs of the vision tokenizer.
 
 use rayon::prelude::*;
 
 use super::resize::resize_bicubic;
 
-/// A camera frame.
+/// A camera image.
 #[derive(Debug, Clone, Copy)]
-pub struct Picture<'a> {
-    /// Red, green, blue of each pixel, row by row.
+pub struct RgbImage<'a> {
+    /// Red, green, blue of each pixel, row-major.
     pub rgb: &'a [u8], // [h, w, 3]
     /// Height and width.
     pub size: (usize, usize),
 }
 
-/// The frames of a batch, resized to `to` (height, width) and mapped to -1..=1, one behind the
-/// other: `[b, 3, h, w]`. Frames are independent of each other and done in parallel.
+/// Resizes images to `to` (height, width) and maps them to -1..=1: `[b, 3, h, w]`. Images are
+/// processed in parallel.
 ///
 /// # Panics
-/// If a frame has not as many bytes as its size says, or a size is 0.
-pub fn prepare(pictures: &[Picture<'_>], to: (usize, usize)) -> Vec<f32> {
-    let one = |picture: &Picture<'_>| pixels(&resize_bicubic(picture.rgb, picture.size, to), to);
-    let planes: Vec<Vec<f32>> = pictures.par_iter().map(one).collect();
-    planes.concat()
+/// If an image's number of bytes does not match its size, or a size is 0.
+pub fn prepare(images: &[RgbImage<'_>], to: (usize, usize)) -> Vec<f32> {
+    let planes = |image: &RgbImage<'_>| pixels(&resize_bicubic(image.rgb, image.size, to), to);
+    let all: Vec<Vec<f32>> = images.par_iter().map(planes).collect();
+    all.concat()
 }
 
-/// The bytes `[h, w, 3]` of one frame as numbers in -1..=1, `[3, h, w]`.
+/// The bytes `[h, w, 3]` of an image as numbers in -1..=1, `[3, h, w]`.
 ///
 /// Source: the image processor of the Emu3 release: each byte times 1/255 in f64, then minus
 /// and divided by 0.5 in f32.
 ///
 /// # Panics
-/// If `rgb` has not as many bytes as `size` (height, width) says.
+/// If the number of bytes does not match the size (height, width).
 pub fn pixels(rgb: &[u8], (height, width): (usize, usize)) -> Vec<f32> {
-    assert_eq!(rgb.len(), height * width * 3, "bytes of a {height} x {width} picture");
+    assert_eq!(rgb.len(), height * width * 3, "bytes of a {height} x {width} image");
     let value = |byte: u8| ((f64::from(byte) * (1.0 / 255.0)) as f32 - 0.5) / 0.5;
     let plane = |channel| rgb.iter().skip(channel).step_by(3).map(move |&byte| value(byte));
     (0..3).flat_map(plane).collect()
@@ -41,7 +41,7 @@ pub fn pixels(rgb: &[u8], (height, width): (usize, usize)) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden;
+    use crate::formula;
 
     #[test]
     fn black_is_minus_one_and_white_is_one() {
@@ -58,19 +58,19 @@ mod tests {
     #[test]
     fn a_batch_is_the_same_with_one_and_with_eight_threads() {
         let bytes: Vec<Vec<u8>> = (0..12)
-            .map(|i| golden::uniform(&format!("batch/{i}"), (30 + i) * 40 * 3))
+            .map(|i| formula::uniform(&format!("batch/{i}"), (30 + i) * 40 * 3))
             .map(|series| series.into_iter().map(|u| (u * 256.0) as u8).collect())
             .collect();
-        let pictures: Vec<Picture<'_>> =
-            bytes.iter().map(|rgb| Picture { rgb, size: (rgb.len() / 120, 40) }).collect();
+        let images: Vec<RgbImage<'_>> =
+            bytes.iter().map(|rgb| RgbImage { rgb, size: (rgb.len() / 120, 40) }).collect();
         let [one, eight] = [1, 8].map(|threads| {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            pool.install(|| prepare(&pictures, (24, 16)))
+            pool.install(|| prepare(&images, (24, 16)))
         });
         assert_eq!(one.len(), 12 * 3 * 24 * 16);
         assert_eq!(one, eight);
-        let single = pictures.iter().flat_map(|&picture| prepare(&[picture], (24, 16)));
+        let single = images.iter().flat_map(|&image| prepare(&[image], (24, 16)));
         assert!(single.eq(one));
     }
 }

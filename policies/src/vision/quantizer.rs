@@ -4,11 +4,11 @@ use tch::{Kind, Tensor};
 
 use super::layers::Weights;
 
-/// Vectors compared with the book at a time; a matrix of this many rows and 32768 columns has
+/// Vectors compared with the codebook at a time; a matrix of this many rows and 32768 columns has
 /// 128 MiB in f32.
 const ROWS: i64 = 1024;
 
-/// The vectors that codes stand for.
+/// The vectors of the codes.
 pub(super) struct Codebook {
     vectors: Tensor, // [codes, d]
     squares: Tensor, // [codes], squared lengths
@@ -23,10 +23,9 @@ impl Codebook {
         Ok(Self { squares: squared_lengths(&vectors), vectors })
     }
 
-    /// The code nearest to each vector, `[b, d, t, h, w]` to `[b, t, h, w]` i64; of equally
-    /// near ones the smallest.
+    /// Nearest code of each vector (ties: smallest), `[b, d, t, h, w]` to `[b, t, h, w]` i64.
     ///
-    /// Distances are `|x|^2 + |e|^2 - 2 x e`, summed in this order as released.
+    /// Distances are `|x|^2 + |e|^2 - 2 x e`, summed in this order as in the release.
     pub(super) fn codes(&self, latent: &Tensor) -> Tensor {
         let (b, d, t, h, w) = latent.size5().expect("five dimensions");
         let rows = latent.permute([0, 2, 3, 4, 1]).reshape([-1, d]);
@@ -35,8 +34,8 @@ impl Codebook {
         Tensor::cat(&codes, 0).reshape([b, t, h, w])
     }
 
-    /// How much nearer than any other code the nearest one is to the vector for which this is
-    /// least, `[b, d, t, h, w]`.
+    /// Smallest difference, over vectors `[b, d, t, h, w]`, between the distances to the nearest
+    /// and the second nearest code.
     pub(super) fn margin(&self, latent: &Tensor) -> f64 {
         if self.vectors.size()[0] < 2 {
             return f64::INFINITY;
@@ -56,7 +55,7 @@ impl Codebook {
         squared_lengths(rows).unsqueeze(1) + &self.squares - products * 2.0
     }
 
-    /// The vectors of codes, `[b, t, h, w]` i64 to `[b, d, t, h, w]`.
+    /// Vectors of codes, `[b, t, h, w]` i64 to `[b, d, t, h, w]`.
     pub(super) fn vectors(&self, codes: &Tensor) -> Tensor {
         let rows = Tensor::embedding(&self.vectors, codes, -1, false, false); // [b, t, h, w, d]
         rows.permute([0, 4, 1, 2, 3]).contiguous()

@@ -1,31 +1,31 @@
-//! Bicubic resizing of RGB bytes, equal to Pillow's to the last bit.
+//! Bicubic resizing of RGB bytes, bit-identical to Pillow's.
 //!
-//! The released evaluation resizes with Pillow, and one grey level can turn a code. The
+//! The released evaluation resizes with Pillow, and one gray level can change a code. The
 //! `fast_image_resize` crate runs its two passes in the other order and differs by up to 30
-//! grey levels (480x640 noise to 200x200: 3), so the few lines are here.
+//! gray levels (480x640 noise to 200x200: 3).
 //!
 //! Source: the behaviour of `Image.resize(size, BICUBIC)` in Pillow up to 12, checked with
 //! vectors made by `tests/vectors/resize.py`. Pillow 13 swaps the passes where the height
 //! shrinks much more than the width, which no benchmark's cameras do.
 
-/// Binary places of a weight. With 22, a sum of bytes times weights fits 32 bits.
+/// Fractional bits of a weight. With 22, a sum of bytes times weights fits 32 bits.
 const PLACES: u32 = 22;
-/// Half a grey level, which makes cutting off the binary places round.
+/// Half a gray level, so that truncation rounds.
 const HALF: i32 = 1 << (PLACES - 1);
-/// Source pixels on each side that count when enlarging.
+/// Source pixels on each side when enlarging.
 const REACH: f64 = 2.0;
 
 /// Resizes `[h, w, 3]` bytes from one (height, width) to another.
 ///
-/// First every row, then every column, with bytes in between. Enlarging interpolates with the
+/// Rows first, then columns, with bytes in between. Enlarging interpolates with the
 /// cubic kernel (a = -0.5); reducing widens the kernel by the ratio, so every pixel counts.
 /// The same size gives the same bytes.
 ///
 /// # Panics
-/// If `rgb` has not as many bytes as `from` says, or a height or width is 0.
+/// If the number of bytes does not match `from`, or a height or width is 0.
 pub fn resize_bicubic(rgb: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
-    assert_eq!(rgb.len(), from.0 * from.1 * 3, "bytes of a {} x {} picture", from.0, from.1);
-    assert!(from.0.min(from.1).min(to.0).min(to.1) > 0, "no side of a picture is 0");
+    assert_eq!(rgb.len(), from.0 * from.1 * 3, "bytes of a {} x {} image", from.0, from.1);
+    assert!(from.0.min(from.1).min(to.0).min(to.1) > 0, "no side of an image is 0");
     let mut rgb = rgb.to_vec();
     if to.1 != from.1 {
         rgb = resize_rows(&rgb, from.1, &all_taps(from.1, to.1));
@@ -36,11 +36,11 @@ pub fn resize_bicubic(rgb: &[u8], from: (usize, usize), to: (usize, usize)) -> V
     rgb
 }
 
-/// The source pixels that make one pixel.
+/// Source pixels of one target pixel.
 struct Taps {
-    /// Index of the first one.
+    /// Index of the first source pixel.
     first: usize,
-    /// Weights of the first and the following ones, in units of 2^-22.
+    /// Weights from the first source pixel on, in units of 2^-22.
     weights: Vec<i32>,
 }
 
@@ -51,14 +51,14 @@ fn all_taps(from: usize, to: usize) -> Vec<Taps> {
     (0..to).map(|index| taps((index as f64 + 0.5) * step, widening, from)).collect()
 }
 
-/// The taps of a pixel whose centre lies at `centre` of a line of `length` pixels.
-fn taps(centre: f64, widening: f64, length: usize) -> Taps {
+/// The taps of a pixel with its center at `center` of a line of `length` pixels.
+fn taps(center: f64, widening: f64, length: usize) -> Taps {
     let reach = REACH * widening;
-    // The casts cut off at 0, as the original does.
-    let first = (centre - reach + 0.5) as usize;
-    let end = ((centre + reach + 0.5) as usize).min(length);
+    // The casts truncate at 0, as in the original.
+    let first = (center - reach + 0.5) as usize;
+    let end = ((center + reach + 0.5) as usize).min(length);
     let exact: Vec<f64> = (first..end)
-        .map(|index| kernel((index as f64 - centre + 0.5) * (1.0 / widening)))
+        .map(|index| kernel((index as f64 - center + 0.5) * (1.0 / widening)))
         .collect();
     let sum: f64 = exact.iter().sum();
     let weights = exact.iter().map(|weight| fixed_point(weight / sum)).collect();
@@ -128,9 +128,9 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::golden;
+    use crate::formula;
 
-    /// What Pillow made of a picture given by a formula.
+    /// Pillow's result for an image from a formula.
     #[derive(Debug, Deserialize)]
     struct Case {
         kind: String,
@@ -140,13 +140,13 @@ mod tests {
         first: Vec<u8>,
     }
 
-    fn picture(kind: &str, (height, width): (usize, usize)) -> Vec<u8> {
+    fn image(kind: &str, (height, width): (usize, usize)) -> Vec<u8> {
         let value = |u: f64| match kind {
             "extremes" => 255 * u8::from(u < 0.5),
             _ => (u * 256.0) as u8,
         };
         let name = format!("resize/{kind}/{height}x{width}");
-        golden::uniform(&name, height * width * 3).into_iter().map(value).collect()
+        formula::uniform(&name, height * width * 3).into_iter().map(value).collect()
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
         let cases: Vec<Case> =
             serde_json::from_str(include_str!("../../tests/vectors/resize.json")).expect("valid");
         for case in cases {
-            let resized = resize_bicubic(&picture(&case.kind, case.from), case.from, case.to);
+            let resized = resize_bicubic(&image(&case.kind, case.from), case.from, case.to);
             assert_eq!(resized[..18.min(resized.len())], case.first, "{case:?}");
             let digest = Sha256::digest(&resized);
             let hexadecimal = digest.iter().fold(String::new(), |mut text, byte| {
@@ -166,11 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn a_uniform_picture_stays_uniform() {
-        for grey in [0, 1, 127, 254, 255] {
-            let resized = resize_bicubic(&[grey; 84 * 63 * 3], (84, 63), (80, 200));
+    fn a_uniform_image_stays_uniform() {
+        for gray in [0, 1, 127, 254, 255] {
+            let resized = resize_bicubic(&[gray; 84 * 63 * 3], (84, 63), (80, 200));
             assert_eq!(resized.len(), 80 * 200 * 3);
-            assert!(resized.iter().all(|&byte| byte == grey), "{grey}");
+            assert!(resized.iter().all(|&byte| byte == gray), "{gray}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! The layers along time: convolutions that look back only.
+//! Layers over time: causal convolutions.
 //!
-//! Source: `modeling_emu3visionvq.py` of the Emu3 release, which gives the names as well.
+//! Source: `modeling_emu3visionvq.py` of the Emu3 release, also for the names of weights.
 
 use tch::Tensor;
 
 use super::layers::{Weights, swish};
 
-/// Zeros in front of the first moment, whatever the kernel's length.
+/// Zero padding before the first frame, for every kernel length.
 const BEFORE: i64 = 2;
 
 /// A convolution over time and space that keeps height and width.
 pub(super) struct CausalConv {
     weight: Tensor, // [out, in, time, k, k]
     bias: Tensor,   // [out]
-    /// Moments per moment of the result.
+    /// Stride along time.
     stride: i64,
 }
 
@@ -30,7 +30,7 @@ impl CausalConv {
         Ok(Self { weight, bias, stride: 1 })
     }
 
-    /// The same weights with every second moment only.
+    /// The same weights with stride 2 along time.
     pub(super) fn halving(self) -> Self {
         Self { stride: 2, ..self }
     }
@@ -44,7 +44,7 @@ impl CausalConv {
     }
 }
 
-/// Batch normalisation with the statistics of training.
+/// Batch normalization with the training statistics.
 struct FrozenNorm {
     weight: Tensor,   // [c]
     bias: Tensor,     // [c]
@@ -67,7 +67,7 @@ impl FrozenNorm {
     }
 }
 
-/// Two normalised convolutions over time and space beside a direct path.
+/// Two normalized convolutions over time and space, with a skip connection.
 pub(super) struct TimeBlock {
     norms: [FrozenNorm; 2],
     convs: [CausalConv; 2],

@@ -1,17 +1,17 @@
-//! What a sound checkpoint answers.
+//! Behavior of a valid checkpoint.
 
 use std::fs;
 
 use tempfile::TempDir;
-use udvla_policies::udvla::jd3p::Step;
-use udvla_policies::udvla::sampler::Sampler;
+use udvla_policies::udvla::decode::Step;
 use udvla_policies::udvla::{
-    Attention, CheckpointError, Decoding, Target, UdVla, UdVlaOptions, make_checkpoint, products,
+    Attention, CheckpointError, DecodingOptions, Sampler, Target, UdVla, UdVlaOptions,
+    make_checkpoint, products,
 };
 use udvla_policies::{Answer, Policy, PolicyError, PolicyInput};
 use udvla_sims::observation::Image;
 
-use crate::setting::{chunk, list, nano, open, options, row};
+use crate::setting::{chunk, decoder, list, nano, open, options, row, subject};
 
 #[test]
 fn a_whole_libero_decision_gives_a_chunk_of_finite_actions() {
@@ -103,8 +103,8 @@ fn eight_rows_take_as_many_products_as_one_and_get_the_same_ids() {
             (blocks, answers, products() - before)
         };
         let (together, answers, products) = decode(&rows);
-        // A layer of four products, the last of five (its queries are apart), two parts of the
-        // head; of the prompt's last layer only keys and values.
+        // Four products per layer, five in the last (separate queries), two parts of the head; for
+        // the prompt only keys and values of the last layer.
         assert_eq!(products, 6 * (4 + 5 + 2) + 4 + 1, "{attention}");
         for (index, row) in rows.iter().enumerate() {
             let (alone, answer, count) = decode(std::slice::from_ref(row));
@@ -122,7 +122,7 @@ fn all_four_attentions_run_and_differ() {
         .map(|attention| {
             let options = UdVlaOptions { attention: Some(attention), ..options("libero", Some(3)) };
             let mut policy = UdVla::open(dir.path(), &options).unwrap();
-            assert_eq!(policy.spec().subject["attention"], attention.name());
+            assert_eq!(subject(policy.spec())["attention"], attention.name());
             let row = row(&policy, 0, "go");
             policy.infer(&[row]).unwrap().remove(0)
         })
@@ -138,7 +138,7 @@ fn every_number_format_runs() {
     for dtype in ["f64", "bf16", "f16"] {
         let options = UdVlaOptions { dtype: Some(dtype.into()), ..options("simpler", Some(2)) };
         let mut policy = UdVla::open(dir.path(), &options).unwrap();
-        assert_eq!(policy.spec().subject["dtype"], dtype);
+        assert_eq!(subject(policy.spec())["dtype"], dtype);
         let row = row(&policy, 0, "go");
         let answers = policy.infer(&[row]).unwrap();
         assert!(chunk(&answers[0]).values.iter().all(|value| value.is_finite()), "{dtype}");
@@ -149,7 +149,7 @@ fn every_number_format_runs() {
 fn the_spec_names_what_is_tested() {
     let dir = nano();
     let policy = open(&dir, "libero", Some(5));
-    let subject = &policy.spec().subject;
+    let subject = subject(policy.spec());
     assert!(subject["checkpoint"].starts_with("sha256:"));
     for (key, value) in [
         ("policy", "udvla"),
@@ -164,8 +164,9 @@ fn the_spec_names_what_is_tested() {
     ] {
         assert_eq!(subject[key], value, "{key}");
     }
-    assert_eq!(policy.spec().setting["device"], "cpu");
-    assert!(policy.spec().setting["libtorch"].starts_with("2.11"));
+    let setting = &policy.spec().setting;
+    assert_eq!(setting.device.as_deref(), Some("cpu"));
+    assert!(setting.libtorch.as_ref().unwrap().starts_with("2.11"));
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn the_same_seed_writes_the_same_checkpoint_and_another_seed_another() {
         [nano(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     make_checkpoint("nano", 0, Target::Future, second.path()).unwrap();
     make_checkpoint("nano", 1, Target::Future, other.path()).unwrap();
-    let digest = |dir| open(dir, "libero", None).spec().subject["checkpoint"].clone();
+    let digest = |dir| open(dir, "libero", None).spec().subject.checkpoint.clone();
     assert_eq!(digest(&first), digest(&second));
     assert_ne!(digest(&first), digest(&other));
     let files = |dir: &TempDir| {
@@ -196,7 +197,7 @@ fn nothing_is_overwritten_and_presets_have_names() {
 }
 
 #[test]
-fn pictures_of_another_size_or_number_are_refused() {
+fn images_of_another_size_or_number_are_refused() {
     let dir = nano();
     let mut policy = open(&dir, "libero", Some(1));
     let whole = row(&policy, 0, "go");
@@ -229,22 +230,26 @@ fn an_instruction_that_does_not_fit_is_an_error() {
 #[test]
 fn every_decoding_answers_and_says_what_it_is() {
     let dir = nano();
-    let paper = Decoding::Jd3p { sampler: Sampler::Paper { temperature: 0.5 } };
+    let paper = DecodingOptions {
+        sampler: Some(Sampler::Paper),
+        temperature: Some(0.5),
+        ..decoder("jd3p")
+    };
+    let stages = DecodingOptions { action_steps: Some(2), ..decoder("id") };
+    let capped = DecodingOptions { jacobi_cap: Some(1), ..decoder("jacobi") };
     let keys = ["decoding", "sampler", "temperature", "denoise_steps", "action_steps"];
     for (decoding, steps, wanted) in [
         (paper, Some(3), [Some("jd3p"), Some("paper"), Some("0.5"), Some("3"), None]),
-        (
-            Decoding::Independent { action_steps: Some(2) },
-            Some(3),
-            [Some("id"), Some("released"), None, Some("3"), Some("2")],
-        ),
-        (Decoding::Autoregressive, None, [Some("ar"), None, None, None, None]),
-        (Decoding::Jacobi { cap: Some(1) }, None, [Some("jacobi"), None, None, None, None]),
+        (stages, Some(3), [Some("id"), Some("released"), None, Some("3"), Some("2")]),
+        (decoder("ar"), None, [Some("ar"), None, None, None, None]),
+        (capped, None, [Some("jacobi"), None, None, None, None]),
     ] {
-        let attention = decoding.is_sequential().then_some(Attention::Causal);
-        let options = UdVlaOptions { attention, decoding, ..options("simpler", steps) };
+        let attention = decoding.decoder.left_to_right.then_some(Attention::Causal);
+        let decoding = DecodingOptions { denoise_steps: steps, ..decoding };
+        let options =
+            UdVlaOptions { attention, decoding: decoding.clone(), ..options("simpler", None) };
         let mut policy = UdVla::open(dir.path(), &options).unwrap();
-        let subject = &policy.spec().subject;
+        let subject = subject(policy.spec());
         assert_eq!(keys.map(|key| subject.get(key).map(String::as_str)), wanted, "{decoding:?}");
         let rows = [row(&policy, 0, "go"), row(&policy, 1, "stop")];
         let together = policy.infer(&rows).unwrap();
@@ -258,8 +263,13 @@ fn the_papers_sampler_leaves_no_mask_and_masks_nothing_again() {
     let dir = nano();
     let mask = 256 + 3 + 202;
     for steps in [1, 4, 8, 16, 72, 128] {
-        let decoding = Decoding::Jd3p { sampler: Sampler::Paper { temperature: 1.0 } };
-        let options = UdVlaOptions { decoding, ..options("simpler", Some(steps)) };
+        let decoding = DecodingOptions {
+            denoise_steps: Some(steps),
+            sampler: Some(Sampler::Paper),
+            temperature: Some(1.0),
+            ..decoder("jd3p")
+        };
+        let options = UdVlaOptions { decoding, ..options("simpler", None) };
         let policy = UdVla::open(dir.path(), &options).unwrap();
         let row = row(&policy, 0, "go");
         let mut seen = vec![];
@@ -279,18 +289,68 @@ fn the_papers_sampler_leaves_no_mask_and_masks_nothing_again() {
 #[test]
 fn decodings_that_make_no_sense_are_refused() {
     let dir = nano();
-    let refused = |decoding, steps| {
-        let options = UdVlaOptions { decoding, ..options("libero", steps) };
+    let refused = |decoding| {
+        let options = UdVlaOptions { decoding, ..options("libero", None) };
         UdVla::open(dir.path(), &options).unwrap_err().to_string()
     };
-    let error = refused(Decoding::Autoregressive, None);
+    let error = refused(decoder("ar"));
     assert!(error.contains("needs attention `causal`, not `released`"), "{error}");
-    let error = refused(Decoding::Jacobi { cap: None }, Some(4));
+    let error = refused(DecodingOptions { denoise_steps: Some(4), ..decoder("jacobi") });
     assert!(error.contains("no denoising steps"), "{error}");
-    let error = refused(Decoding::Independent { action_steps: Some(0) }, None);
+    let error = refused(DecodingOptions { action_steps: Some(0), ..decoder("id") });
     assert!(error.contains("action steps of 0"), "{error}");
     for temperature in [-0.5, f64::NAN, f64::INFINITY] {
-        let error = refused(Decoding::Jd3p { sampler: Sampler::Paper { temperature } }, None);
+        let error = refused(DecodingOptions {
+            sampler: Some(Sampler::Paper),
+            temperature: Some(temperature),
+            ..decoder("jd3p")
+        });
         assert!(error.contains("temperature"), "{error}");
+    }
+}
+
+#[test]
+fn options_that_a_decoder_does_not_have_are_refused() {
+    let dir = nano();
+    for (decoding, wanted) in [
+        (DecodingOptions { temperature: Some(1.0), ..decoder("jd3p") }, "has no temperature"),
+        (DecodingOptions { sampler: Some(Sampler::Paper), ..decoder("jd3p") }, "needs a temper"),
+        (DecodingOptions { action_steps: Some(4), ..decoder("jd3p") }, "no action steps"),
+        (DecodingOptions { sampler: Some(Sampler::Paper), ..decoder("id") }, "released sampler"),
+        (DecodingOptions { sampler: Some(Sampler::Released), ..decoder("ar") }, "no sampler"),
+        (DecodingOptions { jacobi_cap: Some(4), ..decoder("ar") }, "no cap of iterations"),
+    ] {
+        let options = UdVlaOptions { decoding, ..options("libero", None) };
+        let error = UdVla::open(dir.path(), &options).unwrap_err().to_string();
+        assert!(error.contains(wanted), "no `{wanted}` in {error}");
+    }
+}
+
+#[test]
+fn independent_diffusion_decodes_a_batch_together_to_the_ids_of_each_row_alone() {
+    let dir = nano();
+    let texts = ["open", "push the sliding door to the left side", "turn off the light", "a"];
+    for attention in Attention::ALL {
+        let decoding =
+            DecodingOptions { denoise_steps: Some(5), action_steps: Some(4), ..decoder("id") };
+        let attention = Some(attention);
+        let options = UdVlaOptions { attention, decoding, ..options("calvin", None) };
+        let policy = UdVla::open(dir.path(), &options).unwrap();
+        let rows: Vec<_> =
+            texts.iter().zip(0..).map(|(text, trial)| row(&policy, trial, text)).collect();
+        let decode = |rows: &[PolicyInput]| {
+            let mut steps = vec![vec![]; rows.len()];
+            let before = products();
+            let mut watch = |row: usize, step: &Step| steps[row].push(step.clone());
+            let answers = policy.infer_watched(rows, &mut watch).unwrap();
+            (steps, answers, products() - before)
+        };
+        let (steps, answers, count) = decode(&rows);
+        for (index, row) in rows.iter().enumerate() {
+            let alone = std::slice::from_ref(row);
+            let (own_steps, own_answer, own_count) = decode(alone);
+            assert_eq!(own_steps[0], steps[index], "{attention:?}: row {index}");
+            assert_eq!((&own_answer[0], own_count), (&answers[index], count), "{attention:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a broken checkpoint is refused for.
+//! Broken checkpoints are refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use udvla_policies::udvla::{CheckpointError, UdVla, UdVlaOptions};
 
 use crate::setting::{list, nano, options};
 
-/// Opens a checkpoint after `change`, which must make that fail.
+/// The error of opening a checkpoint after `change`.
 fn broken(change: impl FnOnce(&Path)) -> CheckpointError {
     let dir = nano();
     change(dir.path());
@@ -26,7 +26,7 @@ fn every_missing_file_is_one_error_that_names_it() {
         let error = broken(|dir| fs::remove_file(dir.join(&file)).unwrap());
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let text = chain(&error);
-        // Without its index a folder is searched for a single weight file.
+        // Without an index a single weight file is expected.
         let wanted = name.replace("model.safetensors.index.json", "model.safetensors");
         assert!(text.contains(&wanted), "{name}: {text}");
         assert!(matches!(error, CheckpointError::MissingFile { .. }), "{name}: {error:?}");
@@ -57,7 +57,7 @@ fn broken_weights_are_named() {
     let error = broken(|dir| {
         edit(dir.join("model/config.json"), |config| config["intermediate_size"] = 96.into());
     });
-    assert!(error.to_string().contains("has shape [128, 64], wanted [96, 64]"), "{error}");
+    assert!(error.to_string().contains("has shape [128, 64], expected [96, 64]"), "{error}");
 
     let error = broken(|dir| {
         edit(dir.join("model/config.json"), |config| config["num_hidden_layers"] = 3.into());
@@ -72,7 +72,7 @@ fn broken_weights_are_named() {
     let error = broken(|dir| {
         edit(dir.join("vision/config.json"), |config| config["codebook_size"] = 256.into());
     });
-    assert!(error.to_string().contains("has shape [512, 4], wanted [256, 4]"), "{error}");
+    assert!(error.to_string().contains("has shape [512, 4], expected [256, 4]"), "{error}");
 }
 
 #[test]
@@ -156,15 +156,15 @@ fn numbers_that_overflow_the_wanted_format_are_refused() {
 #[test]
 fn weights_in_another_format_and_tokenizers_of_another_model_are_named() {
     let error = broken(|dir| {
-        // The header alone says what the bytes are: as many of them, but integers.
+        // The same number of bytes, declared as integers by the header.
         let file = dir.join("model/model-00001-of-00002.safetensors");
         let mut all = fs::read(&file).unwrap();
         let at = all.windows(5).position(|five| five == b"\"F32\"").unwrap();
         all[at + 1..at + 4].copy_from_slice(b"I32");
         fs::write(&file, all).unwrap();
     });
-    assert!(matches!(&error, CheckpointError::Dtype { found, .. } if found == "I32"), "{error:?}");
-    // A vocabulary of another size puts every special token elsewhere.
+    assert!(matches!(&error, CheckpointError::Dtype { dtype, .. } if dtype == "I32"), "{error:?}");
+    // A vocabulary of another size moves every special token.
     let error = broken(|dir| {
         let file = dir.join("text/ranks.tiktoken");
         let text = fs::read_to_string(&file).unwrap();
@@ -189,7 +189,7 @@ fn weights_in_another_format_and_tokenizers_of_another_model_are_named() {
     assert!(chain(&error).contains("`img_token_id`"), "{}", chain(&error));
 }
 
-/// The error's text with all its causes.
+/// The error with all its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

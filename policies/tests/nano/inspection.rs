@@ -1,15 +1,15 @@
-//! What an inspection finds in sound and in broken checkpoints.
+//! Inspection of valid and broken checkpoints.
 
 use std::fs;
 use std::path::Path;
 
-use udvla_policies::udvla::checkpoint::Checkpoint;
-use udvla_policies::udvla::inspection::{self, Part};
+use udvla_policies::udvla::Checkpoint;
+use udvla_policies::udvla::inspect::{self, Part};
 
 use crate::setting::nano;
 
 fn parts(dir: &Path) -> Vec<Part> {
-    inspection::inspect(&Checkpoint::open(dir).unwrap())
+    inspect::inspect(&Checkpoint::open(dir).unwrap())
 }
 
 fn faults(parts: &[Part]) -> Vec<String> {
@@ -37,7 +37,7 @@ fn a_sound_checkpoint_has_facts_and_no_faults() {
     for wanted in [
         "attention: released",
         "use_blockwise_attn_mask true",
-        "target future: the generated views show the scene after the chunk",
+        "target future: the generated images show the scene after the chunk",
         "digest: sha256:",
         "stored as f32 in 2 files",
         "block of 817 positions",
@@ -59,7 +59,7 @@ fn all_faults_are_listed_and_not_only_the_first() {
     for wanted in [
         "tokenizer.json",
         "model-00002-of-00002.safetensors` is missing",
-        "tensor `quantize.embedding.weight` has shape [512, 4], wanted [511, 4]",
+        "tensor `quantize.embedding.weight` has shape [512, 4], expected [511, 4]",
     ] {
         assert!(faults.contains(wanted), "no `{wanted}` in {faults}");
     }

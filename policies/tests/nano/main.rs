@@ -1,4 +1,4 @@
-//! A synthetic checkpoint from its making to action chunks, and what breaks it.
+//! Synthetic checkpoints, from writing to action chunks, and broken ones.
 #![cfg(feature = "torch")]
 
 mod behaviour;

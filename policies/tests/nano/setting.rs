@@ -1,16 +1,19 @@
-//! A checkpoint to test with and rows to ask it about.
+//! A checkpoint and inputs for tests.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use tempfile::TempDir;
-use udvla_policies::udvla::{Target, UdVla, UdVlaOptions, make_checkpoint};
-use udvla_policies::{Answer, Policy, PolicyInput, golden};
+use udvla_policies::udvla::{
+    DecoderKind, DecodingOptions, Target, UdVla, UdVlaOptions, make_checkpoint,
+};
+use udvla_policies::{Answer, Policy, PolicyInput, PolicySpec, formula};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Image, Observation};
 
-/// A copy of the checkpoint `nano` with seed 0, to be changed at will.
+/// A copy of the checkpoint `nano` with seed 0, which a test may change.
 pub fn nano() -> TempDir {
     static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nano");
@@ -31,19 +34,30 @@ pub fn options(benchmark: &str, steps: Option<u16>) -> UdVlaOptions {
     UdVlaOptions {
         benchmark: benchmark.into(),
         device: "cpu".into(),
-        denoise_steps: steps,
+        decoding: DecodingOptions { denoise_steps: steps, ..DecodingOptions::default() },
         ..UdVlaOptions::default()
     }
+}
+
+/// Options of a decoder by its name.
+pub fn decoder(name: &str) -> DecodingOptions {
+    let decoder: DecoderKind = name.parse().unwrap();
+    DecodingOptions { decoder, ..DecodingOptions::default() }
+}
+
+/// A policy's subject as records have it.
+pub fn subject(spec: &PolicySpec) -> BTreeMap<String, String> {
+    spec.subject.clone().into()
 }
 
 pub fn open(dir: &TempDir, benchmark: &str, steps: Option<u16>) -> UdVla {
     UdVla::open(dir.path(), &options(benchmark, steps)).unwrap()
 }
 
-/// A row with noise for pictures, in the sizes that the policy asks for.
+/// An input with noise as images, in the policy's sizes.
 pub fn row(policy: &UdVla, trial: u16, instruction: &str) -> PolicyInput {
     let image = |index: usize, height: u32, width: u32| {
-        let series = golden::uniform(&format!("{trial}/{index}"), (height * width * 3) as usize);
+        let series = formula::uniform(&format!("{trial}/{index}"), (height * width * 3) as usize);
         Image { height, width, rgb: series.into_iter().map(|u| (u * 256.0) as u8).collect() }
     };
     let cameras = policy.spec().cameras.iter().enumerate();

@@ -1,14 +1,14 @@
-//! Targets, layouts, the approximate cache, replicas, pictures of the future, remarks.
+//! Targets, layouts, the approximate cache, replicas, future images, remarks.
 
 use std::fs;
 
-use udvla_policies::udvla::checkpoint::Checkpoint;
 use udvla_policies::udvla::{
-    Attention, CheckpointError, Decoding, PrefixCache, Target, UdVla, UdVlaOptions, inspection,
+    Attention, Checkpoint, CheckpointError, DecodingOptions, PrefixCache, Target, UdVla,
+    UdVlaOptions, inspect,
 };
 use udvla_policies::{Answer, Decision, Policy, PolicyInput};
 
-use crate::setting::{chunk, nano, options, row};
+use crate::setting::{chunk, decoder, nano, options, row, subject};
 
 /// The checkpoint with another target; nano's weights do not depend on it.
 fn with_target(target: Target) -> tempfile::TempDir {
@@ -28,29 +28,30 @@ fn decision(policy: &mut UdVla, row: &PolicyInput) -> Decision {
 }
 
 #[test]
-fn without_views_every_decoder_generates_the_actions_alone() {
+fn without_images_every_decoder_generates_the_actions_alone() {
     let dir = with_target(Target::Null);
     let decodings = [
-        (Decoding::default(), Some(4)),
-        (Decoding::Independent { action_steps: Some(4) }, None),
-        (Decoding::Autoregressive, None),
-        (Decoding::Jacobi { cap: None }, None),
+        DecodingOptions { denoise_steps: Some(4), ..decoder("jd3p") },
+        DecodingOptions { action_steps: Some(4), ..decoder("id") },
+        decoder("ar"),
+        decoder("jacobi"),
     ];
     let mut blocks = vec![];
-    for (decoding, denoise_steps) in decodings {
-        let attention = decoding.is_sequential().then_some(Attention::Causal);
+    for decoding in decodings {
+        let left_to_right = decoding.decoder.left_to_right;
+        let attention = left_to_right.then_some(Attention::Causal);
         let options =
-            UdVlaOptions { attention, decoding, denoise_steps, ..options("libero", None) };
+            UdVlaOptions { attention, decoding: decoding.clone(), ..options("libero", None) };
         let mut policy = UdVla::open(dir.path(), &options).unwrap();
         assert_eq!(policy.block_positions(), 70, "{decoding:?}");
-        assert_eq!(policy.spec().subject["target"], "null");
+        assert_eq!(subject(policy.spec())["target"], "null");
         let rows = [row(&policy, 0, "go"), row(&policy, 1, "put the bowl on the plate")];
         let mut longest = 0;
-        let mut watch = |_, step: &udvla_policies::udvla::jd3p::Step| {
+        let mut watch = |_, step: &udvla_policies::udvla::decode::Step| {
             longest = longest.max(step.sampled.len());
         };
         let together = policy.infer_watched(&rows, &mut watch).unwrap();
-        assert!(longest == 70 || decoding.is_sequential(), "{decoding:?}: {longest}");
+        assert!(longest == 70 || left_to_right, "{decoding:?}: {longest}");
         assert_eq!(policy.infer(&rows[1..]).unwrap()[0], together[1], "{decoding:?}");
         assert!(chunk(&together[0]).values.iter().all(|value| value.is_finite()));
         blocks.push(together);
@@ -66,16 +67,16 @@ fn a_target_is_the_checkpoints_and_another_one_is_refused() {
     for own in Target::ALL {
         let dir = with_target(own);
         let checkpoint = Checkpoint::open(dir.path()).unwrap();
-        let facts = inspection::inspect(&checkpoint)[0].facts.join("\n");
+        let facts = inspect::inspect(&checkpoint)[0].facts.join("\n");
         assert!(facts.contains(&format!("target {own}:")), "{facts}");
         for asked in Target::ALL {
             let options = UdVlaOptions { target: Some(asked), ..options("libero", Some(1)) };
-            let opened = UdVla::of(&checkpoint, &options);
+            let opened = UdVla::from_checkpoint(&checkpoint, &options);
             match (asked == own, opened) {
                 (true, Ok(policy)) => {
                     let positions = if own == Target::Null { 70 } else { 817 };
                     assert_eq!(policy.block_positions(), positions, "{own}");
-                    assert_eq!(policy.spec().subject["target"], own.name());
+                    assert_eq!(subject(policy.spec())["target"], own.name());
                 }
                 (false, Err(error @ CheckpointError::Target { .. })) => {
                     let text = error.to_string();
@@ -89,15 +90,15 @@ fn a_target_is_the_checkpoints_and_another_one_is_refused() {
 }
 
 #[test]
-fn steps_and_pictures_that_no_views_leave_room_for_are_refused() {
+fn steps_and_future_images_without_generated_images_are_refused() {
     let dir = with_target(Target::Null);
-    let stages = Decoding::Independent { action_steps: None };
-    let options = UdVlaOptions { decoding: stages, ..options("libero", Some(4)) };
+    let stages = DecodingOptions { denoise_steps: Some(4), ..decoder("id") };
+    let options = UdVlaOptions { decoding: stages, ..options("libero", None) };
     let error = UdVla::open(dir.path(), &options).unwrap_err().to_string();
     assert!(error.contains("no image stage"), "{error}");
     let futures = UdVlaOptions { futures: true, ..crate::setting::options("libero", None) };
     let error = UdVla::open(dir.path(), &futures).unwrap_err().to_string();
-    assert!(error.contains("no future views"), "{error}");
+    assert!(error.contains("no future images"), "{error}");
 }
 
 #[test]
@@ -105,24 +106,24 @@ fn the_approximate_cache_is_another_policy_and_says_so() {
     let dir = nano();
     let open = |prefix_cache, attention, decoding| {
         let attention = Some(attention);
-        let options =
-            UdVlaOptions { prefix_cache, attention, decoding, ..options("libero", Some(3)) };
+        let decoding = DecodingOptions { denoise_steps: Some(3), ..decoding };
+        let options = UdVlaOptions { prefix_cache, attention, decoding, ..options("libero", None) };
         UdVla::open(dir.path(), &options)
     };
-    let joint = Decoding::default();
-    let mut exact = open(PrefixCache::Exact, Attention::Released, joint).unwrap();
-    let mut cached = open(PrefixCache::Approximate, Attention::Released, joint).unwrap();
-    assert_eq!(exact.spec().subject.get("approximate"), None);
-    assert_eq!(cached.spec().subject["approximate"], "prefix cache");
+    let joint = || decoder("jd3p");
+    let mut exact = open(PrefixCache::Exact, Attention::Released, joint()).unwrap();
+    let mut cached = open(PrefixCache::Approximate, Attention::Released, joint()).unwrap();
+    assert_eq!(exact.spec().subject.approximate, None);
+    assert_eq!(subject(cached.spec())["approximate"], "prefix cache");
     let rows = [row(&exact, 0, "go"), row(&exact, 1, "open the drawer")];
     let answers = cached.infer(&rows).unwrap();
     assert_ne!(answers, exact.infer(&rows).unwrap());
     assert_eq!(cached.infer(&rows[1..]).unwrap()[0], answers[1]);
     for attention in [Attention::Hybrid, Attention::ReleasedBidirectional, Attention::Causal] {
-        let error = open(PrefixCache::Approximate, attention, joint).unwrap_err().to_string();
+        let error = open(PrefixCache::Approximate, attention, joint()).unwrap_err().to_string();
         assert!(error.contains(attention.name()), "{error}");
     }
-    let stages = Decoding::Independent { action_steps: None };
+    let stages = decoder("id");
     let error = open(PrefixCache::Approximate, Attention::Released, stages).unwrap_err();
     assert!(error.to_string().contains("`id` has no approximate"), "{error}");
 }
@@ -134,7 +135,7 @@ fn replicas_are_one_policy() {
     let options = options("libero", Some(2));
     let devices = ["cpu".to_owned(), "cpu".to_owned()];
     let mut replicas = UdVla::replicas(&checkpoint, &options, &devices).unwrap();
-    let mut alone = UdVla::of(&checkpoint, &options).unwrap();
+    let mut alone = UdVla::from_checkpoint(&checkpoint, &options).unwrap();
     let row = row(&alone, 4, "go");
     let wanted = alone.infer(std::slice::from_ref(&row)).unwrap();
     assert_eq!(replicas.len(), 2);
@@ -150,8 +151,8 @@ fn another_layout_of_a_benchmark_is_the_papers_chunk() {
     let paper = UdVlaOptions { layout: Some("paper".into()), ..options("simpler", Some(2)) };
     let mut policy = UdVla::open(dir.path(), &paper).unwrap();
     assert_eq!((policy.spec().chunk, policy.block_positions()), (5, 676));
-    assert_eq!(policy.spec().subject["layout"], "paper");
-    assert_eq!(policy.spec().subject["chunk"], "5");
+    assert_eq!(subject(policy.spec())["layout"], "paper");
+    assert_eq!(subject(policy.spec())["chunk"], "5");
     let row = row(&policy, 0, "go");
     assert_eq!(decision(&mut policy, &row).actions.steps(), 5);
     let none = UdVlaOptions { layout: Some("mine".into()), ..options("simpler", None) };
@@ -179,14 +180,14 @@ fn a_decision_shows_what_it_expects_when_asked_to() {
 #[test]
 fn a_capped_jacobi_remarks_on_what_it_stopped() {
     let dir = nano();
-    let decoding = Decoding::Jacobi { cap: Some(1) };
+    let decoding = DecodingOptions { jacobi_cap: Some(1), ..decoder("jacobi") };
     let attention = Some(Attention::Causal);
     let options = UdVlaOptions { attention, decoding, ..options("simpler", None) };
     let mut policy = UdVla::open(dir.path(), &options).unwrap();
     let row = row(&policy, 0, "go");
     let remarks = decision(&mut policy, &row).remarks;
     let stopped = remarks.iter().find(|remark| remark.kind == "jacobi-stopped");
-    // 636 positions of views and 72 of actions in stretches of 64.
+    // 636 image positions and 72 action positions in spans of 64.
     let text = &stopped.expect("one pass is not enough").text;
     assert!(text.contains("12 stretches") || text.contains("11 stretches"), "{text}");
 }

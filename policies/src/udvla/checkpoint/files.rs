@@ -1,0 +1,29 @@
+//! Reading of small checkpoint files, with errors that name them.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::error::CheckpointError;
+
+/// Reads a text file of the checkpoint.
+pub(super) fn read_text(file: &Path) -> Result<String, CheckpointError> {
+    fs::read_to_string(file).map_err(|source| unreadable(file, source))
+}
+
+/// Checks that `file` exists; `what` is its role.
+pub(super) fn require(what: &'static str, file: &Path) -> Result<(), CheckpointError> {
+    match file.is_file() {
+        true => Ok(()),
+        false => Err(CheckpointError::MissingFile { what, file: file.to_owned() }),
+    }
+}
+
+/// The error for a file that cannot be opened or read.
+pub(super) fn unreadable(file: &Path, source: io::Error) -> CheckpointError {
+    let file = file.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => CheckpointError::MissingFile { what: "file", file },
+        _ => CheckpointError::Read { file, source },
+    }
+}

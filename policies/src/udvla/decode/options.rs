@@ -1,0 +1,128 @@
+//! Decoders by name, and the options that choose and configure one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use udvla_sims::identity::Subject;
+
+use super::decoder::Decoder;
+use super::generator::PrefixCache;
+use super::sampler::Sampler;
+use crate::udvla::checkpoint::{Attention, Target};
+
+/// Opens a decoder, or says what is wrong with its options; also writes the decoder's settings
+/// into the subject.
+type Open =
+    fn(&DecodingOptions, &DecodingDefaults, &mut Subject) -> Result<Box<dyn Decoder>, String>;
+
+/// A decoder by name.
+#[derive(Debug, Clone, Copy)]
+pub struct DecoderKind {
+    /// Name on the command line and in records.
+    pub name: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// Whether it decodes from left to right. It then needs causal attention and generates the
+    /// images' begin and end marks too.
+    pub left_to_right: bool,
+    /// Whether it works with [`PrefixCache::Approximate`].
+    pub approximate_cache: bool,
+    pub(super) open: Open,
+}
+
+/// Options of all decoders; each decoder refuses those that it does not have. `None` is the
+/// decoder's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DecodingOptions {
+    /// The decoder.
+    pub decoder: DecoderKind,
+    /// Denoising steps, at least 1; for independent diffusion those of the image stage.
+    pub denoise_steps: Option<u16>,
+    /// Sampler of joint decoding.
+    pub sampler: Option<Sampler>,
+    /// Temperature of the paper's sampler.
+    pub temperature: Option<f64>,
+    /// Denoising steps of independent diffusion's action stage.
+    pub action_steps: Option<u16>,
+    /// Iterations after which Jacobi decoding accepts a span before its fixed point.
+    pub jacobi_cap: Option<u16>,
+}
+
+/// What a decoder's defaults depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodingDefaults {
+    /// Denoising steps that the checkpoint suggests for joint decoding.
+    pub denoise_steps: u16,
+    /// What the generated images show.
+    pub target: Target,
+}
+
+impl DecodingOptions {
+    /// Opens the decoder and adds its settings to `subject`.
+    ///
+    /// # Errors
+    /// Options that are invalid or that the decoder does not have.
+    pub fn open(
+        &self,
+        defaults: &DecodingDefaults,
+        subject: &mut Subject,
+    ) -> Result<Box<dyn Decoder>, String> {
+        subject.decoding = Some(self.decoder.name.into());
+        (self.decoder.open)(self, defaults, subject)
+    }
+
+    /// Refuses every option that is set and not among `known`.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), String> {
+        let set = [
+            ("denoising steps", self.denoise_steps.is_some()),
+            ("sampler", self.sampler.is_some()),
+            ("temperature", self.temperature.is_some()),
+            ("action steps", self.action_steps.is_some()),
+            ("cap of iterations", self.jacobi_cap.is_some()),
+        ];
+        match set.iter().find(|(option, set)| *set && !known.contains(option)) {
+            Some((option, _)) => Err(format!("decoding `{}` has no {option}", self.decoder.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl DecoderKind {
+    /// Checks that weights trained with `attention` can be decoded this way.
+    ///
+    /// # Errors
+    /// The decoder does not support the mask or the cache.
+    pub fn check(self, attention: Attention, cache: PrefixCache) -> Result<(), String> {
+        let name = self.name;
+        if cache == PrefixCache::Approximate && !self.approximate_cache {
+            return Err(format!("decoding `{name}` has no approximate prefix cache"));
+        }
+        if cache == PrefixCache::Approximate && attention != Attention::Released {
+            return Err(format!(
+                "the approximate prefix cache is for attention `released`; under `{attention}` \
+                 leave it out: what can be cached exactly is"
+            ));
+        }
+        if self.left_to_right && attention != Attention::Causal {
+            return Err(format!(
+                "decoding `{name}` goes from left to right and needs attention `causal`, not \
+                 `{attention}`"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for DecoderKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for DecoderKind {}
+
+impl fmt::Display for DecoderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
