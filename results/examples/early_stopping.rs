@@ -4,6 +4,7 @@
 //! `cargo run --release -p udvla-results --example early_stopping`
 
 use rayon::prelude::*;
+use udvla_results::statistics::random::uniform;
 use udvla_results::statistics::sequential::{Direction, Evidence, FALSE_ALARMS, Reach};
 
 const RUNS: u64 = 10_000;
@@ -25,7 +26,7 @@ const RATES: [(f64, f64); 13] = [
     (0.95, 0.5),
 ];
 
-/// What the policy is held against.
+/// The reference of the policy.
 #[derive(Clone, Copy)]
 enum Against {
     /// A published rate, taken as exact.
@@ -36,8 +37,8 @@ enum Against {
 
 fn main() {
     println!(
-        "{RUNS} simulated runs of at most {EPISODES} episodes, looked at after every one; at most \
-         {} % may claim what is not there\n",
+        "{RUNS} simulated runs of at most {EPISODES} episodes, evaluated after every one; at most \
+         {} % may claim a difference that does not exist\n",
         FALSE_ALARMS * 100.0
     );
     println!(
@@ -50,8 +51,8 @@ fn main() {
                 .into_par_iter()
                 .map(|run| play(against, reference, policy, run))
                 .collect();
-            let share = |wanted: Direction| {
-                let claims = ends.iter().flatten().filter(|end| end.0 == wanted).count();
+            let share = |direction: Direction| {
+                let claims = ends.iter().flatten().filter(|end| end.0 == direction).count();
                 claims as f64 * 100.0 / RUNS as f64
             };
             let mut stops: Vec<u64> = ends.iter().flatten().map(|end| end.1).collect();
@@ -66,14 +67,14 @@ fn main() {
 fn play(against: Against, reference: f64, policy: f64, run: u64) -> Option<(Direction, u64)> {
     let mut evidence = Evidence::default();
     (0..EPISODES).find_map(|episode| {
-        let draw = |which: u64| random((run * EPISODES + episode) * 3 + which);
+        let draw = |which: u64| uniform(0, (run * EPISODES + episode) * 3 + which);
         let (difference, reach) = match against {
             Against::Rate => (solved(draw(0) < policy) - reference, Reach::around(reference)),
             Against::Baseline => {
-                // Half of the episodes are surer than the mean, half less so.
-                let sure = draw(2) < 0.5;
+                // Half of the episodes are easier than the mean, half harder.
+                let easy = draw(2) < 0.5;
                 let at =
-                    |rate: f64| rate + if sure { 1.0 } else { -1.0 } * rate.min(1.0 - rate) / 2.0;
+                    |rate: f64| rate + if easy { 1.0 } else { -1.0 } * rate.min(1.0 - rate) / 2.0;
                 let pair = solved(draw(0) < at(policy)) - solved(draw(1) < at(reference));
                 (pair, Reach::OF_A_PAIR)
             }
@@ -83,14 +84,6 @@ fn play(against: Against, reference: f64, policy: f64, run: u64) -> Option<(Dire
     })
 }
 
-fn solved(yes: bool) -> f64 {
-    f64::from(u8::from(yes))
-}
-
-/// A number from 0 to 1 that only its index decides (SplitMix64).
-fn random(index: u64) -> f64 {
-    let mut z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+fn solved(success: bool) -> f64 {
+    f64::from(u8::from(success))
 }

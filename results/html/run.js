@@ -7,7 +7,7 @@
   const byKey = new Map(cells.map((cell) => [keyOf(cell), cell]));
   let shown = null;
 
-  // Where this file lies, as a shell takes it; the folder's own name where a browser does not say.
+  // The folder of this file, quoted for a shell; its name alone if the browser does not tell.
   const folder = () => {
     if (location.protocol !== "file:") return dialog.dataset.run;
     const path = decodeURIComponent(location.pathname.replace(/\/[^/]*$/, ""));
@@ -16,8 +16,8 @@
 
   const again = (how, key) => {
     const ways = {
-      replay: ["Play it again:", "udvla-eval replay " + folder() + " " + key + " --video videos"],
-      resume: ["Try it again:", "udvla-eval resume " + folder()],
+      replay: ["Replay:", "udvla-eval replay " + folder() + " " + key + " --video videos"],
+      resume: ["Run it again:", "udvla-eval resume " + folder()],
     };
     if (!ways[how]) return [];
     const text = document.createElement("p");
@@ -35,7 +35,7 @@
     video.src = link.getAttribute("href");
     video.addEventListener("error", () => {
       const text = document.createElement("p");
-      text.textContent = "The video does not lie beside this file: " + link.getAttribute("href");
+      text.textContent = "The video is not next to this file: " + link.getAttribute("href");
       video.replaceWith(text);
     });
     return video;
@@ -71,7 +71,7 @@
     if (next) show(keyOf(next));
   };
 
-  // One cell of a grid takes part in tabbing; arrow keys go to the others.
+  // One cell of a grid is in the tab order; arrow keys reach the others.
   const roam = (grid) => {
     const own = [...grid.querySelectorAll("a.cell")];
     own.forEach((cell, index) => { cell.tabIndex = index === 0 ? 0 : -1; });

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::statistics::{Estimate, Rate, average_length, suites_mean, wilson};
 
-/// The method whose row stands beside ours.
+/// The method that runs are compared with.
 pub(crate) const METHOD: &str = "UD-VLA";
 
 /// The paper's tables.
@@ -14,45 +14,41 @@ pub struct Paper {
     pub schema: u16,
     /// Title, venue and number of the paper.
     pub paper: String,
-    /// Its table of models by their components.
+    /// Table of models by their components.
     pub components: ComponentTable,
-    /// Its tables of results.
+    /// Tables of results.
     pub tables: Vec<PaperTable>,
-    /// Its tables of variants of UD-VLA.
+    /// Tables of variants of UD-VLA.
     pub variants: Vec<VariantTable>,
-    /// Numbers of its tables that it prints elsewhere too.
+    /// Numbers of the tables that the paper prints elsewhere too.
     pub claims: Vec<Claim>,
-    /// What it says of how UD-VLA was run.
-    pub settings: Vec<Setting>,
+    /// How UD-VLA was run.
+    pub settings: Vec<StatedSetting>,
 }
 
-/// What the paper says of how UD-VLA was run, as a field of a run's subject.
+/// How UD-VLA was run according to the paper, as a field of a run's subject.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Setting {
+pub struct StatedSetting {
     /// What it is about.
     pub what: String,
-    /// The benchmark it is about; all of them where there is none.
+    /// The benchmark it is about; all of them if absent.
     pub benchmark: Option<String>,
-    /// The key of a run's subject that says the same.
+    /// The corresponding field of a run's subject.
     pub key: String,
     /// Its value in the paper.
     pub value: String,
-    /// Where the paper says so.
+    /// Where the paper states it.
     pub source: String,
 }
 
-/// A table of words: what models are made of. Nothing in it can be measured.
+/// A table without measurements: the components of models.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ComponentTable {
-    /// Which table.
     pub source: String,
-    /// What it is about.
     pub title: String,
-    /// Its columns.
     pub columns: Vec<String>,
-    /// Its rows.
     pub rows: Vec<ComponentRow>,
-    /// Where the words are from.
     pub note: String,
 }
 
@@ -61,11 +57,11 @@ pub struct ComponentTable {
 pub struct ComponentRow {
     /// The model.
     pub method: String,
-    /// A cell per column; `None` where our material says nothing.
-    pub cells: Vec<Option<String>>,
+    /// A cell per column.
+    pub cells: Vec<String>,
 }
 
-/// A table that changes one thing of UD-VLA.
+/// A table that changes one property of UD-VLA.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct VariantTable {
     /// Which table, for example `Table 5`.
@@ -74,13 +70,13 @@ pub struct VariantTable {
     pub title: String,
     /// The benchmark it is about.
     pub benchmark: String,
-    /// The key of a run's subject that says the same.
+    /// The corresponding field of a run's subject.
     pub key: String,
-    /// Sequences behind each length, as the paper states.
+    /// Sequences per average length, as the paper states.
     pub n_stated: u32,
-    /// Generated tokens in a chunk of actions, where the table is about speed.
+    /// Generated tokens per action chunk, where the table is about speed.
     pub tokens_per_chunk: Option<u32>,
-    /// Its rows, the one to compare with first.
+    /// Its rows, the reference first.
     pub rows: Vec<VariantRow>,
 }
 
@@ -89,19 +85,19 @@ pub struct VariantTable {
 pub struct VariantRow {
     /// The variant as the paper names it.
     pub method: String,
-    /// The values of the table's key that are this variant.
+    /// Values of the table's key that select this variant.
     pub values: Vec<String>,
-    /// Its average length.
+    /// Average length.
     pub length: f64,
-    /// The length less that of the first row, as printed.
+    /// Average length minus that of the first row, as printed.
     pub gain: Option<f64>,
     /// Generated tokens per second.
     pub tokens_per_second: Option<f64>,
-    /// Tokens per second over those of the first row, as printed.
+    /// Tokens per second relative to the first row, as printed.
     pub speed_up: Option<f64>,
 }
 
-/// A table's average as it is printed somewhere else.
+/// A table's average as it is printed elsewhere.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Claim {
     /// Where it is printed.
@@ -114,7 +110,7 @@ pub struct Claim {
     pub average: f64,
 }
 
-/// One table of the paper.
+/// One table of results.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PaperTable {
     /// Which table, for example `Table 3`.
@@ -129,7 +125,7 @@ pub struct PaperTable {
     pub n_of: String,
     /// The n that the paper or the benchmark states for all rows.
     pub n_stated: u32,
-    /// Its columns, the average left out.
+    /// Its columns, without the average.
     pub columns: Vec<PaperColumn>,
     /// Its rows, one per method.
     pub rows: Vec<PaperRow>,
@@ -141,14 +137,14 @@ pub struct PaperTable {
 pub enum Measure {
     /// A share of 1, with three decimals.
     Share,
-    /// A share of 100, with one decimal.
+    /// A percentage, with one decimal.
     Percent,
 }
 
 /// What a column is about.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PaperColumn {
-    /// Its heading.
+    /// Heading.
     pub name: String,
     /// The suite.
     pub suite: String,
@@ -169,7 +165,7 @@ pub struct PaperRow {
     pub average: f64,
     /// `published`: taken from the paper, not measured here.
     pub status: String,
-    /// Episodes behind each value; absent where a value is no count of the usual number.
+    /// Episodes per value; absent where a value is not k/n for the stated n.
     pub n: Option<u32>,
     /// What else is known.
     pub note: Option<String>,
@@ -180,9 +176,9 @@ pub struct PaperRow {
 pub struct Published {
     /// The number as a share of 1, or as an average length.
     pub estimate: Estimate,
-    /// Episodes behind it.
+    /// Number of episodes.
     pub n: u32,
-    /// Where it stands.
+    /// The table it is from.
     pub source: String,
 }
 
@@ -207,35 +203,32 @@ impl PaperTable {
 
     fn suite_rate(&self, suite: &str) -> Option<Rate> {
         let counts = self.counts(|column| column.suite == suite && column.in_a_row.is_none())?;
-        let (successes, n) =
-            counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        let (successes, n) = pooled(&counts);
         Some(Rate::new(successes, n, 0))
     }
 
     /// UD-VLA's success rate on one task of `suite`.
     pub fn task(&self, suite: &str, task: u16) -> Option<Published> {
-        let counts = self.counts(|column| column.suite == suite && column.task == Some(task))?;
-        let &(successes, n) = counts.first()?;
-        Some(self.published(wilson(successes, n)?, n))
+        self.column_rate(|column| column.suite == suite && column.task == Some(task))
     }
 
     /// UD-VLA's share of sequences with at least `stages` in a row on `suite`.
     pub fn in_a_row(&self, suite: &str, stages: u16) -> Option<Published> {
-        let counts =
-            self.counts(|column| column.suite == suite && column.in_a_row == Some(stages))?;
-        let &(successes, n) = counts.first()?;
+        self.column_rate(|column| column.suite == suite && column.in_a_row == Some(stages))
+    }
+
+    fn column_rate(&self, selected: impl Fn(&PaperColumn) -> bool) -> Option<Published> {
+        let &(successes, n) = self.counts(selected)?.first()?;
         Some(self.published(wilson(successes, n)?, n))
     }
 
-    /// UD-VLA's average length on `suite`; the shares in a row say how long every sequence was.
+    /// UD-VLA's average length on `suite`, from the shares in a row.
     pub fn average_length(&self, suite: &str, stages: u16) -> Option<Published> {
         let counts = self.counts(|column| column.suite == suite && column.in_a_row.is_some())?;
         let n = counts.first()?.1;
-        let lengths: Vec<u16> = (0..n)
-            .map(|sequence| counts.iter().filter(|&&(reached, _)| reached > sequence).count())
-            .map(|length| u16::try_from(length).expect("a table has fewer than 2^16 columns"))
-            .collect();
-        Some(self.published(average_length(&lengths, stages, 0).estimate?, n))
+        let reached: Vec<u32> = counts.iter().map(|count| count.0).collect();
+        let estimate = average_length(&lengths(&reached, n), stages, 0).estimate?;
+        Some(self.published(estimate, n))
     }
 
     /// UD-VLA's mean over the table's suites.
@@ -252,12 +245,11 @@ impl PaperTable {
         names
     }
 
-    /// Successes and episodes of UD-VLA in every column that `wanted` picks; `None` when there
-    /// is no such column.
-    fn counts(&self, wanted: impl Fn(&PaperColumn) -> bool) -> Option<Vec<(u32, u32)>> {
+    /// Successes and episodes of UD-VLA in the selected columns; `None` without such a column.
+    fn counts(&self, selected: impl Fn(&PaperColumn) -> bool) -> Option<Vec<(u32, u32)>> {
         let row = self.rows.iter().find(|row| row.method == METHOD)?;
         let n = row.n?;
-        let cells = self.columns.iter().zip(&row.values).filter(|(column, _)| wanted(column));
+        let cells = self.columns.iter().zip(&row.values).filter(|(column, _)| selected(column));
         let counts: Option<Vec<_>> =
             cells.map(|(_, &value)| Some((self.measure.count(value, n)?, n))).collect();
         counts.filter(|counts| !counts.is_empty())
@@ -268,9 +260,20 @@ impl PaperTable {
     }
 }
 
+/// Successes and episodes of several counts together.
+pub(crate) fn pooled(counts: &[(u32, u32)]) -> (u32, u32) {
+    counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+}
+
+/// The lengths of `n` sequences, of which `reached[k]` completed at least `k + 1` stages.
+pub(crate) fn lengths(reached: &[u32], n: u32) -> Vec<u16> {
+    let length = |sequence| reached.iter().filter(|&&count| count > sequence).count() as u16;
+    (0..n).map(length).collect()
+}
+
 impl Measure {
-    /// The count out of `n` that is printed as `value`, rounded or cut off; `None` when no count
-    /// is. The first such count is taken: for the n in use there is one at most.
+    /// The count out of `n` that is printed as `value`, rounded or truncated; `None` when no
+    /// count is. The smallest such count; for the n in use it is the only one.
     pub fn count(self, value: f64, n: u32) -> Option<u32> {
         // In units of the last printed decimal, which is 1/1000 for both measures.
         let printed = match self {
@@ -313,7 +316,7 @@ mod tests {
         let table = Paper::bundled().table("simpler").unwrap().clone();
         let suite = table.suite("widowx").unwrap();
         assert_eq!((suite.estimate.value, suite.n), (73.0 / 96.0, 96));
-        // 91.6 is 22/24 cut off, not rounded.
+        // 91.6 is 22/24, truncated and not rounded.
         assert_eq!(table.task("widowx", 3).unwrap().estimate.value, 22.0 / 24.0);
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use resvg::tiny_skia::Pixmap;
 use scraper::{Html, Selector};
 use tempfile::TempDir;
-use udvla_results::report::write_all;
+use udvla_results::out::report::write_all;
 
 use crate::build;
 

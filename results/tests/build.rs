@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use udvla_results::manifest::{
+use udvla_results::paper::Paper;
+use udvla_results::run::manifest::{
     BatchCounts, EpisodeCounts, Manifest, PlannedTask, RunStatus, SCHEMA,
 };
-use udvla_results::paper::Paper;
-use udvla_results::read::Run;
-use udvla_results::record::{EpisodeRecord, Seconds, Status};
-use udvla_results::summary::Summary;
+use udvla_results::run::read::Run;
+use udvla_results::run::record::{EpisodeRecord, Seconds, Status};
+use udvla_results::tables::summary::Summary;
 use udvla_sims::episode::Notes;
-use udvla_sims::protocol::{Protocol, Suite};
+use udvla_sims::identity::Subject;
+use udvla_sims::protocol::{Details, Protocol, Suite};
 
 /// Suite, trials per task, stages, instructions.
 pub type SuiteOf<'a> = (&'a str, u16, u16, Vec<&'a str>);
@@ -73,7 +74,7 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         version: 1,
         benchmark: benchmark.into(),
         suites: suites.iter().map(suite).collect(),
-        environment: BTreeMap::from([("control_hz".into(), 20.into())]),
+        environment: serde_json::from_value(serde_json::json!({"control_hz": 20})).unwrap(),
     };
     let asked = suites.iter().map(|(_, trials, _, tasks)| u32::from(*trials) * tasks.len() as u32);
     let manifest = Manifest {
@@ -82,13 +83,14 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         status: RunStatus::Complete,
         protocol_fingerprint: protocol.fingerprint(),
         protocol,
-        subject: map(&[
+        subject: Subject::try_from(map(&[
             ("policy", "udvla"),
             ("checkpoint", "sha256:91c0aa17d3f1b6e2"),
             ("decoding", "jd3p"),
             ("dtype", "bf16"),
-        ]),
-        setting: map(&[("assets", "package"), ("renderer", "egl")]),
+        ]))
+        .unwrap(),
+        setting: map(&[("assets", "package"), ("renderer", "egl")]).into(),
         software: map(&[("udvla-eval", "0.1.0")]),
         machine: map(&[("cores", "16")]),
         command: vec!["udvla-eval".into(), name.into()],
@@ -100,6 +102,7 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         started: "2026-11-24T01:00:00Z".into(),
         ended: None,
         stopped_early: None,
+        resolved: None,
     };
     Run { manifest, records: BTreeMap::new(), torn_line: None }
 }
@@ -187,6 +190,20 @@ pub fn simpler_as_published() -> Run {
     run
 }
 
+/// Sets a field of the subject by its name in the file.
+pub fn set_subject(run: &mut Run, name: &str, value: &str) {
+    let mut fields = BTreeMap::from(run.manifest.subject.clone());
+    fields.insert(name.into(), value.into());
+    run.manifest.subject = Subject::try_from(fields).unwrap();
+}
+
+/// Sets a field of the setting by its name in the file.
+pub fn set_setting(run: &mut Run, name: &str, value: &str) {
+    let mut fields = BTreeMap::from(run.manifest.setting.clone());
+    fields.insert(name.into(), value.into());
+    run.manifest.setting = fields.into();
+}
+
 /// Notes of every record whether the goal held after some step, and after the last.
 pub fn note_any_step(run: &mut Run, any_step: impl Fn(&EpisodeRecord) -> bool) {
     for record in run.records.values_mut() {
@@ -202,14 +219,16 @@ pub fn spread(run: &mut Run, suite: &str, successes: u32) {
     let of: u32 = tasks.iter().map(|task| u32::from(task.trials)).sum();
     let (count, failures) = (tasks.len() as u32, of - successes);
     let trials = u32::from(tasks[0].trials);
+    let share = |task: u32| failures * (count - task) * 2 / (count * (count + 1));
+    let rest = failures - (0..count).map(share).sum::<u32>();
+    let mut carried = 0;
     for task in 0..count {
-        // Uneven: the tasks share out all failures, the first ones more of them.
-        let share = failures * (count - task) * 2 / (count * (count + 1));
-        let rest = failures
-            - (0..count).map(|t| failures * (count - t) * 2 / (count * (count + 1))).sum::<u32>();
-        let failed = share + u32::from(task < rest);
-        task_counts(run, suite, task as u16, trials - failed);
+        // Uneven: the first tasks get more failures, as far as they have trials.
+        let failed = share(task) + u32::from(task < rest) + carried;
+        carried = failed.saturating_sub(trials);
+        task_counts(run, suite, task as u16, trials.saturating_sub(failed));
     }
+    assert_eq!(carried, 0, "more failures than episodes");
 }
 
 /// Gives a task its records: the first `successes` trials succeed.
@@ -303,7 +322,7 @@ fn suite((name, trials, stages, tasks): &SuiteOf<'_>) -> Suite {
         trials: *trials,
         stages: *stages,
         max_steps: 520,
-        details: BTreeMap::new(),
+        details: Details::default(),
     }
 }
 

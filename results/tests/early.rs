@@ -1,11 +1,11 @@
 //! Stopping early: what is counted, when it stops, and what is said of it afterwards.
 
-use udvla_results::early::{Watch, WatchError};
-use udvla_results::gate::{GateError, whole};
-use udvla_results::manifest::RunStatus;
+use udvla_results::compare::early::{Watch, WatchError};
+use udvla_results::compare::gate::{GateError, whole};
+use udvla_results::out::render::markdown;
 use udvla_results::paper::Paper;
-use udvla_results::read::Run;
-use udvla_results::render::markdown;
+use udvla_results::run::manifest::RunStatus;
+use udvla_results::run::read::Run;
 
 use crate::build;
 
@@ -78,7 +78,7 @@ fn an_episode_that_could_not_be_run_holds_up_the_count() {
 fn a_reference_must_have_the_protocol_and_every_episode() {
     let run = always(476);
     let mut other = run.clone();
-    other.manifest.protocol.environment.insert("control_hz".into(), 10.into());
+    other.manifest.protocol.environment.set("control_hz", 10);
     other.manifest.protocol_fingerprint = other.manifest.protocol.fingerprint();
     let refused = Watch::baseline(&run.manifest, &other).unwrap_err();
     assert!(matches!(refused, WatchError::Protocol(fields) if fields.len() == 1));
@@ -87,11 +87,11 @@ fn a_reference_must_have_the_protocol_and_every_episode() {
     let text = Watch::baseline(&run.manifest, &fewer).unwrap_err().to_string();
     assert_eq!(text, "the baseline lacks 1 of 500 episodes, long-task03-trial007 among them");
     let mut expert = run.clone();
-    expert.manifest.subject.insert("policy".into(), "expert".into());
+    build::set_subject(&mut expert, "policy", "expert");
     let text = Watch::paper(&expert.manifest, &Paper::bundled()).unwrap_err().to_string();
     assert!(text.contains("policy expert"), "{text}");
     let mut ordered = run;
-    ordered.manifest.protocol.environment.insert("reset_mode".into(), "reference".into());
+    ordered.manifest.protocol.environment.set("reset_mode", "reference");
     let refused = Watch::paper(&ordered.manifest, &Paper::bundled());
     assert!(matches!(refused, Err(WatchError::Order(_))));
 }

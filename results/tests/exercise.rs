@@ -3,27 +3,27 @@
 
 use std::path::Path;
 
-use udvla_results::audit_csv::read_csv;
-use udvla_results::compare::compare;
-use udvla_results::compare_rates::compare_rates;
-use udvla_results::early::Watch;
-use udvla_results::exports::{episodes_csv, lerobot_json, vla_eval_json};
-use udvla_results::gate::{Baseline, against_baseline, against_paper};
-use udvla_results::html::{compare_page, run_page};
-use udvla_results::imports::Outcomes;
-use udvla_results::paper::Paper;
-use udvla_results::paper_tables::paper_tables;
-use udvla_results::plots::{of_comparison, of_run, of_runs};
-use udvla_results::read::{Run, RunDirectory};
-use udvla_results::render::{
+use udvla_results::compare::audit::csv::read_csv;
+use udvla_results::compare::early::Watch;
+use udvla_results::compare::gate::{Baseline, against_baseline, against_paper};
+use udvla_results::compare::imports::Outcomes;
+use udvla_results::compare::pairs::compare;
+use udvla_results::compare::rates::compare_rates;
+use udvla_results::out::exports::{episodes_csv, lerobot_json, vla_eval_json};
+use udvla_results::out::html::{compare_page, run_page};
+use udvla_results::out::plots::{of_comparison, of_run, of_runs};
+use udvla_results::out::render::{
     compare_markdown, markdown, paper_latex, paper_markdown, summary_csv, tasks_csv, terminal,
 };
-use udvla_results::summary::Summary;
+use udvla_results::paper::Paper;
+use udvla_results::run::read::Run;
+use udvla_results::tables::paper_tables::paper_tables;
+use udvla_results::tables::summary::Summary;
 
 /// Reads the two files of a run directory and, where they are accepted, makes all that can be
 /// made of them. Whether they were accepted.
 pub fn run_directory(manifest: &[u8], records: &[u8]) -> bool {
-    match RunDirectory::from_bytes(Path::new("run"), manifest, records) {
+    match Run::from_bytes(Path::new("run"), manifest, records) {
         Ok(run) => {
             all_of(&run);
             true

@@ -1,11 +1,11 @@
 //! Files for other tools, their results read back, and comparisons with them.
 
 use serde_json::Value;
-use udvla_results::compare_rates::compare_rates;
-use udvla_results::exports::{ExportError, episodes_csv, lerobot_json, vla_eval_json};
-use udvla_results::imports::{ImportError, Outcome, Outcomes};
-use udvla_results::read::Run;
-use udvla_results::render::compare_rates_markdown;
+use udvla_results::compare::imports::{ImportError, ImportedOutcome, Outcomes};
+use udvla_results::compare::rates::compare_rates;
+use udvla_results::out::exports::{ExportError, episodes_csv, lerobot_json, vla_eval_json};
+use udvla_results::out::render::compare_rates_markdown;
+use udvla_results::run::read::Run;
 
 use crate::build;
 
@@ -21,8 +21,7 @@ fn parsed(text: &str) -> Value {
 
 fn successes(outcomes: &Outcomes, suite: &str) -> (usize, usize) {
     let all = &outcomes.suites[suite];
-    let solved =
-        |one: &&Outcome| matches!(one, Outcome::Ran { completed, stages } if completed >= stages);
+    let solved = |one: &&ImportedOutcome| matches!(one, ImportedOutcome::Ran { completed, stages } if completed >= stages);
     (all.iter().filter(solved).count(), all.len())
 }
 
@@ -61,7 +60,9 @@ fn lerobots_lists_take_no_run_with_errors_or_gaps() {
     build::fail(&mut run, "long", 0, 3);
     build::forget(&mut run, "long", 1, 3);
     let error = lerobot_json(&run).unwrap_err();
-    assert!(matches!(&error, ExportError::Partial { apart, .. } if apart == "1 error, 1 missing"));
+    assert!(
+        matches!(&error, ExportError::Partial { excluded, .. } if excluded == "1 error, 1 missing")
+    );
     assert!(error.hint().is_some());
     run.records.clear();
     assert!(matches!(vla_eval_json(&run), Err(ExportError::Empty)));
@@ -79,7 +80,8 @@ fn the_aggregate_names_errors_and_is_read_back_without_them() {
     assert_eq!(file["tasks"][0]["episodes"][3]["failure_reason"], "lost");
     assert_eq!(file["metric_keys"]["success"], "mean");
     let read = Outcomes::from_json(&text).unwrap();
-    let unknown = read.suites["long"].iter().filter(|one| **one == Outcome::Unknown).count();
+    let unknown =
+        read.suites["long"].iter().filter(|one| **one == ImportedOutcome::Unknown).count();
     assert_eq!((read.suites["long"].len(), unknown), (499, 1));
     assert!(read.notes.iter().any(|note| note.contains("1 episodes that did not run")), "{read:?}");
 }
@@ -120,7 +122,7 @@ fn files_of_others_are_read_as_they_write_them() {
         "per_group": {}, "overall": {"pc_success": NaN, "note": "NaN \" Infinity"}}"#;
     let read = Outcomes::from_json(lerobot).unwrap();
     assert_eq!(read.suites["long"].len(), 3);
-    assert_eq!(read.suites["long"][2], Outcome::Unknown);
+    assert_eq!(read.suites["long"][2], ImportedOutcome::Unknown);
     let vla_eval = r#"{"benchmark": "LIBEROBenchmark", "mode": "sync",
         "config": {"params": {"suite": "libero_spatial", "seed": 7}}, "mean_success": 0.5,
         "tasks": [{"task": "pick", "num_episodes": 2, "avg_steps": 3.0, "episodes": [
@@ -129,10 +131,10 @@ fn files_of_others_are_read_as_they_write_them() {
     let read = Outcomes::from_json(vla_eval).unwrap();
     assert_eq!(successes(&read, "spatial"), (1, 2));
     for (text, wanted) in [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("[1]", "neither"),
         (r#"{"per_episode": []}"#, "lerobot 0.3"),
-        (r#"{"per_task": []}"#, "no episode"),
+        (r#"{"per_task": []}"#, "no episodes"),
         (
             r#"{"per_task": [{"task_group": "a", "task_id": 0, "metrics": {"successes": [2]}}]}"#,
             "a/0, episode 0: `2`",

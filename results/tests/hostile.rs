@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
-use udvla_results::manifest::Manifest;
-use udvla_results::read::Run;
+use udvla_results::run::manifest::Manifest;
+use udvla_results::run::read::Run;
 
 use crate::{build, exercise};
 
@@ -193,8 +193,8 @@ proptest! {
     fn odd_texts_are_answered(changes in prop::collection::vec(cut(), 0..8), kind in 0..3_usize) {
         let run = &samples()[1];
         let text = match kind {
-            0 => udvla_results::exports::lerobot_json(run).unwrap(),
-            1 => udvla_results::exports::vla_eval_json(run).unwrap(),
+            0 => udvla_results::out::exports::lerobot_json(run).unwrap(),
+            1 => udvla_results::out::exports::vla_eval_json(run).unwrap(),
             _ => "method,n,a,mean\none,24,50.0,50.0\ntwo,24,4.1,4.1\n".into(),
         };
         let mut bytes = text.into_bytes();

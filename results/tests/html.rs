@@ -1,11 +1,11 @@
 //! The pages: valid, escaped, self-contained, and telling what the records tell.
 
 use scraper::{ElementRef, Html, Selector};
-use udvla_results::compare::compare;
-use udvla_results::html::{compare_page, run_page};
+use udvla_results::compare::pairs::compare;
+use udvla_results::out::html::{compare_page, run_page};
+use udvla_results::out::plots::{of_comparison, of_run};
 use udvla_results::paper::Paper;
-use udvla_results::plots::{of_comparison, of_run};
-use udvla_results::read::Run;
+use udvla_results::run::read::Run;
 
 use crate::build;
 
@@ -46,9 +46,8 @@ fn runs() -> Vec<(&'static str, Run)> {
     hostile.manifest.directory = evil.into();
     hostile.manifest.command = vec!["libero".into(), evil.into()];
     hostile.manifest.plan[0].instruction = evil.into();
-    for map in [&mut hostile.manifest.subject, &mut hostile.manifest.setting] {
-        map.insert("note".into(), evil.into());
-    }
+    hostile.manifest.subject.other.insert("note".into(), evil.into());
+    hostile.manifest.setting.other.insert("note".into(), evil.into());
     for record in hostile.records.values_mut() {
         record.error_message = Some(evil.into());
         record.video = Some("javascript:alert(1)".into());
@@ -220,7 +219,7 @@ fn texts_of_a_run_stay_texts() {
 fn settings_that_differ_from_the_papers_are_named() {
     let mut run = build::calvin_as_published();
     for (key, value) in [("attention", "released"), ("target", "future"), ("chunk", "10")] {
-        run.manifest.subject.insert(key.into(), value.into());
+        build::set_subject(&mut run, key, value);
     }
     let html = Html::parse_document(&page(&run));
     let rows: Vec<String> = all(&html, "#paper tr")

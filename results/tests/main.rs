@@ -12,6 +12,7 @@ mod paper_tables;
 mod plots;
 mod read;
 mod report;
+mod snapshots;
 mod statistics;
 mod subtasks;
 mod tables;

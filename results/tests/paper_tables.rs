@@ -4,25 +4,26 @@ use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use udvla_results::merge::{MergeError, read_all};
+use udvla_results::out::render::{paper_csv, paper_json, paper_latex, paper_markdown};
 use udvla_results::paper::Paper;
-use udvla_results::paper_tables::{Origin, ResultRow, ResultTable, paper_tables};
-use udvla_results::read::Run;
-use udvla_results::render::{paper_csv, paper_json, paper_latex, paper_markdown};
+use udvla_results::run::merge::{MergeError, read_all};
+use udvla_results::run::read::Run;
+use udvla_results::tables::model::{Row, RowKind, Table};
+use udvla_results::tables::paper_tables::paper_tables;
 
 use crate::build;
 
-fn tables(runs: &[Run]) -> Vec<ResultTable> {
+fn tables(runs: &[Run]) -> Vec<Table> {
     paper_tables(&Paper::bundled(), runs, &[])
 }
 
 /// The row of a table about runs.
-fn measured(table: &ResultTable) -> &ResultRow {
+fn measured(table: &Table) -> &Row {
     table.rows.last().unwrap()
 }
 
 /// What stands in the last column: number and interval.
-fn last(row: &ResultRow) -> (String, String) {
+fn last(row: &Row) -> (String, String) {
     let cell = row.cells.last().unwrap().as_ref().unwrap();
     (cell.printed.clone(), cell.interval.clone().unwrap())
 }
@@ -61,7 +62,7 @@ fn what_was_not_measured_says_so_and_no_cell_is_blank() {
     let tables = tables(&[]);
     assert_eq!(tables.len(), 7);
     for table in &tables[1..] {
-        assert!(table.rows.iter().any(|row| row.status == Origin::NotMeasured), "{}", table.source);
+        assert!(table.rows.iter().any(|row| row.kind == RowKind::NotMeasured), "{}", table.source);
     }
     let page = paper_markdown("paper", &tables);
     for line in page.lines().filter(|line| line.starts_with("| ")) {
@@ -116,25 +117,37 @@ fn chains_have_a_bound_with_errors_as_failures_too() {
 }
 
 #[test]
-fn models_by_components_stand_first_and_say_what_is_not_known() {
+fn models_by_components_come_first_with_every_cell() {
     let table = &tables(&[])[0];
-    assert_eq!(table.source, "Table 1");
-    let last = table.rows.last().unwrap();
-    assert_eq!(last.cells[1].as_ref().unwrap().printed, "together, by JD3P");
-    assert!(table.rows[0].cells[1].is_none());
+    assert_eq!((table.source.as_str(), table.rows.len()), ("Table 1", 9));
+    let cells = |row: &Row| -> Vec<String> {
+        row.cells.iter().map(|cell| cell.as_ref().unwrap().printed.clone()).collect()
+    };
+    let last = cells(table.rows.last().unwrap());
+    assert_eq!(last[1..], ["Diff-disc", "no", "Diff-disc", "no", "IBA", "Diff"]);
     let page = paper_markdown("paper", std::slice::from_ref(table));
-    assert!(page.contains("not in our material") && !page.contains("| n "), "{page}");
+    assert!(page.contains("next-token prediction") && !page.contains("| n "), "{page}");
 }
 
 #[test]
 fn a_variant_gets_its_own_row() {
     let mut run = build::calvin_as_published();
-    run.manifest.subject.insert("decoding".into(), "ar".into());
+    build::set_subject(&mut run, "decoding", "ar");
     let tables = paper_tables(&Paper::bundled(), &[], &[run]);
     let rows = &tables[6].rows;
-    assert_eq!((rows[1].status, rows[1].method.contains("AR")), (Origin::Measured, true));
-    assert!(rows[3..].iter().all(|row| row.status != Origin::Measured));
-    assert_eq!(measured(&tables[1]).status, Origin::NotMeasured);
+    assert_eq!((rows[1].kind, rows[1].method.contains("AR")), (RowKind::Whole, true));
+    assert!(rows[3..].iter().all(|row| row.kind != RowKind::Whole));
+    assert_eq!(measured(&tables[1]).kind, RowKind::NotMeasured);
+}
+
+#[test]
+fn every_target_of_the_subject_has_its_row() {
+    for (index, target) in ["null", "current", "future"].into_iter().enumerate() {
+        let mut run = build::calvin_as_published();
+        build::set_subject(&mut run, "target", target);
+        let tables = paper_tables(&Paper::bundled(), &[], &[run]);
+        assert_eq!(tables[5].rows[2 * index + 1].kind, RowKind::Whole, "{target}");
+    }
 }
 
 #[test]
@@ -231,10 +244,10 @@ fn doubled_episodes_and_other_runs_are_refused_by_name() {
         read_all(&[directories[0].clone(), folder.path().into()]).unwrap_err().to_string()
     };
     let subject = refused(&|run| {
-        run.manifest.subject.insert("checkpoint".into(), "sha256:ffff".into());
+        build::set_subject(run, "checkpoint", "sha256:ffff");
     });
     assert!(subject.contains("subject.checkpoint") && subject.contains("sha256:ffff"), "{subject}");
-    let setting = refused(&|run| drop(run.manifest.setting.insert("renderer".into(), "x".into())));
+    let setting = refused(&|run| build::set_setting(run, "renderer", "x"));
     assert!(setting.contains("setting.renderer"), "{setting}");
     let protocol = refused(&|run| run.manifest.protocol.suites[3].max_steps = 600);
     assert!(protocol.contains("protocol.suites.long.max_steps"), "{protocol}");
@@ -246,7 +259,7 @@ fn runs_without_episodes_or_tasks_have_rows_without_numbers() {
     empty.records.clear();
     let mut idle = empty.clone();
     idle.manifest.plan.clear();
-    idle.manifest.subject.insert("decoding".into(), "id".into());
+    build::set_subject(&mut idle, "decoding", "id");
     for run in [empty, idle] {
         let tables = tables(&[run]);
         assert!(measured(&tables[1]).cells.iter().all(Option::is_none));

@@ -4,11 +4,12 @@ use std::fs;
 use std::sync::Arc;
 
 use resvg::usvg::{Group, Node, Options, Rect, Tree, fontdb::Database};
-use udvla_results::manifest::{BatchCounts, RunStatus};
+use udvla_results::out::plots::{Plot, of_run, of_runs, png, success_by_task};
+use udvla_results::out::render::{markdown, summary_csv, terminal};
 use udvla_results::paper::Paper;
-use udvla_results::plots::{Plot, of_run, of_runs, png, success_by_task};
-use udvla_results::read::Run;
-use udvla_results::render::{markdown, summary_csv, terminal};
+use udvla_results::run::manifest::{BatchCounts, RunStatus};
+use udvla_results::run::read::Run;
+use udvla_sims::identity::Subject;
 
 use crate::build;
 
@@ -23,7 +24,7 @@ fn runs() -> Vec<(&'static str, Run)> {
     let mut troubled = build::libero_long(10);
     build::spread(&mut troubled, "long", 300);
     troubled.manifest.status = RunStatus::Interrupted;
-    troubled.manifest.setting.insert("comparable".into(), "no: stand-in assets".into());
+    build::set_setting(&mut troubled, "comparable", "no: stand-in assets");
     for trial in 0..3 {
         build::fail(&mut troubled, "long", 2, trial);
         build::fail(&mut troubled, "long", 4, trial);
@@ -35,7 +36,7 @@ fn runs() -> Vec<(&'static str, Run)> {
 
     let mut nothing = build::libero_long(3);
     nothing.manifest.status = RunStatus::GaveUp;
-    nothing.manifest.setting.insert("simulator".into(), "fake".into());
+    build::set_setting(&mut nothing, "simulator", "fake");
 
     vec![
         ("1-task", one),
@@ -53,8 +54,7 @@ fn runs() -> Vec<(&'static str, Run)> {
 fn variants() -> Vec<Run> {
     let variant = |(decoding, steps, checkpoint, lengths): (&str, u32, &str, [usize; 6])| {
         let mut run = build::calvin_with_lengths(lengths);
-        let mut set =
-            |key: &str, value: &str| run.manifest.subject.insert(key.into(), value.into());
+        let mut set = |key: &str, value: &str| build::set_subject(&mut run, key, value);
         set("decoding", decoding);
         set("denoise_steps", &steps.to_string());
         set("checkpoint", checkpoint);
@@ -84,20 +84,17 @@ fn plots() -> Vec<(String, Plot)> {
         plots.extend(of_run.into_iter().map(|plot| (format!("{name}-{}", plot.name), plot)));
     }
     let mut expert = build::libero_as_published();
-    expert.manifest.subject = [("policy".to_owned(), "expert".to_owned())].into();
+    expert.manifest.subject = Subject { policy: Some("expert".into()), ..Subject::default() };
     let mut mixed = variants();
     mixed.truncate(2);
-    mixed[0]
-        .manifest
-        .setting
-        .insert("libtorch".into(), "2.11.0+cu130 with a very long name".into());
+    mixed[0].manifest.setting.libtorch = Some("2.11.0+cu130 with a very long name".into());
     let mut policies = ["expert", "idle"].map(|policy| {
         let mut run = build::calvin_with_lengths([100, 0, 0, 100, 100, 200]);
-        run.manifest.subject = [("policy".to_owned(), policy.to_owned())].into();
+        run.manifest.subject = Subject { policy: Some(policy.into()), ..Subject::default() };
         run.manifest.machine.insert("processor".into(), "a processor".into());
         run
     });
-    policies[1].manifest.setting.insert("renderer".into(), "none".into());
+    policies[1].manifest.setting.renderer = Some("none".into());
     mixed.extend(policies);
     let several = [
         ("variants", variants()),
@@ -153,7 +150,7 @@ fn runs_in_one_plot_are_told_apart_by_what_differs() {
     let mut with_expert = variants();
     with_expert.truncate(1);
     let mut expert = with_expert[0].clone();
-    expert.manifest.subject = [("policy".to_owned(), "expert".to_owned())].into();
+    expert.manifest.subject = Subject { policy: Some("expert".into()), ..Subject::default() };
     with_expert.push(expert);
     let (mixed, _) = of_runs(&with_expert, &Paper::bundled()).unwrap();
     assert!(texts(&mixed[0]).contains(&"udvla".to_owned()), "{:?}", texts(&mixed[0]));
@@ -211,8 +208,8 @@ fn pauses_and_unreadable_times_stand_in_the_plot_over_time() {
     collect(tree(&plot.svg).root(), &mut texts);
     let has = |text: &str| texts.iter().any(|(found, _)| found.starts_with(text));
     // 99 episodes from 01:01:03 to 05:49:44.2, and nothing in between.
-    assert!(has("99 episodes in 288.7 min: 0.34 a minute"), "{texts:?}");
-    assert!(has("! 1 records tell no time"), "{texts:?}");
+    assert!(has("99 episodes in 288.7 min: 0.34 per minute"), "{texts:?}");
+    assert!(has("! 1 records have no time"), "{texts:?}");
     assert!(has("hours since"), "{texts:?}");
 }
 

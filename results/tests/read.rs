@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use udvla_results::read::{ReadError, RunDirectory};
-use udvla_results::record::Status;
-use udvla_results::render::{summary_csv, tasks_csv};
+use udvla_results::out::render::{summary_csv, tasks_csv};
+use udvla_results::run::read::{ReadError, Run};
+use udvla_results::run::record::Status;
 
 use crate::build;
 
@@ -28,7 +28,7 @@ fn edit(dir: &Path, file: &str, change: impl Fn(String) -> String) {
 }
 
 fn refusal(dir: &Path) -> (ReadError, String) {
-    let error = RunDirectory::read(dir).unwrap_err();
+    let error = Run::read(dir).unwrap_err();
     let text = error.to_string().replace(&dir.display().to_string(), "DIR");
     let first = text.chars().next().unwrap();
     assert!(!first.is_uppercase() && !text.ends_with('.'), "{text}");
@@ -42,7 +42,7 @@ fn the_last_record_of_an_episode_counts() {
     edit(dir.path(), "episodes.jsonl", |text| {
         text + &serde_json::to_string(&again).unwrap() + "\n"
     });
-    let run = RunDirectory::read(dir.path()).unwrap();
+    let run = Run::read(dir.path()).unwrap();
     assert_eq!(run.records.len(), 150);
     assert_eq!(run.records[&again.key()].stages_completed, 0);
 }
@@ -59,7 +59,7 @@ fn a_torn_last_line_is_left_out_and_reported() {
             bytes.push(0xe2);
         }
         fs::write(dir.path().join("episodes.jsonl"), bytes).unwrap();
-        let run = RunDirectory::read(dir.path()).unwrap();
+        let run = Run::read(dir.path()).unwrap();
         assert_eq!((run.records.len(), run.torn_line), (149, Some(150)), "cut after {cut}");
     }
 }
@@ -87,7 +87,7 @@ fn a_record_that_the_plan_does_not_have_is_refused() {
         });
         let (error, text) = refusal(dir.path());
         let key = foreign.key();
-        assert_eq!(text, format!("line 151 of `DIR/episodes.jsonl` is foreign to the plan: {key}"));
+        assert_eq!(text, format!("line 151 of `DIR/episodes.jsonl` is not in the plan: {key}"));
         assert!(error.hint().is_some());
     }
 }
@@ -116,19 +116,25 @@ fn a_directory_without_its_files_is_no_run() {
     let nowhere = refusal(&dir.path().join("nowhere")).1;
     assert_eq!(nowhere, "`DIR` is not a run directory: it has no `run.json`");
     let file = dir.path().join("run.json");
-    assert!(matches!(RunDirectory::read(file), Err(ReadError::Missing { .. })));
+    assert!(matches!(Run::read(file), Err(ReadError::Missing { .. })));
 }
 
 #[test]
 fn another_schema_is_refused_before_anything_else_is_read() {
     let (dir, _) = stored();
-    fs::write(dir.path().join("run.json"), "{\"schema\": 2, \"all\": \"is new\"}").unwrap();
-    assert_eq!(refusal(dir.path()).1, "`DIR/run.json` has schema 2, this build reads schema 1");
+    fs::write(dir.path().join("run.json"), "{\"schema\": 3, \"all\": \"is new\"}").unwrap();
+    assert_eq!(
+        refusal(dir.path()).1,
+        "`DIR/run.json` has schema 3, this build reads schemas 1 to 2"
+    );
     fs::write(dir.path().join("run.json"), "{}").unwrap();
-    assert_eq!(refusal(dir.path()).1, "`DIR/run.json` has schema none, this build reads schema 1");
+    assert_eq!(
+        refusal(dir.path()).1,
+        "`DIR/run.json` has schema none, this build reads schemas 1 to 2"
+    );
     for text in ["{\"schema\": 1}", "not json", "[]", ""] {
         fs::write(dir.path().join("run.json"), text).unwrap();
-        assert!(RunDirectory::read(dir.path()).is_err(), "{text}");
+        assert!(Run::read(dir.path()).is_err(), "{text}");
     }
 }
 
@@ -142,11 +148,11 @@ fn an_edited_protocol_or_plan_is_refused() {
     run.manifest.plan[1].task = 0;
     build::store(&run, dir.path(), &[]);
     let words = "`DIR/run.json` has a task that is";
-    assert_eq!(refusal(dir.path()).1, format!("the plan in {words} named twice: long, task 0"));
+    assert_eq!(refusal(dir.path()).1, format!("the plan in {words} listed twice: long, task 0"));
     run.manifest.plan[1].task = 2;
     build::store(&run, dir.path(), &[]);
     let text = refusal(dir.path()).1;
-    assert_eq!(text, format!("the plan in {words} not the protocol's: long, task 2"));
+    assert_eq!(text, format!("the plan in {words} not in the protocol: long, task 2"));
 }
 
 #[test]
@@ -155,17 +161,17 @@ fn a_protocol_with_fractions_keeps_its_fingerprint_on_disk() {
     let mut run = build::libero_long(1);
     for step in 1..400_u32 {
         let value = 0.1 * f64::from(step) / 7.3;
-        run.manifest.protocol.environment.insert(format!("number_{step}"), value.into());
+        run.manifest.protocol.environment.set(&format!("number_{step}"), value);
     }
     run.manifest.protocol_fingerprint = run.manifest.protocol.fingerprint();
     build::store(&run, dir.path(), &[]);
-    assert_eq!(RunDirectory::read(dir.path()).unwrap(), run);
+    assert_eq!(Run::read(dir.path()).unwrap(), run);
 }
 
 #[test]
 fn the_stored_sample_of_schema_1_stays_readable() {
     let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples/schema-1");
-    let run = RunDirectory::read(sample).unwrap();
+    let run = Run::read(sample).unwrap();
     assert_eq!(run.manifest.schema, 1);
     assert_eq!(run.torn_line, None);
     let outcomes: Vec<_> = run.records.values().map(|record| record.success()).collect();
@@ -175,13 +181,40 @@ fn the_stored_sample_of_schema_1_stays_readable() {
 }
 
 #[test]
+fn the_stored_sample_of_schema_2_is_typed_and_survives_being_written() {
+    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples/schema-2");
+    let run = Run::read(&sample).unwrap();
+    let subject = &run.manifest.subject;
+    assert_eq!((subject.denoise_steps, subject.temperature), (Some(72), Some(0.25)));
+    assert_eq!(run.manifest.setting.other["mujoco"], "3.2.3");
+    assert_eq!(run.manifest.resolved.as_ref().unwrap()["trials"], 2);
+    assert_eq!(run.manifest.stopped_early.as_ref().unwrap().episodes, 3);
+    let stored: serde_json::Value =
+        serde_json::from_slice(&fs::read(sample.join("run.json")).unwrap()).unwrap();
+    assert_eq!(serde_json::to_value(&run.manifest).unwrap(), stored);
+}
+
+#[test]
+fn a_number_of_the_subject_that_is_none_is_refused() {
+    let (dir, _) = stored();
+    edit(dir.path(), "run.json", |text| {
+        text.replace("\"dtype\": \"bf16\"", "\"denoise_steps\": \"many\"")
+    });
+    let (error, text) = refusal(dir.path());
+    assert_eq!(text, "`DIR/run.json` is not a manifest");
+    assert!(error.source().unwrap().to_string().contains("denoise_steps"));
+}
+
+#[test]
 fn the_page_about_the_run_directory_names_every_key_and_column() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/run-directory.md");
     let page = fs::read_to_string(page).unwrap();
-    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples/schema-1");
-    let manifest = fs::read_to_string(sample.join("run.json")).unwrap();
-    let records = fs::read_to_string(sample.join("episodes.jsonl")).unwrap();
-    let tops = [manifest.as_str()].into_iter().chain(records.lines());
+    let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    let read = |file: &str| fs::read_to_string(samples.join(file)).unwrap();
+    let manifests = ["schema-1/run.json", "schema-2/run.json"].map(read);
+    let records = ["schema-1/episodes.jsonl", "schema-2/episodes.jsonl"].map(read);
+    let records = records.iter().flat_map(|text| text.lines());
+    let tops = manifests.iter().map(String::as_str).chain(records);
     let keys = tops.flat_map(|text| {
         let value: serde_json::Value = serde_json::from_str(text).unwrap();
         value.as_object().unwrap().keys().cloned().collect::<Vec<_>>()

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use udvla_results::read::Run;
-use udvla_results::report::{ReportError, write_all};
+use udvla_results::out::report::{ReportError, write_all};
+use udvla_results::run::read::Run;
 
 use crate::build;
 

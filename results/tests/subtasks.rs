@@ -1,10 +1,10 @@
 //! Chains of sub-tasks: which sub-task each stage was, and rollouts pooled over parts of a run.
 
-use udvla_results::merge::read_all;
+use udvla_results::out::render::{markdown, subtasks_csv, terminal};
 use udvla_results::paper::Paper;
-use udvla_results::paper_tables::paper_tables;
-use udvla_results::read::Run;
-use udvla_results::render::{markdown, subtasks_csv, terminal};
+use udvla_results::run::merge::read_all;
+use udvla_results::run::read::Run;
+use udvla_results::tables::paper_tables::paper_tables;
 use udvla_sims::protocol::Protocol;
 use udvla_sims::sequences::chains;
 

@@ -1,9 +1,9 @@
 //! The tables: the paper's counts print the paper's numbers, and nothing is hidden.
 
-use udvla_results::manifest::RunStatus;
-use udvla_results::read::Run;
-use udvla_results::render::{markdown, summary_csv, tasks_csv, terminal};
-use udvla_results::verdict::Verdict;
+use udvla_results::out::render::{markdown, summary_csv, tasks_csv, terminal};
+use udvla_results::run::manifest::RunStatus;
+use udvla_results::run::read::Run;
+use udvla_results::tables::verdict::Verdict;
 
 use crate::build;
 
@@ -68,7 +68,7 @@ LIBERO long, n = 498 of 500, 1 error, 1 missing
 #[test]
 fn no_line_of_the_terminal_is_wider_than_100() {
     let mut strange = build::run("a".repeat(150).as_str(), "toy", &[("b", 1, 7, vec!["c"; 9])]);
-    strange.manifest.subject.insert("note".into(), "d ".repeat(99));
+    strange.manifest.subject.other.insert("note".into(), "d ".repeat(99));
     let mut troubled = build::libero_as_published();
     for trial in 0..20 {
         build::fail(&mut troubled, "spatial", 4, trial);
@@ -135,7 +135,7 @@ fn the_rule_of_any_step_stands_beside_the_protocols() {
     assert!(text.contains("at any step") && text.contains("77/96"), "{text}");
     let mut own = run.clone();
     own.manifest.protocol.name += "-own";
-    own.manifest.protocol.environment.insert("success".into(), "any-step".into());
+    own.manifest.protocol.environment.set("success", "any-step");
     let text = terminal(&build::summary(&own));
     assert!(text.contains("at the last step") && text.contains("success any-step"), "{text}");
     let (first, record) = run.records.iter().next().unwrap();
@@ -167,17 +167,14 @@ fn a_run_that_says_nothing_about_the_paper_gets_the_reason() {
         reason
     };
     let set = |key: &'static str, value: &'static str| {
-        move |run: &mut Run| drop(run.manifest.setting.insert(key.into(), value.into()))
+        move |run: &mut Run| build::set_setting(run, key, value)
     };
     assert_eq!(withheld(&set("simulator", "fake")), "fake simulator");
     assert_eq!(withheld(&set("comparable", "no: stand-in assets")), "stand-in assets");
     assert_eq!(withheld(&set("comparable", "no")), "marked so by the simulator");
-    assert_eq!(
-        withheld(&|run| drop(run.manifest.subject.insert("policy".into(), "expert".into()))),
-        "policy expert"
-    );
+    assert_eq!(withheld(&|run| build::set_subject(run, "policy", "expert")), "policy expert");
     let cached = |run: &mut Run| {
-        drop(run.manifest.subject.insert("approximate".into(), "prefix cache".into()));
+        build::set_subject(run, "approximate", "prefix cache");
     };
     assert_eq!(withheld(&cached), "approximate prefix cache");
     assert_eq!(
@@ -214,7 +211,7 @@ fn a_caption_warns_of_what_cannot_be_compared() {
         ("simulator", "fake", "fake simulator, not comparable"),
     ] {
         let mut run = long_as_published();
-        run.manifest.setting.insert(key.into(), value.into());
+        build::set_setting(&mut run, key, value);
         run.manifest.status = RunStatus::Interrupted;
         let summary = build::summary(&run);
         assert!(terminal(&summary).contains(&format!("! {words}\n")));

@@ -3,18 +3,19 @@
 use rayon::prelude::*;
 
 use super::intervals::{normal_cdf, normal_quantile};
+use super::random::at_index;
 use super::{Estimate, Length, wilson};
 
 /// Resamples of the bootstrap.
 const RESAMPLES: u64 = 10_000;
-/// Where the bootstrap's random numbers start; fixed, so that a table never changes by itself.
+/// Seed of the bootstrap; fixed, so that equal inputs give equal tables.
 const SEED: u64 = 20_251_118;
 
 /// The mean of `lengths`, each the stages an episode completed out of `stages`.
 ///
-/// The interval is a bootstrap over whole episodes, for the stages within one are not
-/// independent. Where all episodes have the same length the bootstrap would answer with a point;
-/// there the interval is that of Wilson for "always this length", the rest at 0 or at `stages`.
+/// The interval is a bootstrap over whole episodes, because the stages within one are not
+/// independent. Where all episodes have the same length a bootstrap would have no width; there the
+/// interval is Wilson's for "always this length", with the remaining share at 0 or at `stages`.
 pub fn average_length(lengths: &[u16], stages: u16, errors: u32) -> Length {
     let n = u32::try_from(lengths.len()).expect("a run has fewer than 2^32 episodes");
     let estimate = lengths.first().map(|&first| {
@@ -28,8 +29,8 @@ pub fn average_length(lengths: &[u16], stages: u16, errors: u32) -> Length {
     Length { n, errors, estimate }
 }
 
-/// The mean over strata of the means within them, each stratum counted alike, resampled within
-/// strata; `None` where one is empty, there is none, or no resample could differ from another.
+/// The mean of the means of strata, each weighted equally, resampled within strata; `None` where
+/// a stratum is empty, there is none, or all values within each stratum are equal.
 pub fn stratified_mean(strata: &[Vec<i32>]) -> Option<Estimate> {
     let constant = |stratum: &Vec<i32>| stratum.iter().all(|value| *value == stratum[0]);
     if strata.is_empty() || strata.iter().any(Vec::is_empty) || strata.iter().all(constant) {
@@ -44,10 +45,10 @@ fn constant_length(length: u16, stages: u16, n: u32) -> Estimate {
     Estimate { value, low: value * share, high: value * share + most * (1.0 - share) }
 }
 
-/// Source: Efron 1987; the bias counts half of the resamples that equal the estimate, and the
+/// Source: Efron 1987. Resamples equal to the estimate count half for the bias, and the
 /// acceleration is that of the empirical influence values, both as in `scipy.stats.bootstrap`.
 fn bca(strata: &[Vec<i32>]) -> Estimate {
-    // In order, so that equal counts have equal intervals whatever the order of the episodes.
+    // Sorted, so that the order of the episodes does not matter.
     let mut strata = strata.to_vec();
     strata.iter_mut().for_each(|stratum| stratum.sort_unstable());
     let value =
@@ -56,7 +57,7 @@ fn bca(strata: &[Vec<i32>]) -> Estimate {
     let mut means: Vec<f64> =
         (0..RESAMPLES).into_par_iter().map(|number| resample(&strata, number * draws)).collect();
     means.sort_unstable_by(f64::total_cmp);
-    // Equal sums of integers give equal numbers here, for every mean is made in the same way.
+    // Exact comparison works: equal sums of integers give equal means.
     let below = means.partition_point(|&mean| mean < value);
     let up_to = means.partition_point(|&mean| mean <= value);
     let share = (below + up_to) as f64 / (2 * means.len()) as f64;
@@ -71,12 +72,13 @@ fn bca(strata: &[Vec<i32>]) -> Estimate {
     Estimate { value, low: quantile(0.025).min(value), high: quantile(0.975).max(value) }
 }
 
-/// The mean of one resample; its numbers start at `first` of the stream.
+/// The mean of one resample; its random numbers start at index `first`.
 fn resample(strata: &[Vec<i32>], mut first: u64) -> f64 {
     let sums = strata.iter().map(|stratum| {
         let n = stratum.len() as u64;
         // The high part of the product is uniform in 0..n to within 2^-32 for any real run.
-        let pick = |i: u64| ((u128::from(random(first + i)) * u128::from(n)) >> 64) as usize;
+        let pick =
+            |i: u64| ((u128::from(at_index(SEED, first + i)) * u128::from(n)) >> 64) as usize;
         let sum = (0..n).map(|i| i64::from(stratum[pick(i)])).sum();
         first += n;
         (sum, stratum.len())
@@ -91,7 +93,7 @@ fn mean_of_means(sums: impl Iterator<Item = (i64, usize)>) -> f64 {
     total / count as f64
 }
 
-/// A sixth of the skew of the influence of single episodes on the mean of means.
+/// A sixth of the skewness of the empirical influence values.
 fn acceleration(strata: &[Vec<i32>]) -> f64 {
     let (mut squares, mut cubes) = (0.0, 0.0);
     for stratum in strata {
@@ -104,15 +106,6 @@ fn acceleration(strata: &[Vec<i32>]) -> f64 {
         }
     }
     cubes / (6.0 * squares.powf(1.5))
-}
-
-/// The random number at `index` of the stream at [`SEED`] (SplitMix64): a function of the index,
-/// so that the bootstrap is the same on any number of threads.
-fn random(index: u64) -> u64 {
-    let mut z = SEED.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

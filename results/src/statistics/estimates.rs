@@ -1,26 +1,9 @@
 //! Estimates with 95 % intervals: success rates, their means and differences.
 
+use super::estimate::Estimate;
 use super::intervals::{score_interval, wilson};
 
-/// A number with its two-sided 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The number itself.
-    pub value: f64,
-    /// Lower end of the interval.
-    pub low: f64,
-    /// Upper end of the interval.
-    pub high: f64,
-}
-
-impl Estimate {
-    /// The estimate on another scale: all three numbers times `factor`, which is positive.
-    pub fn times(self, factor: f64) -> Self {
-        Self { value: self.value * factor, low: self.low * factor, high: self.high * factor }
-    }
-}
-
-/// A success rate: episodes that could not be run are apart, neither in `successes` nor in `n`.
+/// A success rate. Episodes that could not be run are neither in `successes` nor in `n`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Episodes that succeeded.
@@ -34,7 +17,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The rate of `successes` in `n` episodes, beside `errors` that could not be run.
+    /// The rate of `successes` in `n` episodes, with `errors` more that could not be run.
     pub fn new(successes: u32, n: u32, errors: u32) -> Self {
         Self { successes, n, errors, estimate: wilson(successes, n) }
     }
@@ -53,8 +36,8 @@ pub struct Length {
 
 /// `a - b` for independent estimates.
 ///
-/// The distance to each end is the root of the summed squares of the distances that make it up;
-/// for two Wilson intervals that is Newcombe's hybrid score interval.
+/// The distance to each end is the root sum of squares of the corresponding distances of `a` and
+/// `b`; for two Wilson intervals that is Newcombe's hybrid score interval.
 ///
 /// Source: Newcombe 1998, method 10; Zou and Donner 2008 for other estimates.
 pub fn difference(a: Estimate, b: Estimate) -> Estimate {
@@ -64,16 +47,13 @@ pub fn difference(a: Estimate, b: Estimate) -> Estimate {
     Estimate { value, low: value - below, high: value + above }
 }
 
-/// The mean of the success rates of suites, every suite counted alike; `None` where one of them
+/// The mean of the success rates of suites, each suite weighted equally; `None` where one of them
 /// has no episode, or there is none.
 ///
-/// Its interval is Wilson's at the mean rate, with the number of episodes that a mean of such
-/// suites is worth: the count of suites squared over the sum of 1/n. With equal n that is all
-/// episodes together, so the interval is the one a reader gets from `k/n`. The episodes are
-/// stratified, whose variance is at most that of a pooled sample: the interval is never too
-/// narrow for equal n, and a little too wide where suites differ. An interval recovered from
-/// those of the suites would need no equal n either, but nobody can check it by hand, and for
-/// the paper's counts it differs by 0.1 points.
+/// Its interval is Wilson's at the mean rate, for an effective sample size of the squared number
+/// of suites over the sum of 1/n. With equal n that is the number of all episodes, so the interval
+/// can be checked from `k/n`. The variance of a stratified sample is at most that of a pooled one:
+/// for equal n the interval is never too narrow, and slightly too wide where suites differ.
 pub fn suites_mean(rates: &[Rate]) -> Option<Estimate> {
     if rates.is_empty() || rates.iter().any(|rate| rate.n == 0) {
         return None;

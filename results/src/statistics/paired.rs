@@ -6,9 +6,9 @@ use super::bootstrap::stratified_mean;
 use super::intervals::z95;
 use super::{Estimate, wilson};
 
-/// How two policies, A and B, did on the same episodes.
+/// Outcomes of two policies, A and B, on the same episodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pairs {
+pub struct PairedCounts {
     /// Episodes that both solved.
     pub both: u32,
     /// Episodes that only A solved.
@@ -19,8 +19,8 @@ pub struct Pairs {
     pub neither: u32,
 }
 
-impl Pairs {
-    /// The pairs of outcomes, A's first.
+impl PairedCounts {
+    /// Counts pairs of outcomes, A's first.
     pub fn of(outcomes: impl IntoIterator<Item = (bool, bool)>) -> Self {
         let mut pairs = Self::default();
         for outcome in outcomes {
@@ -34,37 +34,42 @@ impl Pairs {
         pairs
     }
 
-    /// Episodes.
+    /// Number of episodes.
     pub fn n(self) -> u32 {
         self.both + self.only_a + self.only_b + self.neither
     }
+
+    /// The same pairs with A and B exchanged.
+    pub fn swapped(self) -> Self {
+        Self { only_a: self.only_b, only_b: self.only_a, ..self }
+    }
 }
 
-/// The exact two-sided p value of McNemar's test: only episodes that one policy solved alone
-/// speak, and without a difference each is as likely A's as B's.
+/// The exact two-sided p value of McNemar's test: the discordant pairs are Binomial(b + c, 1/2)
+/// if the policies do not differ.
 ///
 /// Source: McNemar 1947.
-pub fn mcnemar(pairs: Pairs) -> f64 {
-    let Some((fewer, coin)) = coin(pairs) else { return 1.0 };
-    (2.0 * coin.cdf(fewer)).min(1.0)
+pub fn mcnemar(pairs: PairedCounts) -> f64 {
+    let Some((fewer, distribution)) = discordant(pairs) else { return 1.0 };
+    (2.0 * distribution.cdf(fewer)).min(1.0)
 }
 
-/// McNemar's test with half of the probability of what was seen: less cautious than [`mcnemar`],
-/// and close to its nominal level.
+/// McNemar's mid-p test: counts half of the probability of the observed table. Less conservative
+/// than [`mcnemar`] and close to its nominal level.
 ///
 /// Source: Fagerland, Lydersen and Laake 2013.
-pub fn mcnemar_mid_p(pairs: Pairs) -> f64 {
-    let Some((fewer, coin)) = coin(pairs) else { return 1.0 };
+pub fn mcnemar_mid_p(pairs: PairedCounts) -> f64 {
+    let Some((fewer, distribution)) = discordant(pairs) else { return 1.0 };
     if pairs.only_a == pairs.only_b {
-        return 1.0 - coin.pmf(fewer);
+        return 1.0 - distribution.pmf(fewer);
     }
-    2.0 * coin.cdf(fewer) - coin.pmf(fewer)
+    2.0 * distribution.cdf(fewer) - distribution.pmf(fewer)
 }
 
-/// The rate of A less that of B with Tango's score interval; `None` without episodes.
+/// The rate of A minus that of B with Tango's score interval; `None` without episodes.
 ///
 /// Source: Tango 1998.
-pub fn paired_difference(pairs: Pairs) -> Option<Estimate> {
+pub fn paired_difference(pairs: PairedCounts) -> Option<Estimate> {
     if pairs.n() == 0 {
         return None;
     }
@@ -75,9 +80,11 @@ pub fn paired_difference(pairs: Pairs) -> Option<Estimate> {
     Some(Estimate { value, low, high })
 }
 
-/// The mean of `differences` in stages completed, A's less B's, of episodes of `stages`; `None`
-/// without episodes. The interval is a bootstrap over episodes; where all differ alike it is the
-/// one of Wilson for "always this difference", the rest anywhere.
+/// The mean of `differences` in completed stages between two policies, for episodes of `stages`;
+/// `None` without episodes.
+///
+/// The interval is a bootstrap over episodes. Where all differences are equal it is Wilson's for
+/// "always this difference", with the remaining share anywhere on the scale.
 pub fn paired_length_difference(differences: &[i32], stages: u16) -> Option<Estimate> {
     let &first = differences.first()?;
     if let Some(estimate) = stratified_mean(&[differences.to_vec()]) {
@@ -86,23 +93,23 @@ pub fn paired_length_difference(differences: &[i32], stages: u16) -> Option<Esti
     let n = u32::try_from(differences.len()).expect("a run has fewer than 2^32 episodes");
     let share = wilson(n, n).expect("there is at least one episode").low;
     let (value, most) = (f64::from(first), f64::from(stages));
-    let rest = 1.0 - share;
-    let (low, high) = (value * share - most * rest, value * share + most * rest);
+    let spread = most * (1.0 - share);
+    let (low, high) = (value * share - spread, value * share + spread);
     Some(Estimate { value, low: low.max(-most), high: high.min(most) })
 }
 
-/// The smaller of the lonely counts, and the coin that shares them out; `None` without any.
-fn coin(pairs: Pairs) -> Option<(u64, Binomial)> {
-    let lonely = pairs.only_a + pairs.only_b;
-    let coin = Binomial::new(0.5, u64::from(lonely)).expect("a half is a probability");
-    (lonely > 0).then(|| (u64::from(pairs.only_a.min(pairs.only_b)), coin))
+/// min(b, c) of the discordant pairs, and Binomial(b + c, 1/2); `None` without discordant pairs.
+fn discordant(pairs: PairedCounts) -> Option<(u64, Binomial)> {
+    let discordant = pairs.only_a + pairs.only_b;
+    let distribution = Binomial::new(0.5, u64::from(discordant)).expect("a half is a probability");
+    (discordant > 0).then(|| (u64::from(pairs.only_a.min(pairs.only_b)), distribution))
 }
 
-/// The score statistic for a true difference of `delta`; falls with it.
-fn tango(pairs: Pairs, delta: f64) -> f64 {
+/// The score statistic for a true difference of `delta`; decreases in `delta`.
+fn tango(pairs: PairedCounts, delta: f64) -> f64 {
     let n = f64::from(pairs.n());
     let (a, b) = (f64::from(pairs.only_a), f64::from(pairs.only_b));
-    // The likeliest rate of "only B" under that difference: the root of a quadratic.
+    // The maximum likelihood estimate of the rate of "only B" given `delta`: a quadratic root.
     let linear = (2.0 * n - a + b) * delta - a - b;
     let constant = -b * delta * (1.0 - delta);
     let only_b = ((linear * linear - 8.0 * n * constant).max(0.0).sqrt() - linear) / (4.0 * n);
@@ -111,7 +118,7 @@ fn tango(pairs: Pairs, delta: f64) -> f64 {
     if variance > 0.0 { distance / variance.sqrt() } else { distance.signum() * f64::INFINITY }
 }
 
-/// Where `before` turns from true to false between `low` and `high`.
+/// Where `before` changes from true to false between `low` and `high`, by bisection.
 fn crossing(mut low: f64, mut high: f64, before: impl Fn(f64) -> bool) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
@@ -124,8 +131,8 @@ fn crossing(mut low: f64, mut high: f64, before: impl Fn(f64) -> bool) -> f64 {
 mod tests {
     use super::*;
 
-    fn pairs(both: u32, only_a: u32, only_b: u32, neither: u32) -> Pairs {
-        Pairs { both, only_a, only_b, neither }
+    fn pairs(both: u32, only_a: u32, only_b: u32, neither: u32) -> PairedCounts {
+        PairedCounts { both, only_a, only_b, neither }
     }
 
     #[test]
@@ -133,7 +140,7 @@ mod tests {
         let found = paired_difference(pairs(90, 0, 0, 10)).unwrap();
         let z = z95() * z95();
         assert_eq!(found.value, 0.0);
-        // Without a lonely episode Tango's interval is z^2 / (n + z^2) on either side.
+        // Without discordant pairs Tango's interval is z^2 / (n + z^2) on either side.
         assert!((found.high - z / (100.0 + z)).abs() < 1e-9, "{found:?}");
         assert!((found.low + found.high).abs() < 1e-12, "{found:?}");
         assert_eq!((mcnemar(pairs(90, 0, 0, 10)), mcnemar_mid_p(pairs(0, 0, 0, 0))), (1.0, 1.0));
@@ -154,7 +161,7 @@ mod tests {
             let Estimate { value, low, high } = paired_difference(pairs).unwrap();
             assert!(-1.0 <= low && low <= value && value <= high && high <= 1.0, "{pairs:?}");
         }
-        assert_eq!(paired_difference(Pairs::default()), None);
+        assert_eq!(paired_difference(PairedCounts::default()), None);
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! How many episodes a wanted interval or a wanted power takes.
+//! How many episodes a given interval width or power takes.
 
 use super::intervals::{normal_cdf, normal_quantile, score_interval, z95};
 
-/// More episodes than this nobody runs; searches end here.
+/// Searches end here.
 const MOST: u32 = 100_000_000;
 
-/// The fewest episodes whose Wilson interval around `rate` reaches at most `half_width` to either
-/// side; `None` beyond 100 million.
+/// The fewest episodes for which the half width of the Wilson interval at `rate` is at most
+/// `half_width`; `None` beyond 100 million.
 ///
 /// # Panics
 /// If `rate` is not in 0 to 1 or `half_width` not above 0.
@@ -18,46 +18,48 @@ pub fn episodes_for_interval(rate: f64, half_width: f64) -> Option<u32> {
     })
 }
 
-/// The fewest sequences whose average length has an interval of `half_width` to either side, for
-/// lengths of that standard deviation; `None` beyond 100 million.
+/// The fewest sequences for which the half width of the average length's interval is at most
+/// `half_width`, for lengths of that standard deviation; `None` beyond 100 million.
+///
+/// # Panics
+/// If `half_width` is not above 0.
 pub fn sequences_for_interval(deviation: f64, half_width: f64) -> Option<u32> {
     assert!(half_width > 0.0, "± {half_width}");
     least(|n| z95() * deviation / f64::from(n).sqrt() <= half_width)
 }
 
-/// The fewest episodes per policy with which a two-sided 5 % test of different episodes finds
-/// rates of `a` and `b` different with probability `power`; `None` where they are equal.
+/// The fewest episodes per policy, unpaired, for which a two-sided 5 % test distinguishes rates
+/// of `a` and `b` with probability `power`; `None` where they are equal.
 ///
 /// Source: Cohen 1988, the arcsine transform, as `statsmodels`' `NormalIndPower`.
 pub fn episodes_per_policy(a: f64, b: f64, power: f64) -> Option<u32> {
     least(|n| power_of_two_rates(a, b, n) >= power)
 }
 
-/// The probability that a two-sided 5 % test of `n` different episodes per policy finds rates of
-/// `a` and `b` different.
-pub fn power_of_two_rates(a: f64, b: f64, n: u32) -> f64 {
+/// The power of a two-sided 5 % test of `n` unpaired episodes per policy for rates of `a` and `b`.
+fn power_of_two_rates(a: f64, b: f64, n: u32) -> f64 {
     let effect = 2.0 * (a.sqrt().asin() - b.sqrt().asin()).abs();
     let shift = effect * (f64::from(n) / 2.0).sqrt();
     normal_cdf(shift - z95()) + normal_cdf(-shift - z95())
 }
 
-/// The fewest episodes, the same for both policies, with which McNemar's two-sided 5 % test finds
-/// a difference with probability `power`, where A alone solves a share of `only_a` and B alone
-/// one of `only_b`; `None` where these are equal.
+/// The fewest paired episodes for which McNemar's two-sided 5 % test finds a difference with
+/// probability `power`, if only A solves a share of `only_a` and only B one of `only_b`; `None`
+/// where these are equal.
 ///
 /// Source: Connor 1987.
 pub fn episodes_in_pairs(only_a: f64, only_b: f64, power: f64) -> Option<u32> {
-    let (lonely, difference) = (only_a + only_b, (only_a - only_b).abs());
+    let (discordant, difference) = (only_a + only_b, (only_a - only_b).abs());
     if difference == 0.0 {
         return None;
     }
-    let spread = (lonely - difference * difference).max(0.0).sqrt();
-    let root = z95() * lonely.sqrt() + normal_quantile(power) * spread;
+    let spread = (discordant - difference * difference).max(0.0).sqrt();
+    let root = z95() * discordant.sqrt() + normal_quantile(power) * spread;
     let n = (root / difference).powi(2).ceil();
     (n <= f64::from(MOST)).then_some(n as u32)
 }
 
-/// The first number that is enough; being enough stays so for larger numbers.
+/// The smallest number that is enough, by bisection; `enough` is monotone.
 fn least(enough: impl Fn(u32) -> bool) -> Option<u32> {
     let (mut low, mut high) = (0, MOST);
     if !enough(high) {

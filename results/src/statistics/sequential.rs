@@ -1,28 +1,27 @@
-//! Evidence that a policy differs from a reference, valid however often one looks at it.
+//! Evidence that a policy differs from a reference, valid at any stopping time.
 
-/// The chance of ever claiming a difference that is not there, over both directions.
+/// The probability of ever claiming a difference that does not exist, over both directions.
 pub const FALSE_ALARMS: f64 = 0.05;
-/// Shares of the capital that are wagered; small ones find small differences.
-const WAGERS: [f64; 9] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9];
-/// The least that an outcome is taken to differ from its reference: keeps bets finite.
+/// Bet sizes; small ones find small differences.
+const BETS: [f64; 9] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9];
+/// Lower bound of the reach; keeps factors finite.
 const LEAST_REACH: f64 = 0.01;
 
 /// A direction in which a policy can differ from its reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// It does better.
+    /// It is better.
     Above,
-    /// It does worse.
+    /// It is worse.
     Below,
 }
 
-/// How far an outcome can lie from its reference, known before the outcome and before the
-/// reference's own noise.
+/// Bounds of an outcome's difference to its reference, known before the outcome.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reach {
-    /// The most that it can lie below, above 0.
+    /// Largest distance below the reference, positive.
     pub below: f64,
-    /// The most that it can lie above, above 0.
+    /// Largest distance above the reference, positive.
     pub above: f64,
 }
 
@@ -36,46 +35,47 @@ impl Reach {
     }
 }
 
-/// Two gamblers: one bets that the policy is better than its reference, one that it is worse.
+/// Two one-sided test martingales (e-processes): one for "better than the reference", one for
+/// "worse".
 ///
-/// Each starts with a capital of 1 and wagers a share of it on every episode: the capital is
-/// multiplied by `1 + wager * difference / reach`. Where the policy is no better (no worse), the
-/// expected factor is at most 1 whatever came before, so the capital is a supermartingale, and
-/// the chance that it ever reaches `c` is at most `1/c` (Ville's inequality). Several wagers run
-/// side by side, and their mean counts, which is a supermartingale again. With both directions at
-/// half of [`FALSE_ALARMS`] the chance of ever claiming a wrong one is at most [`FALSE_ALARMS`].
+/// Each starts at 1 and is multiplied by `1 + bet * difference / reach` after every episode. If
+/// the policy is no better (no worse), the expected factor is at most 1 given the past, so the
+/// process is a supermartingale, and the probability that it ever reaches `c` is at most `1/c`
+/// (Ville's inequality). The mean over several bet sizes is a supermartingale again. With both
+/// directions at half of [`FALSE_ALARMS`] the probability of ever claiming a wrong one is at most
+/// [`FALSE_ALARMS`].
 ///
 /// Source: Ville 1939; Waudby-Smith and Ramdas 2024, "Estimating means of bounded random
 /// variables by betting".
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
-    /// Logarithms of the capital of every wager, for each direction.
-    above: [f64; WAGERS.len()],
-    below: [f64; WAGERS.len()],
+    /// Logarithm of the process for every bet size, by direction.
+    above: [f64; BETS.len()],
+    below: [f64; BETS.len()],
 }
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { above: [0.0; WAGERS.len()], below: [0.0; WAGERS.len()] }
+        Self { above: [0.0; BETS.len()], below: [0.0; BETS.len()] }
     }
 }
 
 impl Evidence {
-    /// Takes one episode into account: its outcome less its reference.
+    /// Adds one episode: its outcome minus its reference.
     ///
     /// # Panics
     /// If the difference lies beyond its reach.
     pub fn observe(&mut self, difference: f64, reach: Reach) {
-        let fine = -reach.below - 1e-9 <= difference && difference <= reach.above + 1e-9;
-        assert!(fine, "{difference} lies beyond {reach:?}");
-        for (index, wager) in WAGERS.into_iter().enumerate() {
-            self.above[index] += (wager * difference / reach.below).ln_1p();
-            self.below[index] += (-wager * difference / reach.above).ln_1p();
+        let in_reach = -reach.below - 1e-9 <= difference && difference <= reach.above + 1e-9;
+        assert!(in_reach, "{difference} lies beyond {reach:?}");
+        for (index, bet) in BETS.into_iter().enumerate() {
+            self.above[index] += (bet * difference / reach.below).ln_1p();
+            self.below[index] += (-bet * difference / reach.above).ln_1p();
         }
     }
 
-    /// The capital of the gambler who bets on `direction`.
-    pub fn capital(&self, direction: Direction) -> f64 {
+    /// The current value of the process for `direction`.
+    pub fn value(&self, direction: Direction) -> f64 {
         let logs = match direction {
             Direction::Above => &self.above,
             Direction::Below => &self.below,
@@ -83,14 +83,14 @@ impl Evidence {
         logs.iter().map(|log| log.exp()).sum::<f64>() / logs.len() as f64
     }
 
-    /// The capital at which a direction is certain enough.
+    /// The value at which a direction is significant.
     pub fn threshold() -> f64 {
         2.0 / FALSE_ALARMS
     }
 
-    /// The direction that is certain enough now, if one is.
+    /// The significant direction, if there is one.
     pub fn decided(&self) -> Option<Direction> {
-        let enough = |direction: &Direction| self.capital(*direction) >= Self::threshold();
+        let enough = |direction: &Direction| self.value(*direction) >= Self::threshold();
         [Direction::Above, Direction::Below].into_iter().find(enough)
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fair_bet_keeps_its_capital_on_average() {
+    fn a_fair_bet_keeps_its_value_on_average() {
         // Outcomes 0 and 1 at the reference's own rate: the factors' mean is exactly 1.
         for rate in [0.05, 0.3, 0.5, 0.928, 0.99] {
             let reach = Reach::around(rate);
@@ -109,7 +109,7 @@ mod tests {
             let mut failed = Evidence::default();
             failed.observe(-rate, reach);
             for direction in [Direction::Above, Direction::Below] {
-                let (won, lost) = (solved.capital(direction), failed.capital(direction));
+                let (won, lost) = (solved.value(direction), failed.value(direction));
                 let mean = rate * won + (1.0 - rate) * lost;
                 assert!((mean - 1.0).abs() < 1e-12, "{rate} {direction:?}: {mean}");
                 assert!(won > 0.0 && lost > 0.0);
@@ -135,7 +135,7 @@ mod tests {
     fn equal_pairs_say_nothing() {
         let mut evidence = Evidence::default();
         (0..1000).for_each(|_| evidence.observe(0.0, Reach::OF_A_PAIR));
-        assert_eq!(evidence.capital(Direction::Above), 1.0);
+        assert_eq!(evidence.value(Direction::Above), 1.0);
         assert_eq!(evidence.decided(), None);
     }
 
@@ -145,8 +145,8 @@ mod tests {
             let mut evidence = Evidence::default();
             (0..500).for_each(|_| evidence.observe(0.0, Reach::around(rate)));
             evidence.observe(if rate == 0.0 { 1.0 } else { -1.0 }, Reach::around(rate));
-            let all = [Direction::Above, Direction::Below].map(|d| evidence.capital(d));
-            assert!(all.iter().all(|capital| capital.is_finite()), "{all:?}");
+            let all = [Direction::Above, Direction::Below].map(|d| evidence.value(d));
+            assert!(all.iter().all(|value| value.is_finite()), "{all:?}");
         }
     }
 

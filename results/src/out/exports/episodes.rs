@@ -1,0 +1,69 @@
+//! CSV with a line per episode.
+
+use udvla_sims::episode::EpisodeKey;
+
+use super::ExportError;
+use crate::out::csv::{csv_text, header};
+use crate::run::manifest::PlannedTask;
+use crate::run::read::Run;
+use crate::run::record::{EpisodeRecord, Status};
+
+const COLUMNS: &str = "run,suite,task,instruction,trial,status,success,progress,stages,\
+                       stages_completed,steps,calls,truncated,attempts,wall_seconds,sim_seconds,\
+                       policy_seconds,started,error_kind,error_message";
+
+/// Every planned episode as a line, in the plan's order.
+///
+/// `status` is `ok`, `error` or `missing`; `success` is 1 or 0. `success` and `progress` (the
+/// share of stages completed, 0 to 1) are empty where the episode did not run to its end.
+///
+/// # Errors
+/// When the text cannot be written.
+pub fn episodes_csv(run: &Run) -> Result<String, ExportError> {
+    let mut rows = vec![header(COLUMNS)];
+    for planned in &run.manifest.plan {
+        rows.extend((0..planned.trials).map(|trial| row(run, planned, trial)));
+    }
+    Ok(csv_text(rows)?)
+}
+
+fn row(run: &Run, planned: &PlannedTask, trial: u16) -> Vec<String> {
+    let PlannedTask { suite, task, instruction, .. } = planned;
+    let mut cells = vec![
+        run.manifest.run.clone(),
+        suite.clone(),
+        task.to_string(),
+        instruction.clone(),
+        trial.to_string(),
+    ];
+    match run.records.get(&EpisodeKey { suite: suite.clone(), task: *task, trial }) {
+        Some(record) => cells.extend(record_cells(record)),
+        None => {
+            cells.push("missing".into());
+            cells.resize(COLUMNS.split(',').count(), String::new());
+        }
+    }
+    cells
+}
+
+fn record_cells(record: &EpisodeRecord) -> [String; 15] {
+    let ok = record.status == Status::Ok;
+    let success = record.success().map(|success| u8::from(success).to_string());
+    [
+        if ok { "ok".into() } else { "error".into() },
+        success.unwrap_or_default(),
+        if ok { record.progress().to_string() } else { String::new() },
+        record.stages.to_string(),
+        record.stages_completed.to_string(),
+        record.steps.to_string(),
+        record.calls.to_string(),
+        record.truncated.to_string(),
+        record.attempts.to_string(),
+        format!("{:.3}", record.seconds.wall),
+        format!("{:.3}", record.seconds.sim),
+        format!("{:.3}", record.seconds.policy),
+        record.started.clone(),
+        record.error_kind.clone().unwrap_or_default(),
+        record.error_message.clone().unwrap_or_default(),
+    ]
+}

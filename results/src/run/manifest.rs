@@ -1,0 +1,188 @@
+//! `run.json`: what a run is and how far it got.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::identity::{Setting, Subject};
+use udvla_sims::protocol::Protocol;
+
+/// Version of the run directory that this build writes; older ones are read as well.
+pub const SCHEMA: u16 = 2;
+
+/// How far a run got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunStatus {
+    /// A process owns the run, or died without a trace.
+    Running,
+    /// Every planned episode has a record without error.
+    Complete,
+    /// Every planned episode has a record; some could not be run.
+    CompleteWithErrors,
+    /// Stopped because the policy was significantly better or worse than a reference.
+    StoppedEarly,
+    /// Stopped by the user.
+    Interrupted,
+    /// Stopped by repeated failures.
+    GaveUp,
+}
+
+/// How many episodes were planned and how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpisodeCounts {
+    /// Episodes in the plan.
+    pub asked: u32,
+    /// Records with status `ok`.
+    pub ok: u32,
+    /// Records with status `error`.
+    pub error: u32,
+}
+
+/// Size and duration of the policy's batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchCounts {
+    /// Forward calls.
+    pub batches: u64,
+    /// Observations in all of them.
+    pub rows: u64,
+    /// Seconds inside the policy.
+    pub seconds: f64,
+}
+
+/// Contents of `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the run directory's format.
+    pub schema: u16,
+    /// The run's name: that of its folder when it was created.
+    pub run: String,
+    /// How far it got.
+    pub status: RunStatus,
+    /// The simulator's side; must be equal to resume, merge or compare.
+    pub protocol: Protocol,
+    /// SHA-256 of the protocol's canonical JSON, `sha256:…`.
+    pub protocol_fingerprint: String,
+    /// What was tested; must be equal to resume or merge.
+    pub subject: Subject,
+    /// Renderer, assets, versions; must be equal to resume or merge.
+    pub setting: Setting,
+    /// This program: version, commit, platform.
+    pub software: BTreeMap<String, String>,
+    /// The machine: processor, cores, memory, accelerator.
+    pub machine: BTreeMap<String, String>,
+    /// The command line that started it.
+    pub command: Vec<String>,
+    /// The working directory of the command; its relative paths start there.
+    pub directory: String,
+    /// The planned episodes: suite, task, trials per task.
+    pub plan: Vec<PlannedTask>,
+    /// Counts of episodes.
+    pub episodes: EpisodeCounts,
+    /// Counts of batches, summed over resumes.
+    pub batches: BatchCounts,
+    /// How often the policy remarked on one of its decisions, by kind, summed over resumes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remarks: BTreeMap<String, u64>,
+    /// Start time, UTC.
+    pub started: String,
+    /// Last end time, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Why the run stopped early, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_early: Option<EarlyStop>,
+    /// The resolved plan that `resume` starts from; opaque to this crate. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Value>,
+}
+
+impl Manifest {
+    /// Makes this the manifest of a resumed run: name, start and counts are those of `before`,
+    /// and what was planned before stays planned.
+    pub fn continues(&mut self, before: Self) {
+        self.run = before.run;
+        self.started = before.started;
+        self.batches = before.batches;
+        self.remarks = before.remarks;
+        for old in before.plan {
+            let same = |task: &&mut PlannedTask| (&task.suite, task.task) == (&old.suite, old.task);
+            match self.plan.iter_mut().find(same) {
+                Some(task) => task.trials = task.trials.max(old.trials),
+                None => self.plan.push(old),
+            }
+        }
+        let suites = &self.protocol.suites;
+        let order = |name: &str| suites.iter().position(|suite| suite.name == name);
+        self.plan.sort_by_key(|task| (order(&task.suite), task.task));
+    }
+
+    /// Every planned episode, in the protocol's order.
+    pub fn episodes(&self) -> Vec<EpisodeKey> {
+        let keys = |task: &PlannedTask| {
+            let (suite, task, trials) = (task.suite.clone(), task.task, task.trials);
+            (0..trials).map(move |trial| EpisodeKey { suite: suite.clone(), task, trial })
+        };
+        self.plan.iter().flat_map(keys).collect()
+    }
+
+    /// Names of the planned suites, each once, in the plan's order.
+    pub fn suites(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for planned in &self.plan {
+            if !names.contains(&planned.suite.as_str()) {
+                names.push(&planned.suite);
+            }
+        }
+        names
+    }
+
+    /// The planned task with that suite and index.
+    pub fn planned(&self, suite: &str, task: u16) -> Option<&PlannedTask> {
+        self.plan.iter().find(|planned| planned.suite == suite && planned.task == task)
+    }
+
+    /// Name, version and fingerprint of the protocol on one line.
+    pub fn protocol_line(&self) -> String {
+        let Self { protocol, protocol_fingerprint, .. } = self;
+        format!("{} v{} ({protocol_fingerprint})", protocol.name, protocol.version)
+    }
+}
+
+/// One task of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    /// Suite name.
+    pub suite: String,
+    /// Task index.
+    pub task: u16,
+    /// The instruction, for tables.
+    pub instruction: String,
+    /// Planned trials: `0..trials`.
+    pub trials: u16,
+    /// Stages per episode.
+    pub stages: u16,
+}
+
+/// Why a run stopped before its last episode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStop {
+    /// The reference.
+    pub against: String,
+    /// `above` or `below`: the policy relative to the reference.
+    pub direction: String,
+    /// Episodes counted until the decision.
+    pub episodes: u32,
+    /// Value of the e-process for that direction.
+    pub evidence: f64,
+    /// Value of the e-process at which the run stops.
+    pub threshold: f64,
+}
+
+impl EarlyStop {
+    /// `below the baseline after 57 episodes`.
+    pub fn reason(&self) -> String {
+        format!("{} {} after {} episodes", self.direction, self.against, self.episodes)
+    }
+}
