@@ -29,7 +29,7 @@ fn every_broken_checkpoint_is_named_before_a_simulator_starts() {
         (
             "wrong shape",
             |dir| edit(&dir.join("model/config.json"), |c| c["intermediate_size"] = 96.into()),
-            "has shape [128, 64], wanted [96, 64]",
+            "has shape [128, 64], expected [96, 64]",
         ),
         (
             "wrong dtype",
@@ -40,7 +40,7 @@ fn every_broken_checkpoint_is_named_before_a_simulator_starts() {
                     bytes[at + 1..at + 4].copy_from_slice(b"I32");
                 });
             },
-            "is I32, wanted F64, F32, F16 or BF16",
+            "is I32, expected F64, F32, F16 or BF16",
         ),
         (
             "missing index",

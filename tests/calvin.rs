@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use udvla_eval::environment::{CALVIN_LOCK, python};
-use udvla_results::record::Status;
+use udvla_eval::benchmarks;
+use udvla_eval::environment::python;
+use udvla_results::run::record::Status;
 use udvla_sims::protocol::Protocol;
-use udvla_sims::sequences::subtasks;
 
 use crate::support::{Run, assert_same_outcomes, udvla};
 
@@ -21,7 +21,7 @@ fn real(words: &[&str]) -> Option<Run> {
         return None;
     };
     let given = std::env::var_os("UDVLA_TEST_CALVIN_PYTHON").map(PathBuf::from);
-    let python = match python("calvin", CALVIN_LOCK, given.as_deref()) {
+    let python = match python(benchmarks::find("calvin").unwrap().environment(), given.as_deref()) {
         Ok(path) => path.display().to_string(),
         Err(error) => {
             println!("skipped: {error} (udvla-eval setup calvin)");
@@ -107,7 +107,7 @@ fn a_list_in_a_file_is_named_and_not_set_beside_the_paper() {
 fn other_annotations_are_another_protocol_and_not_set_beside_the_paper() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("own.yaml");
-    let names = subtasks(&Protocol::calvin().suites[0].details["subtasks"]);
+    let names = Protocol::calvin().suites[0].details.subtasks();
     let lines: String = names.iter().map(|name| format!("{name}: ['do {name}', 'x']\n")).collect();
     std::fs::write(&file, lines).unwrap();
     let path = file.display().to_string();
@@ -116,18 +116,21 @@ fn other_annotations_are_another_protocol_and_not_set_beside_the_paper() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let protocol = run.manifest().protocol;
     assert_eq!(protocol.name, "calvin-abcd-d-own-annotations");
-    let stored = &protocol.suites[0].details["subtasks"][0]["instruction"];
-    assert_eq!(stored, &format!("do {}", names[0]));
+    let stored = protocol.suites[0].details.instructions()[0].1.clone();
+    assert_eq!(stored, format!("do {}", names[0]));
     let words = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for text in ["annotations file (", "no verdict"] {
         assert!(words.contains(text), "no `{text}` in: {}", ended.stdout);
     }
-    // A resume reads the file again; another text is another protocol.
+    // The run keeps the protocol it began with. The command reads the file again: another text is
+    // another protocol.
     std::fs::write(&file, names.iter().map(|n| format!("{n}: [go]\n")).collect::<String>())
         .unwrap();
-    let resumed = run.resume();
-    assert_eq!(resumed.code, 2, "{}", resumed.stderr);
-    assert!(resumed.stderr.contains("protocol"), "{}", resumed.stderr);
+    assert_eq!(run.resume().code, 0);
+    assert_eq!(run.manifest().protocol.fingerprint(), protocol.fingerprint());
+    let again = run.go();
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    assert!(again.stderr.contains("protocol"), "{}", again.stderr);
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn what_cannot_work_is_refused() {
 #[test]
 fn list_names_sub_tasks_and_lists_with_their_hashes() {
     let ended = udvla(&["list", "calvin"]);
-    for text in ["push_into_drawer", "canonical (1000 chains, sha256:840cb992", "a8bca088"] {
+    for text in ["push_into_drawer", "canonical (1000 sequences, sha256:840cb992", "a8bca088"] {
         assert!(ended.stdout.contains(text), "no `{text}` in: {}", ended.stdout);
     }
 }
@@ -168,7 +171,7 @@ fn the_expert_plays_real_chains_alike_with_one_worker_and_two() {
     assert_same_outcomes(&one.records(), &two.records());
     let stages: u16 = one.records().values().map(|record| record.stages_completed).sum();
     assert!(stages >= 24, "{stages} sub-tasks of 8 chains: an average length below 3");
-    assert_eq!(one.manifest().setting["embedding"], "embedded");
+    assert_eq!(one.manifest().setting.embedding.as_deref(), Some("embedded"));
 }
 
 #[test]
@@ -200,7 +203,8 @@ fn a_checkpoint_decodes_real_chains_to_their_end() {
         assert!(record.first_observation_sha256.is_some() && record.final_state_sha256.is_some());
     }
     let setting = run.manifest().setting;
-    assert_eq!((&*setting["embedding"], &*setting["adapter"]), ("embedded", "slim"));
+    let embedding = setting.embedding.as_deref().unwrap();
+    assert_eq!((embedding, &*setting.other["adapter"]), ("embedded", "slim"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn an_equal_policy_plays_to_the_end() {
 #[test]
 fn what_cannot_be_a_reference_is_refused_before_an_episode() {
     for (reference, expected) in
-        [("paper", "fake simulator"), ("no-such-run.json", "is no baseline")]
+        [("paper", "fake simulator"), ("no-such-run.json", "is not a baseline")]
     {
         let run =
             Run::fake(&[&WORDS[..], &["--policy", "idle", "--stop-early", reference]].concat());

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use udvla_results::manifest::RunStatus;
-use udvla_results::record::Status;
+use udvla_results::run::manifest::RunStatus;
+use udvla_results::run::record::Status;
 use udvla_sims::episode::EpisodeKey;
 
 use crate::support::{Run, assert_same_outcomes};
@@ -34,6 +34,29 @@ fn a_simulator_that_fails_once_costs_an_attempt_and_nothing_else() {
     assert_eq!(records.values().filter(|record| record.attempts == 1).count(), 17);
     assert_same_outcomes(&calm.records(), &records);
     assert!(ended.stderr.contains("long-task05-trial001"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_worker_that_dies_while_the_policy_is_asked_costs_an_attempt() {
+    let words = ["--policy", "random", "--suite", "long", "--task=0", "--task=1", "--trials=2"];
+    let calm = Run::fake(&words);
+    assert_eq!(calm.go().code, 0);
+    // One worker hangs, so that the other one's question waits for a second row of the batch.
+    let hang = ["--sim-option=hang=long-task01-trial000", "--step-timeout=60"];
+    let batch = ["--workers=2", "--max-batch=2", "--batch-wait=60000"];
+    let run = Run::fake(&[&words[..], &hang, &batch].concat());
+    let mut child = run.start().unwrap();
+    let hanging = run.directory().join("scratch/met-long-task01-trial000");
+    wait_for(|| hanging.exists(), "the worker that hangs");
+    std::thread::sleep(Duration::from_millis(300));
+    for worker in children_of(child.id()) {
+        // SAFETY: its parent runs and has not waited for it, so its number is its own.
+        assert_eq!(unsafe { libc::kill(worker.cast_signed(), libc::SIGKILL) }, 0);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let records = run.records();
+    assert_eq!(records.values().filter(|record| record.attempts == 2).count(), 2);
+    assert_same_outcomes(&calm.records(), &records);
 }
 
 #[test]
@@ -81,7 +104,7 @@ fn interrupt(child: &std::process::Child) {
     assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
 }
 
-/// Processes whose command line names the fake and this run's scratch or folder.
+/// Process ids of a process's children.
 fn children_of(parent: u32) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use udvla_results::record::{EpisodeRecord, Status};
+use udvla_results::run::record::{EpisodeRecord, Status};
 use udvla_sims::episode::EpisodeKey;
 
 use crate::support::{Run, assert_same_outcomes, link_tree};
@@ -48,7 +48,7 @@ fn the_expert_solves_the_object_suite_on_stand_ins() {
     assert!(ended.stdout.contains("stand-in assets, not comparable"), "{}", ended.stdout);
     let setting = run.manifest().setting;
     assert_eq!(
-        (setting["assets"].as_str(), setting["embedding"].as_str()),
+        (setting.assets.as_deref().unwrap(), setting.embedding.as_deref().unwrap()),
         ("stand-ins", "embedded")
     );
 }
@@ -187,7 +187,7 @@ fn the_environments_own_interpreter_gives_the_same_records() {
     let output = command.env("UDVLA_WORKER_FORM", "interpreter").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_same_outcomes(&embedded.records(), &interpreter.records());
-    let form = |run: &Run| run.manifest().setting["embedding"].clone();
+    let form = |run: &Run| run.manifest().setting.embedding.unwrap();
     assert_eq!((form(&embedded), form(&interpreter)), ("embedded".into(), "interpreter".into()));
 }
 

@@ -3,6 +3,7 @@
 #[cfg(feature = "torch")]
 mod broken_checkpoints;
 mod calvin;
+mod cli;
 mod early;
 mod interruptions;
 mod libero;
@@ -11,9 +12,11 @@ mod model_options;
 mod refusals;
 mod results;
 mod resume;
+mod resume_plan;
 mod runs;
 mod simpler;
 mod support;
+mod toy;
 #[cfg(feature = "torch")]
 mod udvla;
 mod worker;

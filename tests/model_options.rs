@@ -22,7 +22,7 @@ fn replicas_give_the_records_of_one_device_and_share_the_questions() {
     let (alone, shared) = (one.manifest(), two.manifest());
     assert_eq!(alone.subject, shared.subject);
     assert_eq!(
-        (alone.setting["device"].as_str(), shared.setting["device"].as_str()),
+        (alone.setting.device.as_deref().unwrap(), shared.setting.device.as_deref().unwrap()),
         ("cpu", "cpu,cpu")
     );
     // With two workers and two replicas no batch has more than one row.
@@ -52,7 +52,7 @@ fn what_the_policy_expected_is_saved_beside_what_came() {
         assert_eq!((number(16), number(20)), (4 + 3 * 204, 4 + 22 + 204 + 84), "call {call}");
     }
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), record.calls as usize);
-    refused(&["--policy", "idle", "--save-futures"], &["expects to see nothing", "hint: "]);
+    refused(&["--policy", "idle", "--save-futures"], &["does not predict future images", "hint: "]);
 }
 
 #[test]
@@ -61,12 +61,12 @@ fn a_checkpoint_without_views_runs_and_another_target_is_refused() {
     let run = short_run(&checkpoint, &["--trials", "1"]);
     let ended = run.go();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert_eq!(run.manifest().subject["target"], "null");
+    assert_eq!(run.manifest().subject.target.as_deref(), Some("null"));
     let with = |words: &[&str], expected: &[&str]| {
         refused(&[&["--checkpoint", &checkpoint.word()][..], words].concat(), expected);
     };
     with(&["--target", "future"], &["`future`", "`null`", "hint: leave `--target` out"]);
-    with(&["--save-futures"], &["no future views"]);
+    with(&["--save-futures"], &["no future images"]);
     let picture = checkpoint.path().join("masks.png").display().to_string();
     let inspected = udvla(&["inspect", &checkpoint.word(), "--mask", &picture]);
     assert!(inspected.stdout.contains("target null"), "{}", inspected.stdout);
@@ -82,7 +82,7 @@ fn an_approximate_cache_is_marked_in_every_table() {
     let run = short_run(&checkpoint, &["--prefix-cache", "approximate", "--trials", "1"]);
     let ended = run.go();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert_eq!(run.manifest().subject["approximate"], "prefix cache");
+    assert_eq!(run.manifest().subject.approximate.as_deref(), Some("prefix cache"));
     let table = std::fs::read_to_string(run.directory().join("tables/summary.md")).unwrap();
     assert!(table.contains("approximate decoding: prefix cache"), "{table}");
     let words = ["--prefix-cache", "approximate", "--attention", "hybrid", "--checkpoint"];

@@ -79,7 +79,7 @@ fn a_folder_that_is_no_run_is_left_alone() {
     file.write_all(b"precious").unwrap();
     let ended = run.go();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("is no run directory"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is not a run directory"), "{}", ended.stderr);
     assert_eq!(std::fs::read_dir(run.directory()).unwrap().count(), 1);
     let ended = run.resume();
     assert_eq!(ended.code, 2, "{}", ended.stderr);

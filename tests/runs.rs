@@ -1,7 +1,7 @@
 //! Whole runs on the fake simulator.
 
-use udvla_results::manifest::RunStatus;
-use udvla_results::record::Status;
+use udvla_results::run::manifest::RunStatus;
+use udvla_results::run::record::Status;
 
 use crate::support::{Run, assert_same_outcomes};
 

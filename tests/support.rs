@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
-use udvla_results::manifest::Manifest;
-use udvla_results::record::EpisodeRecord;
+use udvla_results::run::manifest::Manifest;
+use udvla_results::run::record::EpisodeRecord;
 use udvla_sims::episode::EpisodeKey;
 
 /// A command that writes to a run directory of its own.

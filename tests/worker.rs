@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use udvla_eval::environment::{LIBERO_LOCK, adapters, python, worker};
+use udvla_eval::benchmarks;
+use udvla_eval::environment::{adapters, python, worker};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::{SimError, Worker, WorkerCommand};
 use udvla_sims::protocol::{Protocol, Suite};
@@ -16,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// A Python with numpy, or `None` after printing why the test is skipped.
 pub fn environment() -> Option<PathBuf> {
     let given = std::env::var_os("UDVLA_TEST_PYTHON").map(PathBuf::from);
-    match python("libero", LIBERO_LOCK, given.as_deref()) {
+    match python(benchmarks::find("libero").unwrap().environment(), given.as_deref()) {
         Ok(path) => Some(path),
         Err(error) => {
             println!("skipped: {error} (udvla-eval setup libero)");
@@ -42,7 +43,7 @@ fn config(folder: &Path, environment: serde_json::Value) -> OpenConfig {
         trials: 1,
         stages: 2,
         max_steps: 40,
-        details: BTreeMap::new(),
+        details: Default::default(),
     };
     OpenConfig {
         protocol: Protocol {

@@ -8,14 +8,18 @@ use udvla_sims::protocol::hex;
 
 use crate::exit::Refused;
 
-/// The lock file of LIBERO's environment: every package with its version and hash.
-pub const LIBERO_LOCK: &str = include_str!("../../sims/python/libero.lock");
-
-/// The lock file of CALVIN's environment.
-pub const CALVIN_LOCK: &str = include_str!("../../sims/python/calvin.lock");
-
-/// The lock file of SimplerEnv's environment.
-pub const SIMPLER_LOCK: &str = include_str!("../../sims/python/simpler.lock");
+/// A Python environment that `setup` makes.
+#[derive(Debug)]
+pub struct PythonEnvironment {
+    /// Its name; benchmarks may share one.
+    pub name: &'static str,
+    /// The lock file: every package with version and hash.
+    pub lock: &'static str,
+    /// Pythons that the packages are locked for, the preferred one first.
+    pub versions: &'static [&'static str],
+    /// Size of the download.
+    pub megabytes: u16,
+}
 
 /// The folder for environments: `UDVLA_HOME`, else the user's data folder.
 ///
@@ -36,21 +40,21 @@ pub fn home() -> Result<PathBuf> {
     })
 }
 
-/// The folder of a benchmark's environment. It carries the lock file's hash, so a build never
-/// meets an environment that another lock file made.
+/// The folder of an environment. Its name holds the lock file's hash, so a build never uses an
+/// environment made from another lock file.
 ///
 /// # Errors
 /// As [`home`].
-pub fn folder(benchmark: &str, lock: &str) -> Result<PathBuf> {
-    let hash = hex(&Sha256::digest(lock.as_bytes()));
-    Ok(home()?.join("envs").join(format!("{benchmark}-{}", &hash[..8])))
+pub fn folder(environment: &PythonEnvironment) -> Result<PathBuf> {
+    let hash = hex(&Sha256::digest(environment.lock.as_bytes()));
+    Ok(home()?.join("envs").join(format!("{}-{}", environment.name, &hash[..8])))
 }
 
-/// The Python of a benchmark's environment: the given one, else what `setup` made.
+/// The absolute path of a simulator's Python: the given one, else what `setup` made.
 ///
 /// # Errors
 /// [`Refused`] when there is none.
-pub fn python(benchmark: &str, lock: &str, given: Option<&Path>) -> Result<PathBuf> {
+pub fn python(environment: &PythonEnvironment, given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         if !path.exists() {
             let text = format!("there is no Python at `{}`", path.display());
@@ -58,12 +62,14 @@ pub fn python(benchmark: &str, lock: &str, given: Option<&Path>) -> Result<PathB
                 .hint("pass `--python ENVIRONMENT/bin/python`, or leave it out to use the one that `udvla-eval setup` made")
                 .into());
         }
-        return Ok(path.to_owned());
+        // Links stay: a virtual environment's Python is one, and finds its packages by its own path.
+        return Ok(std::path::absolute(path)?);
     }
-    let path = folder(benchmark, lock)?.join("bin/python");
+    let name = environment.name;
+    let path = std::path::absolute(folder(environment)?.join("bin/python"))?;
     if !path.exists() {
-        return Err(Refused::new(format!("{benchmark} has no Python environment yet"))
-            .hint(format!("udvla-eval setup {benchmark}"))
+        return Err(Refused::new(format!("{name} has no Python environment yet"))
+            .hint(format!("udvla-eval setup {name}"))
             .into());
     }
     Ok(path)
@@ -108,20 +114,57 @@ pub fn adapters() -> Result<PathBuf> {
     })
 }
 
-/// SHA-256 over the adapters' sources, so that two runs of different adapters are told apart.
+/// Digest of the adapters' sources, to distinguish runs of different adapters.
+///
+/// The first 16 hexadecimal digits of SHA-256 over every `.py` file below the package `udvla_sims`
+/// in `folder`: its path relative to the package, then its content, sorted by path.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// When a folder or file cannot be read.
 pub fn adapters_digest(folder: &Path) -> Result<String> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder.join("udvla_sims"))?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    let package = folder.join("udvla_sims");
+    let mut folders = vec![package.clone()];
+    let mut files = vec![];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "py") {
+                files.push(path);
+            }
+        }
+    }
     files.sort();
     let mut hash = Sha256::new();
     for path in files {
-        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update(path.strip_prefix(&package)?.as_os_str().as_encoded_bytes());
         hash.update(std::fs::read(&path)?);
     }
     Ok(hex(&hash.finalize())[..16].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_covers_sub_packages_and_no_compiled_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            let path = folder.path().join("udvla_sims").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+            adapters_digest(folder.path()).unwrap()
+        };
+        write("adapter.py", "contract");
+        let first = write("libero/tasks.py", "a");
+        let changed = write("libero/tasks.py", "b");
+        assert_ne!(first, changed);
+        assert_ne!(changed, write("calvin/tasks.py", ""));
+        std::fs::remove_dir_all(folder.path().join("udvla_sims/calvin")).unwrap();
+        assert_eq!(changed, write("libero/__pycache__/tasks.cpython-311.pyc", "compiled"));
+        std::fs::remove_file(folder.path().join("udvla_sims/libero/tasks.py")).unwrap();
+        assert_ne!(changed, write("simpler/tasks.py", "b"), "the path counts");
+    }
 }

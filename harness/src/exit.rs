@@ -1,16 +1,17 @@
-//! How the program ends: exit codes, and refusals that tell the next step.
+//! How the program ends: exit codes, and refusals with a hint.
 
 use std::fmt;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use udvla_sims::process::SimError;
 
-/// Every way the program can end. 3, 4, 5 and 130 can be resumed.
+/// Exit codes. Runs that ended with 3, 4, 5 or 130 can be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All that was asked is done.
+    /// Everything asked for is done.
     Complete = 0,
-    /// A fault of the program or of the machine (full disk, …), or a golden file that differs.
+    /// A fault of the program or of the machine, for example a full disk.
     Internal = 1,
     /// Wrong usage or set-up; nothing was run.
     Refused = 2,
@@ -20,7 +21,7 @@ pub enum Exit {
     WithErrors = 4,
     /// Stopped after repeated failures.
     GaveUp = 5,
-    /// A gate's number is too low, a replay differs, or `audit --strict` found something.
+    /// A gate failed, a replay differs, or `audit --strict` has findings.
     GateFailed = 6,
     /// A gate needs more episodes.
     GateInconclusive = 7,
@@ -34,7 +35,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Something that cannot work as asked: what is wrong, and what to type next.
+/// A request that cannot work: what is wrong, and what to type next.
 #[derive(Debug)]
 pub struct Refused {
     message: String,
@@ -55,6 +56,15 @@ impl Refused {
         self
     }
 
+    /// Adds the next step, if there is one.
+    #[must_use]
+    pub fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -69,7 +79,7 @@ impl Refused {
 }
 
 impl From<&SimError> for Refused {
-    /// A worker's complaint about the machine.
+    /// What a worker reports as missing.
     fn from(error: &SimError) -> Self {
         match error {
             SimError::Raised { message, .. } => Self::new(message.clone()),
@@ -91,4 +101,35 @@ impl std::error::Error for Refused {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
     }
+}
+
+/// Prints an error with its causes and hint on stderr, and returns the exit code for it.
+pub fn report(error: &anyhow::Error) -> Exit {
+    let refused = error.downcast_ref::<Refused>();
+    let hint = refused.and_then(Refused::next_step);
+    let text = chain(error) + &hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
+    // A closed stderr is not an error of its own.
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+    if refused.is_some() { Exit::Refused } else { Exit::Internal }
+}
+
+/// The error and its causes in one line; a cause that the text before it ends with is left out.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.as_str() {
+            "" => cause,
+            before if before.ends_with(&cause) => text,
+            before => format!("{before}: {cause}"),
+        }
+    })
+}
+
+/// Restores the default action of SIGPIPE: exit quietly when the reader of stdout is gone.
+///
+/// Rust ignores the signal, so that `println!` panics instead. Not for commands that must go on
+/// without a terminal.
+pub fn quietly_on_closed_stdout() {
+    // SAFETY: no other thread runs yet, and the default action has no handler to race with.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

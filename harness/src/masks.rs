@@ -1,12 +1,12 @@
-//! The four attention masks of a sequence as one picture, like the paper's figure 2.
+//! The four attention masks of a sequence as one image, like the paper's figure 2.
 //!
-//! A row of a mask is a query, a column a key; what is filled is seen. Each part of the sequence
-//! is drawn as wide as the square root of its positions, else nobody would see the text.
+//! A row of a mask is a query, a column a key; filled means attended. Each part of the sequence is
+//! as wide as the square root of its positions, so that the text stays visible.
 
 use std::fmt::Write;
 
 use udvla_policies::udvla::Attention;
-use udvla_policies::udvla::attention::{Order, Parts, Run};
+use udvla_policies::udvla::model::mask::{Order, Parts, Run};
 
 /// Side of a mask, space for its labels, and distances, in pixels.
 const SIDE: f64 = 300.0;
@@ -16,7 +16,7 @@ const GAP: f64 = 24.0;
 /// No part is narrower, so that its label fits.
 const NARROWEST: f64 = 15.0;
 
-/// The masks of a sequence whose views are of these cameras, as SVG; `own` is marked as the
+/// The masks of a sequence with images of these cameras, as SVG; `own` is marked as the
 /// checkpoint's.
 pub fn svg(parts: &Parts, cameras: &[&str], own: Option<Attention>) -> String {
     let scale = Scale::new(parts, cameras);
@@ -36,8 +36,8 @@ pub fn svg(parts: &Parts, cameras: &[&str], own: Option<Attention>) -> String {
         text(&mut svg, (x, y - HEAD + 20.0), "font-size=\"15\"", &title);
     }
     let note = format!(
-        "{} positions; rows are queries, columns are keys, what is filled is seen. Parts are drawn \
-         as wide as the square root of their positions.",
+        "{} positions; rows are queries, columns are keys, filled means attended. Parts are as \
+         wide as the square root of their positions.",
         parts.total()
     );
     text(&mut svg, (GAP, height - 20.0), "fill=\"#5f5f5f\"", &note);
@@ -55,7 +55,7 @@ struct Scale {
 impl Scale {
     fn new(parts: &Parts, cameras: &[&str]) -> Self {
         let mut named = vec![("text".to_owned(), parts.text)];
-        for (suffix, lengths) in [("", &parts.views), (" later", &parts.future)] {
+        for (suffix, lengths) in [("", &parts.images), (" later", &parts.future)] {
             let views = cameras.iter().zip(lengths);
             named.extend(views.map(|(camera, &length)| (format!("{camera}{suffix}"), length)));
         }
@@ -87,7 +87,7 @@ fn panel(svg: &mut String, scale: &Scale, runs: &[Run], (x, y): (f64, f64)) {
     for run in runs {
         let (start, end) = (scale.pixel(run.start), scale.pixel(run.end));
         let seen = match run.order {
-            Order::Mutual => end,
+            Order::Bidirectional => end,
             Order::Causal => start,
         };
         rectangle(svg, (x, y + start), (seen, end - start), "#0072b2");
@@ -143,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_names_all_masks_and_marks_the_checkpoints_own() {
+    fn the_image_names_all_masks_and_marks_the_checkpoints_own() {
         let parts = Parts::new(4, vec![8], 5);
         let svg = svg(&parts, &["a<b"], Some(Attention::Hybrid));
         for attention in Attention::ALL {
             assert!(svg.contains(attention.name()), "{attention}");
         }
         assert_eq!(svg.matches("(this checkpoint's)").count(), 1);
-        assert!(svg.contains("a&lt;b later") && udvla_results::plots::png(&svg).is_ok());
+        assert!(svg.contains("a&lt;b later") && udvla_results::out::plots::png(&svg).is_ok());
     }
 }

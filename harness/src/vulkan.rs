@@ -1,171 +1,138 @@
-//! Which Vulkan driver SimplerEnv's workers draw with, and the variables that choose it.
+//! The Vulkan driver that SimplerEnv's workers render with, as environment variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use clap::ValueEnum;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use udvla_sims::protocol::hex;
 
-use crate::cli::SimplerRenderer;
 use crate::environment;
 use crate::exit::Refused;
 
-/// Folders where drivers leave their manifests.
-const MANIFESTS: [&str; 2] = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
-/// The name of the layer in `sims/vulkan-layer`.
-const LAYER: &str = "VK_LAYER_UDVLA_optional_semaphore_fd";
-/// The manifest of lavapipe in the folder that `udvla-eval setup simpler` makes.
-pub const LAVAPIPE: &str = "lvp_icd.json";
+/// Where drivers install their manifests.
+const MANIFEST_FOLDERS: [&str; 2] = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+const LAYER_MANIFEST: &str = include_str!("../../sims/vulkan-layer/manifest.json");
 
-/// What draws, decided.
+/// What renders the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Renderer {
+    /// The graphics card where an NVIDIA driver is installed, else the processor
+    Auto,
+    /// The graphics card
+    Gpu,
+    /// The processor, by Mesa's lavapipe from version 25 on
+    Lavapipe,
+}
+
+/// A chosen driver.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Drawing {
-    /// What the adapter is told: `auto` only where no driver was found.
-    pub renderer: SimplerRenderer,
+pub struct Driver {
+    /// Value for the adapter: `auto` only if no driver was found.
+    pub renderer: Renderer,
     /// The worker's environment variables.
     pub variables: BTreeMap<String, String>,
 }
 
-/// The driver for a renderer: the graphics card's where an NVIDIA driver is there, else lavapipe.
+/// The driver for a renderer; `auto` prefers the GPU's to lavapipe.
 ///
-/// Where `auto` finds neither, that is no error yet: a policy that does not look needs none.
+/// `auto` without any driver is not an error yet: a policy without vision needs none.
 ///
 /// # Errors
-/// [`Refused`] when lavapipe was asked for and is not there, or when `VK_ICD_FILENAMES` names a
-/// file that is not there.
-pub fn choose(asked: SimplerRenderer) -> Result<Drawing> {
-    let nvidia = nvidia();
-    let renderer = match (asked, &nvidia) {
-        (SimplerRenderer::Auto, Some(_)) => SimplerRenderer::Gpu,
-        (SimplerRenderer::Auto, None) if lavapipe()?.is_some() => SimplerRenderer::Lavapipe,
-        _ => asked,
+/// [`Refused`] when lavapipe was requested and is not installed, or when `VK_ICD_FILENAMES` or
+/// `VK_DRIVER_FILES` names a missing file.
+pub fn choose(requested: Renderer) -> Result<Driver> {
+    let (nvidia, lavapipe) = (nvidia(), lavapipe()?);
+    let renderer = match requested {
+        Renderer::Auto if nvidia.is_some() => Renderer::Gpu,
+        Renderer::Auto if lavapipe.is_some() => Renderer::Lavapipe,
+        _ => requested,
     };
     let variables = match renderer {
-        SimplerRenderer::Lavapipe => lavapipe_variables()?,
-        SimplerRenderer::Gpu => gpu_variables(nvidia.as_deref())?,
-        SimplerRenderer::Auto => BTreeMap::new(),
+        Renderer::Auto => BTreeMap::new(),
+        Renderer::Gpu => gpu_variables(nvidia.as_deref())?,
+        Renderer::Lavapipe => lavapipe_variables(&lavapipe.ok_or_else(|| {
+            Refused::new("there is no lavapipe of Mesa 25 or later").hint("scripts/lavapipe")
+        })?)?,
     };
-    Ok(Drawing { renderer, variables })
+    Ok(Driver { renderer, variables })
 }
 
-/// The manifest of lavapipe that SAPIEN can draw with: the one that `setup` made, else the
-/// system's where it is of Mesa 25 or later.
+/// Manifest of a lavapipe that SAPIEN can render with: the one that `scripts/lavapipe` installed,
+/// else the system's if it is of Mesa 25 or later.
 ///
 /// # Errors
-/// When the folder for environments is not known.
+/// When the data folder is not known.
 pub fn lavapipe() -> Result<Option<PathBuf>> {
-    let ours = lavapipe_folder()?.join(LAVAPIPE);
-    if ours.exists() {
-        return Ok(Some(ours));
-    }
-    Ok(manifests("lvp_icd").into_iter().find(|path| is_new(path)))
+    let ours = environment::home()?.join("drivers/lavapipe/lvp_icd.json");
+    let system = || manifests("lvp_icd").into_iter().find(|path| has_vulkan_1_4(path));
+    Ok(if ours.exists() { Some(ours) } else { system() })
 }
 
-/// Where `setup` puts lavapipe.
-///
-/// # Errors
-/// When the folder for environments is not known.
-pub fn lavapipe_folder() -> Result<PathBuf> {
-    Ok(environment::home()?.join("drivers/lavapipe"))
-}
-
-/// The manifest of NVIDIA's driver, where the driver runs.
+/// Manifest of NVIDIA's driver, if the driver is running.
 pub fn nvidia() -> Option<PathBuf> {
-    let runs = Path::new("/proc/driver/nvidia/version").exists();
-    manifests("nvidia_icd").into_iter().find(|_| runs)
+    let running = Path::new("/proc/driver/nvidia/version").exists();
+    manifests("nvidia_icd").into_iter().find(|_| running)
 }
 
-/// Whether the manifest is of Mesa 25 or later: lavapipe has Vulkan 1.4 from there on, and the
-/// last one that is known to lack what SAPIEN needs (22.3) has 1.3.
-fn is_new(manifest: &Path) -> bool {
-    let version = || -> Option<(u32, u32)> {
-        let text = std::fs::read_to_string(manifest).ok()?;
-        let json: Value = serde_json::from_str(&text).ok()?;
-        let mut parts = json["ICD"]["api_version"].as_str()?.split('.').map(str::parse);
-        Some((parts.next()?.ok()?, parts.next()?.ok()?))
-    };
-    version().is_some_and(|version| version >= (1, 4))
+/// Whether a manifest is of Mesa 25 or later, whose lavapipe is the first with Vulkan 1.4.
+fn has_vulkan_1_4(manifest: &Path) -> bool {
+    let text = std::fs::read_to_string(manifest).unwrap_or_default();
+    let json: Value = serde_json::from_str(&text).unwrap_or_default();
+    let version = json["ICD"]["api_version"].as_str().unwrap_or_default();
+    let parts: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    parts >= vec![1, 4]
 }
 
-/// Manifests whose names begin so, in the order of their names.
-fn manifests(prefix: &str) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = MANIFESTS
-        .iter()
-        .filter_map(|folder| std::fs::read_dir(folder).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(prefix) && name.ends_with(".json")
-        })
-        .collect();
-    found.sort();
-    found
+/// Manifests whose names start with `prefix`.
+fn manifests(prefix: &str) -> BTreeSet<PathBuf> {
+    let folders = MANIFEST_FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+    let paths = folders.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    paths.filter(|path| name(path).starts_with(prefix) && name(path).ends_with(".json")).collect()
 }
 
-fn lavapipe_variables() -> Result<BTreeMap<String, String>> {
-    let manifest = lavapipe()?.ok_or_else(|| {
-        Refused::new("there is no lavapipe of Mesa 25 or later").hint("udvla-eval setup simpler")
-    })?;
-    let layer = layer_folder()?;
-    let mut variables = driver(&manifest);
+fn lavapipe_variables(manifest: &Path) -> Result<BTreeMap<String, String>> {
+    let mut layer: Value = serde_json::from_str(LAYER_MANIFEST).expect("a bundled JSON file");
+    layer["layer"]["library_path"] =
+        environment::beside("libudvla_vulkan_layer.so")?.to_string_lossy().into();
+    let name = layer["layer"]["name"].as_str().expect("the bundled manifest has a name");
+    let mut variables = driver_variables(manifest);
     variables.extend([
-        ("VK_LAYER_PATH".into(), layer.to_string_lossy().into_owned()),
-        ("VK_INSTANCE_LAYERS".into(), LAYER.into()),
-        // The workers share the processor's cores; more threads in each gain nothing.
+        ("VK_LAYER_PATH".into(), layer_folder(&layer)?.to_string_lossy().into_owned()),
+        ("VK_INSTANCE_LAYERS".into(), name.into()),
+        // The workers share the cores; more threads in each do not help.
         ("LP_NUM_THREADS".into(), "1".into()),
     ]);
     Ok(variables)
 }
 
-/// What the user chose by variables stays; else NVIDIA's driver, or whatever the loader finds.
+/// The user's own choice by variables, else NVIDIA's driver, else the loader's choice.
 fn gpu_variables(nvidia: Option<&Path>) -> Result<BTreeMap<String, String>> {
-    for name in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
-        let Some(files) = std::env::var_os(name).filter(|files| !files.is_empty()) else {
-            continue;
-        };
-        if let Some(missing) = std::env::split_paths(&files).find(|path| !path.exists()) {
-            let text = format!("`{name}` names `{}`, which is not there", missing.display());
-            return Err(Refused::new(text)
-                .hint(format!("unset {name}: drivers are looked for in {}", MANIFESTS.join(", ")))
-                .into());
-        }
-        return Ok(BTreeMap::new());
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|files| !files.is_empty());
+    let Some(name) = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().find(set) else {
+        return Ok(nvidia.map(driver_variables).unwrap_or_default());
+    };
+    let files = std::env::var_os(name).unwrap_or_default();
+    if let Some(missing) = std::env::split_paths(&files).find(|path| !path.exists()) {
+        let text = format!("`{name}` names `{}`, which is not there", missing.display());
+        let folders = MANIFEST_FOLDERS.join(", ");
+        let hint = format!("unset {name}: drivers are then searched in {folders}");
+        return Err(Refused::new(text).hint(hint).into());
     }
-    Ok(nvidia.map(driver).unwrap_or_default())
+    Ok(BTreeMap::new())
 }
 
-/// Old and new name of the variable that names the loader's only driver.
-fn driver(manifest: &Path) -> BTreeMap<String, String> {
+/// Both names, old and new, of the variable that selects the loader's only driver.
+fn driver_variables(manifest: &Path) -> BTreeMap<String, String> {
     let path = manifest.to_string_lossy();
     ["VK_ICD_FILENAMES", "VK_DRIVER_FILES"].map(|name| (name.into(), path.clone().into())).into()
 }
 
-/// The folder with the layer's manifest, which is written here: it names the library by a path
-/// that only the running program knows.
-fn layer_folder() -> Result<PathBuf> {
-    let library = environment::beside("libudvla_vulkan_layer.so")?;
-    let entry = "vkNegotiateLoaderLayerInterfaceVersion";
-    let extension = json!({
-        "name": "VK_KHR_external_semaphore_fd",
-        "spec_version": "1",
-        "entrypoints": ["vkGetSemaphoreFdKHR", "vkImportSemaphoreFdKHR"],
-    });
-    let manifest = json!({
-        "file_format_version": "1.1.2",
-        "layer": {
-            "name": LAYER,
-            "type": "GLOBAL",
-            "library_path": library,
-            "api_version": "1.4.0",
-            "implementation_version": "1",
-            "description": "Lets SAPIEN make a device that lacks VK_KHR_external_semaphore_fd",
-            "functions": { (entry): entry },
-            "device_extensions": [extension],
-        },
-    });
+/// The folder that holds the layer's manifest and nothing else, named by its content.
+fn layer_folder(manifest: &Value) -> Result<PathBuf> {
     let text = format!("{manifest:#}\n");
     let hash = hex(&Sha256::digest(text.as_bytes()));
     let folder = environment::home()?.join("drivers").join(format!("layer-{}", &hash[..8]));
@@ -195,8 +162,8 @@ mod tests {
             ("no JSON", false),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(is_new(&path), new, "{text}");
+            assert_eq!(has_vulkan_1_4(&path), new, "{text}");
         }
-        assert!(!is_new(&folder.path().join("absent.json")));
+        assert!(!has_vulkan_1_4(&folder.path().join("absent.json")));
     }
 }

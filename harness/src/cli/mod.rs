@@ -1,21 +1,51 @@
-//! The command line as it is typed. What it means is decided in [`crate::plan`].
+//! The command line: what was typed, and its translation to a [`Plan`](crate::plan::Plan).
 
-mod calvin;
+use std::fmt::Write as _;
+
+use clap::CommandFactory;
+
+mod benchmark;
+#[cfg(feature = "torch")]
+mod checkpoint;
 mod command;
-mod libero;
-mod policy;
+#[cfg(feature = "torch")]
+mod model;
+mod plan;
 mod results;
 mod run;
-mod simpler;
 
-pub use calvin::{CalvinAdapter, CalvinArguments, CalvinReset, CalvinSimulator};
-pub use command::{
-    Benchmark, Cli, Command, DoctorArguments, GoldenArguments, Preset, ResumeArguments,
+pub use benchmark::{DoctorCommand, RunCommand};
+#[cfg(feature = "torch")]
+pub use checkpoint::{
+    BenchCommand, DecodeArguments, ImagineArguments, InspectArguments, MakeArguments,
 };
-pub use libero::{LiberoArguments, LiberoSimulator, ResetMode, Suite};
-pub use policy::{DecodingName, ModelArguments, PrefixCacheName, SamplerName};
+pub use command::{BenchmarkName, Cli, Command, ResumeArguments, SetupArguments};
+#[cfg(feature = "torch")]
+pub use model::{DeviceArguments, ModelArguments};
+pub use plan::{plan_of_command, plan_of_run, simulator_plan};
 pub use results::*;
-pub use run::{PolicyName, RunArguments, WorkerArguments};
-pub use simpler::{
-    SimplerAdapter, SimplerArguments, SimplerRenderer, SimplerSimulator, SimplerSuccess, WidowxTask,
-};
+pub use run::{PolicyArguments, RunArguments, WorkerArguments};
+
+/// The command reference as Markdown: the long help of every command.
+pub fn reference() -> String {
+    let mut text =
+        "# Command reference\n\nThe help of every command, made by `udvla-eval reference`.\n"
+            .to_owned();
+    let mut cli = Cli::command().term_width(100);
+    cli.build();
+    write_help(&mut text, &mut cli, "udvla-eval");
+    text
+}
+
+fn write_help(text: &mut String, command: &mut clap::Command, name: &str) {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    write!(text, "\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end())
+        .expect("writing to a string cannot fail");
+    for inner in command.get_subcommands_mut() {
+        if !inner.is_hide_set() && inner.get_name() != "help" {
+            let name = format!("{name} {}", inner.get_name());
+            write_help(text, inner, &name);
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The command line of everything that is asked of finished runs.
+//! Flags of the commands that read finished runs.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use clap::{Args, ValueEnum};
 /// Arguments of `tables`.
 #[derive(Debug, Args)]
 pub struct TablesArguments {
-    /// Run directories; those of one benchmark count together
+    /// Run directories; those of one benchmark are pooled
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
-    /// Run directory of a variant (attention, target, decoding), a row of its own in Tables 5 to 7
+    /// Run directory of a variant (attention, target, decoding): a row of its own in Tables 5 to 7
     #[arg(long, value_name = "RUN")]
     pub variant: Vec<PathBuf>,
     /// What to print
@@ -24,7 +24,7 @@ pub struct TablesArguments {
 /// Arguments of `plots`.
 #[derive(Debug, Args)]
 pub struct PlotsArguments {
-    /// Run directories; parts of one run count together
+    /// Run directories; parts of one run are pooled
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     /// Write the plots into this folder
@@ -39,7 +39,7 @@ pub enum TableFormat {
     Markdown,
     /// A line per number
     Csv,
-    /// A document that needs booktabs
+    /// A document; needs booktabs
     Latex,
     /// Rows and cells
     Json,
@@ -62,14 +62,14 @@ pub struct AuditArguments {
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// A: a run directory, a baseline, `eval_info.json` of lerobot or an aggregate of vla-eval
+    /// A: a run directory, a baseline, lerobot's `eval_info.json` or an aggregate of vla-eval
     pub a: PathBuf,
-    /// B: the same; two runs are compared in pairs, anything else suite by suite
+    /// B: the same; two runs are compared episode by episode, anything else suite by suite
     pub b: PathBuf,
     /// What to print
     #[arg(long, value_enum, default_value_t = CompareFormat::Markdown)]
     pub format: CompareFormat,
-    /// Write the comparison as one HTML file as well
+    /// Also write the comparison as one HTML file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -91,19 +91,19 @@ pub struct ExportArguments {
     /// What to write
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// File to write [printed]
+    /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
-/// What a run can be written as.
+/// Formats of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
     /// `eval_info.json` of lerobot-eval; verdikt-eval and physim-gate read it
     Lerobot,
     /// The aggregate JSON of vla-eval
     VlaEval,
-    /// A line per episode, errors and missing ones included
+    /// A line per episode, including errors and missing ones
     Csv,
 }
 
@@ -115,16 +115,16 @@ pub struct GateArguments {
     /// Run directory, or a file that `--save-baseline` wrote
     #[arg(long, value_name = "RUN|FILE", required_unless_present_any = ["against", "save_baseline"])]
     pub baseline: Option<PathBuf>,
-    /// Published numbers to hold the run against
+    /// Published numbers to compare with
     #[arg(long, value_enum, conflicts_with = "baseline")]
     pub against: Option<Against>,
-    /// Loss that is allowed, as a share of the scale
+    /// Allowed loss, as a share of the scale
     #[arg(long, default_value_t = 0.02, value_parser = share)]
     pub margin: f64,
     /// Write the decision as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Write the decision as Markdown as well
+    /// Also write the decision as Markdown
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
     /// Write the run as a baseline for later gates
@@ -144,7 +144,7 @@ pub enum Against {
 pub struct ReplayArguments {
     /// The run directory
     pub run: PathBuf,
-    /// Episodes such as long-task03-trial017 [all with stored actions]
+    /// Episodes such as long-task03-trial017 [default: all with stored actions]
     pub episodes: Vec<String>,
     /// Make videos of them in this folder
     #[arg(long, value_name = "DIR")]
@@ -154,37 +154,37 @@ pub struct ReplayArguments {
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
-    /// Success rate that is expected, or to be found different from `--other`
+    /// Expected success rate, or the one to be told from `--other`
     #[arg(long, value_parser = share, required_unless_present = "deviation")]
     pub rate: Option<f64>,
-    /// Half width of the wanted 95 % interval, as a share (or in stages with `--deviation`)
+    /// Half-width of the 95 % interval, as a share (with `--deviation`: in stages)
     #[arg(long, value_name = "WIDTH", value_parser = positive)]
     pub half_width: Option<f64>,
-    /// Standard deviation of the number of stages, for an average length
+    /// Standard deviation of the completed stages, for an average length
     #[arg(long, value_parser = positive, requires = "half_width", conflicts_with_all = ["rate", "other"])]
     pub deviation: Option<f64>,
     /// Success rate of the other policy
     #[arg(long, value_parser = share, requires = "rate")]
     pub other: Option<f64>,
-    /// Share of equal episodes on which the two policies differ, for a comparison in pairs
+    /// Share of episodes on which the two policies differ, for a paired comparison
     #[arg(long, value_parser = share, requires = "other")]
     pub discordant: Option<f64>,
     /// Probability of finding the difference
     #[arg(long, default_value_t = 0.8, value_parser = share)]
     pub power: f64,
-    /// Run directory whose speed tells the hours
+    /// Run directory whose speed gives the hours
     #[arg(long, value_name = "RUN")]
     pub like: Option<PathBuf>,
 }
 
 fn share(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "expected a number")?;
-    let fine = value > 0.0 && value < 1.0;
-    fine.then_some(value).ok_or_else(|| "expected a share between 0 and 1, such as 0.95".into())
+    let is_valid = value > 0.0 && value < 1.0;
+    is_valid.then_some(value).ok_or_else(|| "expected a share between 0 and 1, such as 0.95".into())
 }
 
 fn positive(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "expected a number")?;
-    let fine = value > 0.0 && value.is_finite();
-    fine.then_some(value).ok_or_else(|| "expected a number above 0".into())
+    let is_valid = value > 0.0 && value.is_finite();
+    is_valid.then_some(value).ok_or_else(|| "expected a number above 0".into())
 }

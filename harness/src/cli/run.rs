@@ -1,103 +1,117 @@
-//! What all benchmarks share: the policy, the workers, the run directory.
+//! Flags of every benchmark: the policy, the workers, the run directory.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use udvla_policies::weightless;
 
-use super::policy::ModelArguments;
-use crate::pool::Video;
+#[cfg(feature = "torch")]
+use super::model::{DeviceArguments, ModelArguments};
+use crate::plan::{UDVLA, Video};
 
-/// Arguments of every benchmark.
+/// Flags of every benchmark.
 #[derive(Debug, Clone, Args)]
 pub struct RunArguments {
-    /// Policy to run
-    #[arg(long, value_enum, default_value_t = PolicyName::Udvla)]
-    pub policy: PolicyName,
-    /// Directory with the policy's weights and tokenizers (see docs/checkpoint.md)
-    #[arg(long, env = "UDVLA_CHECKPOINT", value_name = "DIR")]
-    pub checkpoint: Option<PathBuf>,
-    /// The model's own
+    /// What is tested.
     #[command(flatten)]
-    pub model: ModelArguments,
-    /// Devices that each run a replica of the policy, for example cuda:0,cuda:1
-    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "device")]
-    pub devices: Vec<String>,
-    /// Run directory; one that exists is continued if it is the same run [runs/NAME-DATE-ID]
-    #[arg(short, long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Simulators that run at once [twice --max-batch per device, at most the
-    /// cores]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub tested: PolicyArguments,
+    /// Simulators that run at once [default: 2 x --max-batch per device, at most the cores]
+    #[arg(short, long, value_name = "N", help_heading = "Workers", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,
-    /// Observations in one forward pass, at most
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    /// Observations per forward pass, at most
+    #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Workers", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub max_batch: u16,
-    /// Longest wait for a batch to fill, in milliseconds [half the last batch's time]
-    #[arg(long, value_name = "MS")]
+    /// Longest wait for a batch to fill, in milliseconds [default: half the last batch's time]
+    #[arg(long, value_name = "MS", help_heading = "Workers", hide_short_help = true)]
     pub batch_wait: Option<u64>,
-    /// Seed of the policy's sampling noise
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
-    /// Tries again for an episode whose simulator fails
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    /// Retries of an episode whose simulator fails
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        help_heading = "Workers",
+        hide_short_help = true
+    )]
     pub retries: u16,
-    /// Longest time for one simulator call, in seconds
-    #[arg(long, default_value_t = 120.0, value_name = "S", value_parser = positive_seconds)]
+    /// Longest simulator call, in seconds
+    #[arg(long, default_value_t = 120.0, value_name = "S", help_heading = "Workers", hide_short_help = true, value_parser = positive_seconds)]
     pub step_timeout: f64,
-    /// Longest time for a simulator to start, in seconds
-    #[arg(long, default_value_t = 600.0, value_name = "S", value_parser = positive_seconds)]
+    /// Longest start of a simulator, in seconds
+    #[arg(long, default_value_t = 600.0, value_name = "S", help_heading = "Workers", hide_short_help = true, value_parser = positive_seconds)]
     pub start_timeout: f64,
-    /// Stop as soon as the policy is certainly better or worse than the paper, a run directory or
-    /// a stored baseline (5 % false alarms, however often one looks)
-    #[arg(long, value_name = "paper|RUN|FILE")]
-    pub stop_early: Option<String>,
+    /// Run directory, new or to be continued [default: runs/NAME-DATE-ID]
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
     /// Episodes to record as video
-    #[arg(long, value_enum, default_value_t = Video::None)]
+    #[arg(long, value_enum, default_value_t = Video::None, help_heading = "Output")]
     pub video: Video,
-    /// Save what the policy expects to see beside what is seen then, a picture per chunk in
-    /// RUN/futures
-    #[arg(long)]
+    /// Save predicted beside observed images, in RUN/futures
+    #[arg(long, help_heading = "Output")]
     pub save_futures: bool,
+    /// Stop once significantly better or worse than `paper`, a run or a stored baseline
+    ///
+    /// At most 5 % false alarms, however often the run is looked at.
+    #[arg(long, value_name = "REFERENCE", help_heading = "Output")]
+    pub stop_early: Option<String>,
     /// Print the plan and stop
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
 }
 
-/// How a simulator's worker is started.
+/// The policy and what belongs to it.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Policy")]
+pub struct PolicyArguments {
+    /// Policy to run
+    #[arg(long, default_value = UDVLA, value_name = "POLICY", value_parser = policy_names())]
+    pub policy: String,
+    /// Weights and tokenizers (docs/checkpoint.md)
+    #[cfg(feature = "torch")]
+    #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+    /// Where the model runs.
+    #[cfg(feature = "torch")]
+    #[command(flatten)]
+    pub device: DeviceArguments,
+    /// Seed of the policy's sampling noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// How the model decodes.
+    #[cfg(feature = "torch")]
+    #[command(flatten)]
+    pub model: ModelArguments,
+}
+
+/// How a simulator's worker is started.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Workers")]
 pub struct WorkerArguments {
-    /// Python of the simulator's environment [what `udvla-eval setup` made]
-    #[arg(long, value_name = "PATH")]
+    /// Python of the simulator's environment [default: what `udvla-eval setup` made]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub python: Option<PathBuf>,
     /// Worker executable to use instead of the embedded Python one (tests)
     #[arg(long, value_name = "PROGRAM", hide = true)]
     pub simulator: Option<PathBuf>,
-    /// Option for that worker, NAME=VALUE (tests)
+    /// Option of that worker, NAME=VALUE (tests)
     #[arg(long, value_name = "NAME=VALUE", hide = true, value_parser = name_and_value)]
     pub sim_option: Vec<(String, String)>,
 }
 
-/// Policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PolicyName {
-    /// The UD-VLA model, from `--checkpoint`
-    Udvla,
-    /// The simulator's scripted solution: proves the installation
-    Expert,
-    /// Uniform noise
-    Random,
-    /// Does nothing; must score 0
-    Idle,
+fn policy_names() -> PossibleValuesParser {
+    let model = PossibleValue::new(UDVLA).help("the UD-VLA model, from `--checkpoint`");
+    let others = weightless::POLICIES.map(|kind| PossibleValue::new(kind.name).help(kind.summary));
+    PossibleValuesParser::new([model].into_iter().chain(others))
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((pair.0.into(), pair.1.into()))
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.into(), value.into()))
 }
 
-fn positive_seconds(text: &str) -> Result<f64, String> {
+/// A number of seconds, above 0 and at most a day.
+pub(super) fn positive_seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
-    // Past a day nobody waits, and the clock's arithmetic stays exact.
-    let fine = seconds > 0.0 && seconds <= 86_400.0;
-    fine.then_some(seconds).ok_or_else(|| "expected more than 0 and at most 86400".into())
+    let is_valid = seconds > 0.0 && seconds <= 86_400.0;
+    is_valid.then_some(seconds).ok_or_else(|| "expected more than 0 and at most 86400".into())
 }

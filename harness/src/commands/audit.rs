@@ -1,10 +1,10 @@
-//! `audit`: whether published tables can be true.
+//! `audit`: whether published tables are possible.
 
 use anyhow::Result;
-use udvla_results::audit_csv::read_csv;
+use udvla_results::compare::audit::csv::read_csv;
+use udvla_results::compare::audit::printed::{PrintedTable, of_paper};
+use udvla_results::out::render::audit_markdown;
 use udvla_results::paper::Paper;
-use udvla_results::printed::{PrintedTable, of_paper};
-use udvla_results::render::audit_markdown;
 
 use crate::cli::AuditArguments;
 use crate::exit::{Exit, Refused};
@@ -12,7 +12,7 @@ use crate::exit::{Exit, Refused};
 /// Prints what was found.
 ///
 /// # Errors
-/// [`Refused`] when a file is no table.
+/// [`Refused`] when a file is not a table.
 pub fn run(arguments: &AuditArguments) -> Result<Exit> {
     let mut tables: Vec<PrintedTable> = Vec::new();
     if arguments.paper {

@@ -1,88 +1,27 @@
-//! `bench decode`: how long the policy takes for an action chunk, and where the time goes.
+//! `bench decode`: time per action chunk, by phase.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use udvla_policies::udvla::checkpoint::Checkpoint;
-use udvla_policies::udvla::phases::{Phases, Reading};
-use udvla_policies::udvla::presets::Preset;
+use udvla_policies::udvla::timing::Reading;
 use udvla_policies::udvla::{
-    CheckpointError, Target, UdVla, UdVlaOptions, device, make_checkpoint,
+    Checkpoint, CheckpointError, Preset, Target, UdVla, UdVlaOptions, device, make_checkpoint,
     make_checkpoint_without_weights, products,
 };
-use udvla_policies::{Policy, PolicyInput, golden};
+use udvla_policies::{Policy, PolicyInput, formula};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{Camera, Image, Observation};
 
-use crate::cli::ModelArguments;
+use crate::cli::DecodeArguments;
 use crate::exit::Exit;
-use crate::model;
+use crate::policy;
 
 mod figures;
 
-/// What can be measured.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Time action chunks: pictures and words in, actions out
-    Decode(Box<DecodeArguments>),
-}
-
-/// Sizes of the models that need no download.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Model {
-    /// Two layers of width 64
-    Nano,
-    /// Eight layers of width 512
-    Medium,
-    /// The published sizes, with weights that are drawn on the device
-    #[value(name = "random-8b")]
-    Random8b,
-}
-
-/// Arguments of `bench decode`.
-#[derive(Debug, Args)]
-pub struct DecodeArguments {
-    /// Model with synthetic weights
-    #[arg(long, value_enum, default_value_t = Model::Nano)]
-    pub model: Model,
-    /// Measure this checkpoint instead of a synthetic model
-    #[arg(long, value_name = "DIR", conflicts_with = "model")]
-    pub checkpoint: Option<PathBuf>,
-    /// Whose views and slots: calvin, libero, simpler
-    #[arg(long, default_value = "calvin", value_name = "NAME")]
-    pub benchmark: String,
-    /// The model's own
-    #[command(flatten)]
-    pub options: ModelArguments,
-    /// Observations in one forward pass
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub batch: u16,
-    /// libtorch's threads within an operation [half the cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-    /// Batches that are not measured
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub warm_up: u16,
-    /// Batches that are measured
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub repeats: u16,
-    /// Seed of the sampling noise
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
-    /// Afterwards decode each row of the batch alone too, and count the ids that differ
-    #[arg(long)]
-    pub alone: bool,
-    /// File for the figures as JSON [standard output]
-    #[arg(short, long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Also write the first row's decoding to this file, for another implementation to repeat
-    #[arg(long, value_name = "FILE")]
-    pub case: Option<PathBuf>,
-}
+use figures::Lap;
 
 /// Measures, prints a line and writes the figures.
 ///
@@ -114,10 +53,10 @@ pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
     }
     if let Some(file) = &arguments.case {
         let row = PolicyInput { seed: arguments.seed, ..rows[0].clone() };
-        let mut case = policy.case(&row)?;
+        let mut case = policy.reference_case(&row)?;
         case["config"] = match arguments.checkpoint {
             Some(_) => Value::Null,
-            None => preset(arguments.model).model().to_json(),
+            None => arguments.model.model().to_json(),
         };
         write(file, &format!("{case}\n"))?;
     }
@@ -130,9 +69,9 @@ fn write(file: &Path, text: &str) -> Result<()> {
 
 /// How many ids each row gets, and in how many they differ from those that it gets alone.
 fn alone(policy: &UdVla, rows: &[PolicyInput]) -> Result<Value> {
-    let together = policy.generated(rows)?;
+    let together = policy.generate(rows)?;
     let differing = |(row, ids): (&PolicyInput, &Vec<i64>)| {
-        let alone = policy.generated(std::slice::from_ref(row))?.remove(0);
+        let alone = policy.generate(std::slice::from_ref(row))?.remove(0);
         let at = |index: usize| ids.get(index) == alone.get(index);
         Ok((0..ids.len().max(alone.len())).filter(|&index| !at(index)).count())
     };
@@ -143,60 +82,29 @@ fn alone(policy: &UdVla, rows: &[PolicyInput]) -> Result<Value> {
     }))
 }
 
-fn preset(model: Model) -> Preset {
-    match model {
-        Model::Nano => Preset::Nano,
-        Model::Medium => Preset::Medium,
-        Model::Random8b => Preset::Random8b,
-    }
-}
-
 fn open(arguments: &DecodeArguments) -> Result<UdVla> {
-    let options = model::options(&arguments.options, &arguments.benchmark)?;
+    let options = arguments.options.options(&arguments.benchmark, &arguments.device)?;
     let opened = match &arguments.checkpoint {
         Some(dir) => UdVla::open(dir, &options),
         None => synthetic(arguments.model, &options)?,
     };
-    Ok(opened.map_err(|error| model::refused("the model cannot be measured", error))?)
+    Ok(opened.map_err(|error| policy::refused("the model cannot be measured", error))?)
 }
 
 /// A synthetic model by way of a checkpoint in a temporary folder, which is gone when it is open.
-fn synthetic(model: Model, options: &UdVlaOptions) -> Result<Result<UdVla, CheckpointError>> {
+fn synthetic(model: Preset, options: &UdVlaOptions) -> Result<Result<UdVla, CheckpointError>> {
     let dir = std::env::temp_dir().join(format!("udvla-bench-{}", std::process::id()));
     let opened = match model {
-        Model::Nano | Model::Medium => {
-            make_checkpoint(&crate::plan::name(model), 0, Target::Future, &dir)
-                .and_then(|()| UdVla::open(&dir, options))
-        }
-        Model::Random8b => make_checkpoint_without_weights(Preset::Random8b, &dir)
+        Preset::Nano | Preset::Medium => make_checkpoint(model.name(), 0, Target::Future, &dir)
+            .and_then(|()| UdVla::open(&dir, options)),
+        Preset::Random8b => make_checkpoint_without_weights(Preset::Random8b, &dir)
             .and_then(|()| Checkpoint::open_with_random_weights(&dir))
-            .and_then(|checkpoint| UdVla::of(&checkpoint, options)),
+            .and_then(|checkpoint| UdVla::from_checkpoint(&checkpoint, options)),
     };
     if dir.exists() {
         std::fs::remove_dir_all(&dir).context("cannot remove the temporary checkpoint")?;
     }
     Ok(opened)
-}
-
-/// One answered batch.
-struct Lap {
-    phases: Phases,
-    products: u64,
-}
-
-impl Lap {
-    /// The phases by name, and their sum.
-    fn named(&self) -> [(&'static str, Reading); 5] {
-        let Phases { encode, prefill, denoise, decode } = self.phases;
-        let parts = [encode, prefill, denoise, decode];
-        let whole = Reading {
-            wall: parts.iter().map(|part| part.wall).sum(),
-            processor: parts.iter().map(|part| part.processor).sum(),
-        };
-        let names = ["encode", "prefill", "denoise", "decode"];
-        let [a, b, c, d] = [0, 1, 2, 3].map(|index| (names[index], parts[index]));
-        [("whole", whole), a, b, c, d]
-    }
 }
 
 fn measure(policy: &UdVla, rows: &[PolicyInput], call: u32, seed: u64) -> Result<Lap> {
@@ -217,7 +125,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// A row with noise for pictures and one of a few instructions of different lengths.
+/// Input with noise for images and one of a few instructions of different lengths.
 fn input(policy: &UdVla, row: u16) -> PolicyInput {
     const INSTRUCTIONS: [&str; 4] = [
         "push the sliding door to the left side",
@@ -225,10 +133,10 @@ fn input(policy: &UdVla, row: u16) -> PolicyInput {
         "take the red block and rotate it to the right",
         "open the drawer",
     ];
-    let picture = |(view, camera): (usize, &Camera)| {
+    let image = |(view, camera): (usize, &Camera)| {
         let (height, width) = (camera.height, camera.width);
         let name = format!("bench/{row}/{view}");
-        let series = golden::uniform(&name, (height * width * 3) as usize);
+        let series = formula::uniform(&name, (height * width * 3) as usize);
         Image { height, width, rgb: series.into_iter().map(|u| (u * 256.0) as u8).collect() }
     };
     PolicyInput {
@@ -236,7 +144,7 @@ fn input(policy: &UdVla, row: u16) -> PolicyInput {
         call: 0,
         seed: 0,
         observation: Observation {
-            images: policy.spec().cameras.iter().enumerate().map(picture).collect(),
+            images: policy.spec().cameras.iter().enumerate().map(image).collect(),
             state: vec![],
             instruction: Arc::from(INSTRUCTIONS[usize::from(row) % INSTRUCTIONS.len()]),
             stage: 0,

@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use anyhow::Result;
-use udvla_results::compare::compare;
-use udvla_results::compare_rates::compare_rates;
-use udvla_results::html::compare_page;
-use udvla_results::imports::Outcomes;
-use udvla_results::plots::of_comparison;
-use udvla_results::read::Run;
-use udvla_results::render::{compare_markdown, compare_rates_markdown};
+use udvla_results::compare::imports::Outcomes;
+use udvla_results::compare::pairs::compare;
+use udvla_results::compare::rates::compare_rates;
+use udvla_results::out::html::compare_page;
+use udvla_results::out::plots::of_comparison;
+use udvla_results::out::render::{compare_markdown, compare_rates_markdown};
+use udvla_results::run::read::Run;
 
 use crate::cli::{CompareArguments, CompareFormat};
 use crate::exit::{Exit, Refused};
+use crate::run;
 
 /// What can be compared.
 enum Side {
@@ -25,7 +26,7 @@ enum Side {
 /// Prints the comparison.
 ///
 /// # Errors
-/// [`Refused`] when one of them is no result, or they cannot be compared.
+/// [`Refused`] when one of them holds no results, or they cannot be compared.
 pub fn run(arguments: &CompareArguments) -> Result<Exit> {
     let names = [&arguments.a, &arguments.b].map(|path| path.display().to_string());
     let names = [names[0].as_str(), names[1].as_str()];
@@ -39,12 +40,12 @@ pub fn run(arguments: &CompareArguments) -> Result<Exit> {
             })?;
             if let Some(file) = &arguments.html {
                 let plots = of_comparison(&found)?;
-                super::write_file(file, &compare_page(&found, names, &plots))?;
+                super::files::write_file(file, &compare_page(&found, names, &plots))?;
             }
             (serde_json::to_string_pretty(&found)?, compare_markdown(&found, names))
         }
         _ if arguments.html.is_some() => {
-            let text = "`--html` sets two runs side by side, episode by episode";
+            let text = "`--html` compares two runs episode by episode";
             let hint = "leave it out: another harness's file is compared suite by suite";
             return Err(Refused::new(text).hint(hint).into());
         }
@@ -63,12 +64,12 @@ pub fn run(arguments: &CompareArguments) -> Result<Exit> {
 
 fn side(path: &Path) -> Result<Side> {
     if !path.is_file() {
-        return Ok(Side::Run(Box::new(super::read(path)?)));
+        return Ok(Side::Run(Box::new(run::read(path)?)));
     }
     let damaged = || Refused::new(format!("`{}` holds no results", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| damaged().because(error))?;
     if text.contains("\"baseline_schema\"") {
-        return Ok(Side::Run(Box::new(super::gate::baseline(path)?)));
+        return Ok(Side::Run(Box::new(run::baseline(path)?)));
     }
     let outcomes = Outcomes::from_json(&text).map_err(|error| {
         damaged().because(error).hint(

@@ -1,128 +1,80 @@
 //! `doctor`: does this machine run the benchmark?
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
+use udvla_sims::body;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::SimSpec;
-use udvla_sims::process::{SimError, Worker, WorkerCommand};
+use udvla_sims::process::{SimError, Worker};
 use udvla_sims::protocol::{Protocol, Suite};
-use udvla_sims::wire::{self, OpenConfig, Reply, Request};
+use udvla_sims::wire::{self, Reply, Request};
 
-use crate::calvin;
-use crate::cli::{
-    Benchmark, CalvinAdapter, CalvinSimulator, DoctorArguments, LiberoSimulator, SimplerAdapter,
-    SimplerRenderer, SimplerSimulator,
-};
+use crate::cli::{self, DoctorCommand};
 use crate::exit::{Exit, Refused};
-use crate::plan::{self, Simulator};
-use crate::simpler;
-use crate::subject;
+use crate::images;
+use crate::simulator::{Purpose, Simulator};
 
-const START: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(300);
 
 /// Starts the simulator as a run would, plays three steps of each suite, or of each task where
-/// there is one suite, and says what it saw.
+/// there is one suite, and prints what it saw.
 ///
 /// # Errors
-/// [`Refused`] when nothing of the benchmark can be run.
-pub fn run(arguments: &DoctorArguments) -> Result<Exit> {
-    let (protocol, simulator) = chosen(arguments)?;
-    let scratch = std::env::temp_dir().join(format!("udvla-doctor-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch)?;
-    let outcome = examine(&protocol, &simulator, &scratch, arguments.frames.as_deref());
-    if outcome.is_ok() {
-        let _ = std::fs::remove_dir_all(&scratch);
-    }
-    outcome
-}
-
-/// The benchmark's protocol, and its simulator as the benchmark's own command would start it.
-fn chosen(arguments: &DoctorArguments) -> Result<(Protocol, Simulator)> {
-    let DoctorArguments { assets, calvin_root, simpler_root, renderer, worker, .. } =
-        arguments.clone();
-    Ok(match arguments.benchmark {
-        Benchmark::Libero => {
-            let simulator = LiberoSimulator { assets, renderer, worker };
-            (Protocol::libero(), plan::libero_simulator(&simulator)?)
-        }
-        Benchmark::Calvin => {
-            let adapter = CalvinAdapter::Slim;
-            let simulator = CalvinSimulator { calvin_root, renderer, adapter, worker };
-            (Protocol::calvin(), calvin::simulator(&simulator)?)
-        }
-        Benchmark::Simpler => {
-            let renderer = SimplerRenderer::from_str(&renderer, false).map_err(|_| {
-                Refused::new(format!("SimplerEnv has no renderer `{renderer}`"))
-                    .hint("pass auto, gpu or lavapipe")
-            })?;
-            let adapter = SimplerAdapter::Slim;
-            let simulator = SimplerSimulator { simpler_root, adapter, renderer, worker };
-            (Protocol::simpler(), simpler::simulator(&simulator)?)
-        }
-    })
-}
-
-fn examine(
-    protocol: &Protocol,
-    simulator: &Simulator,
-    scratch: &Path,
-    frames: Option<&Path>,
-) -> Result<Exit> {
-    let log = scratch.join("worker.log");
-    let command = WorkerCommand { log: log.clone(), ..simulator.command.clone() };
-    let config = OpenConfig {
-        protocol: protocol.clone(),
-        suites: vec![],
-        images: true,
-        last_look: false,
-        video: false,
-        scratch: scratch.to_string_lossy().into_owned(),
-        options: simulator.options.clone(),
-    };
+/// [`Refused`] when a part of the benchmark cannot be run.
+pub fn run(command: &DoctorCommand) -> Result<Exit> {
+    let DoctorCommand { benchmark, flags, frames, worker } = command;
+    let protocol = benchmark.protocol();
+    let plan = cli::simulator_plan(*benchmark, flags, worker)?;
     let begun = Instant::now();
-    let (mut worker, ready) = Worker::open(&command, config, START, |_| {}).map_err(|error| {
-        Refused::new(format!("the simulator does not start: {error}"))
-            .hint(format!("its log is `{}`", log.display()))
-    })?;
-    let Reply::Ready { spec, setting, .. } = ready else { unreachable!("open returns Ready") };
+    let purpose = Purpose { suites: vec![], images: true, video: false };
+    let mut simulator = Simulator::open(&plan, &protocol, purpose)?;
     println!("✓ worker   ready in {:.1} s", begun.elapsed().as_secs_f64());
-    for (name, value) in &setting {
+    for (name, value) in &simulator.setting {
         println!("           {name}: {value}");
     }
-    let idle = subject::idle_action(protocol)?;
+    let samples = samples(&protocol);
+    let failed = play_samples(&mut simulator, &protocol, &samples, frames.as_deref())?;
+    if failed == 0 {
+        simulator.close();
+        return Ok(Exit::Complete);
+    }
+    let stand_ins = simulator.setting.get("assets").is_some_and(|assets| assets == "stand-ins");
+    let log = simulator.close_and_keep_log();
+    let hint = match stand_ins {
+        true => "the built-in stand-ins do not cover every suite; pass `--assets DIR` with LIBERO's own meshes and textures".to_owned(),
+        false => format!("the worker's log is `{}`", log.display()),
+    };
+    Err(Refused::new(format!("{failed} of {} episodes do not run here", samples.len()))
+        .hint(hint)
+        .into())
+}
+
+/// Plays the samples and prints a line each; returns how many failed.
+fn play_samples(
+    simulator: &mut Simulator,
+    protocol: &Protocol,
+    samples: &[EpisodeKey],
+    frames: Option<&Path>,
+) -> Result<usize> {
+    let idle = protocol.environment.idle_action().context("the protocol's idle action")?;
+    let Simulator { worker, spec, .. } = simulator;
     let mut failed = 0;
-    let samples = samples(protocol);
-    for key in &samples {
-        match play(&mut worker, &spec, (key, &idle), frames) {
+    for key in samples {
+        match play(worker, spec, (key, &idle), frames) {
             Ok(text) => println!("✓ {:<8} {text}", key.suite),
             Err(error) => {
                 failed += 1;
                 println!("✗ {:<8} task {}: {error:#}", key.suite, key.task);
+                // A simulator that broke is not used again.
                 if error.downcast_ref::<SimError>().is_some_and(|error| !error.is_setup()) {
                     break;
                 }
             }
         }
     }
-    worker.close(Duration::from_secs(5));
-    if failed == 0 {
-        return Ok(Exit::Complete);
-    }
-    let missing = setting.get("assets").is_some_and(|assets| assets == "stand-ins");
-    let hint = if missing {
-        "the built-in stand-ins do not cover every suite; pass `--assets DIR` with LIBERO's own meshes and textures".to_owned()
-    } else {
-        format!("the worker's log is `{}`", log.display())
-    };
-    Err(Refused::new(format!("{failed} of {} episodes do not run here", samples.len()))
-        .hint(hint)
-        .into())
+    Ok(failed)
 }
 
 /// The first episode of each suite, or of each task of the only suite.
@@ -159,35 +111,27 @@ fn play(
     worker.ask(&Request::Play { width }, &idle, STEP)?;
     let sizes: Vec<String> = images.iter().map(|(h, w)| format!("{h}x{w}")).collect();
     Ok(format!(
-        "`{instruction}`: loaded in {loaded:.1} s, 3 steps and {} pictures ({}) in {:.2} s",
+        "`{instruction}`: loaded in {loaded:.1} s, 3 steps and {} images ({}) in {:.2} s",
         images.len(),
         sizes.join(", "),
         begun.elapsed().as_secs_f64()
     ))
 }
 
-/// Writes the first observation's pictures as PNG.
+/// Writes the images of the first observation as PNG.
 fn save(
     folder: &Path,
     key: &EpisodeKey,
     spec: &SimSpec,
     sizes: &[(u32, u32)],
-    body: &[u8],
+    bytes: &[u8],
 ) -> Result<()> {
     std::fs::create_dir_all(folder)?;
-    let names: BTreeMap<usize, &str> =
-        spec.cameras.iter().map(|camera| camera.name.as_str()).enumerate().collect();
-    let mut rest = body;
-    for (index, &(height, width)) in sizes.iter().enumerate() {
-        let (rgb, after) = rest
-            .split_at_checked(height as usize * width as usize * 3)
-            .context("a picture that is cut short")?;
-        rest = after;
-        let name = names.get(&index).copied().unwrap_or("camera");
-        let path = folder.join(format!("{key}-{name}.png"));
-        let mut encoder = png::Encoder::new(File::create(&path)?, width, height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.write_header()?.write_image_data(rgb)?;
+    let (seen, _) = body::parse_observed(sizes, spec.state.len(), bytes)?;
+    for (index, image) in seen.iter().enumerate() {
+        let camera = spec.cameras.get(index).map_or("camera", |camera| camera.name.as_str());
+        let path = folder.join(format!("{key}-{camera}.png"));
+        images::write(&path, image)?;
         println!("           wrote {}", path.display());
     }
     Ok(())

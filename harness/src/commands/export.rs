@@ -1,17 +1,18 @@
 //! `export`: a run as a file that other tools read.
 
 use anyhow::{Context, Result};
-use udvla_results::exports::{ExportError, episodes_csv, lerobot_json, vla_eval_json};
+use udvla_results::out::exports::{ExportError, episodes_csv, lerobot_json, vla_eval_json};
 
 use crate::cli::{ExportArguments, ExportFormat};
 use crate::exit::{Exit, Refused};
+use crate::run;
 
 /// Prints the file, or writes it.
 ///
 /// # Errors
-/// [`Refused`] when the directory is no run, or the format has no place for what it holds.
+/// [`Refused`] when the directory is not a run, or the format cannot represent it.
 pub fn run(arguments: &ExportArguments) -> Result<Exit> {
-    let run = super::read(&arguments.run)?;
+    let run = run::read(&arguments.run)?;
     let text = match arguments.format {
         ExportFormat::Lerobot => lerobot_json(&run),
         ExportFormat::VlaEval => vla_eval_json(&run),
@@ -24,7 +25,7 @@ pub fn run(arguments: &ExportArguments) -> Result<Exit> {
     })?;
     match &arguments.output {
         None => print!("{text}"),
-        Some(path) => super::write_file(path, &text).context("cannot write the export")?,
+        Some(path) => super::files::write_file(path, &text).context("cannot write the export")?,
     }
     Ok(Exit::Complete)
 }

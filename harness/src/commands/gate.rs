@@ -1,48 +1,51 @@
 //! `gate`: pass, fail or inconclusive, as an exit code.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
-use udvla_results::gate::{Baseline, Gate, GateError, against_baseline, against_paper, whole};
+use udvla_results::compare::gate::{
+    Baseline, Gate, GateError, against_baseline, against_paper, whole,
+};
+use udvla_results::out::render::{gate_junit, gate_markdown};
 use udvla_results::paper::Paper;
-use udvla_results::read::Run;
-use udvla_results::render::{gate_junit, gate_markdown};
+use udvla_results::run::read::Run;
+use udvla_results::statistics::margins::Decision;
 
 use crate::cli::{Against, GateArguments};
 use crate::exit::{Exit, Refused};
+use crate::run;
 
 /// Decides, and writes what was asked for.
 ///
 /// # Errors
 /// [`Refused`] when there can be no decision: partial runs, errors, other protocols.
 pub fn run(arguments: &GateArguments) -> Result<Exit> {
-    let run = super::read(&arguments.run)?;
+    let run = run::read(&arguments.run)?;
     let gate = decide(arguments, &run)?;
     if let Some(path) = &arguments.save_baseline {
         whole(&run, "the run").map_err(refused)?;
         let text = serde_json::to_string(&Baseline::of(&run))? + "\n";
-        super::write_file(path, &text).context("cannot write the baseline")?;
+        super::files::write_file(path, &text).context("cannot write the baseline")?;
     }
     let Some(gate) = gate else { return Ok(Exit::Complete) };
     let page = gate_markdown(&gate);
     print!("{page}");
     if let Some(path) = &arguments.summary {
-        super::write_file(path, &page).context("cannot write the summary")?;
+        super::files::write_file(path, &page).context("cannot write the summary")?;
     }
     if let Some(path) = &arguments.junit {
-        super::write_file(path, &gate_junit(&gate)).context("cannot write the JUnit file")?;
+        super::files::write_file(path, &gate_junit(&gate))
+            .context("cannot write the JUnit file")?;
     }
     Ok(match gate.decision {
-        "pass" => Exit::Complete,
-        "fail" => Exit::GateFailed,
-        _ => Exit::GateInconclusive,
+        Decision::Pass => Exit::Complete,
+        Decision::Fail => Exit::GateFailed,
+        Decision::Inconclusive => Exit::GateInconclusive,
     })
 }
 
 /// `None` where only a baseline is to be written.
 fn decide(arguments: &GateArguments, run: &Run) -> Result<Option<Gate>> {
     let gate = match (&arguments.baseline, arguments.against) {
-        (Some(path), _) => against_baseline(run, &baseline(path)?, arguments.margin),
+        (Some(path), _) => against_baseline(run, &run::baseline(path)?, arguments.margin),
         (None, Some(Against::Paper)) => against_paper(run, &Paper::bundled(), arguments.margin),
         (None, None) => return Ok(None),
     };
@@ -54,21 +57,4 @@ fn refused(error: GateError) -> Refused {
         "a gate needs a whole run without errors, with the protocol and episodes of its baseline; \
          `udvla-eval resume DIR` completes a run",
     )
-}
-
-/// The baseline in a run directory or a file.
-///
-/// # Errors
-/// [`Refused`] when it is neither.
-pub(crate) fn baseline(path: &Path) -> Result<Run> {
-    if path.is_dir() {
-        return super::read(path);
-    }
-    let damaged = || Refused::new(format!("`{}` is no baseline", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        damaged().because(error).hint("`udvla-eval gate RUN --save-baseline FILE` writes one")
-    })?;
-    let baseline: Baseline =
-        serde_json::from_str(&text).map_err(|error| damaged().because(error))?;
-    baseline.run().map_err(|error| damaged().because(error).into())
 }

@@ -1,77 +1,43 @@
-//! `imagine`: one decision about pictures of the user's own, as numbers and as pictures.
+//! `imagine`: one decision of the policy for the user's own images, as numbers and as an image.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use clap::Args;
 use serde_json::{Value, json};
-use udvla_policies::udvla::UdVla;
-use udvla_policies::udvla::checkpoint::Checkpoint;
-use udvla_policies::udvla::imagination::Imagination;
-use udvla_policies::udvla::jd3p::{Fixed, Step};
+use udvla_policies::udvla::decode::{Fixed, Step};
+use udvla_policies::udvla::prompt::ImageDecoder;
+use udvla_policies::udvla::{Checkpoint, UdVla};
 use udvla_policies::{Answer, Policy, PolicyInput};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Image, Observation};
 
-use crate::cli::ModelArguments;
+use crate::cli::ImagineArguments;
 use crate::exit::{Exit, Refused};
-use crate::{model, pictures};
+use crate::{images, policy};
 
-/// Pictures of a film.
+/// Images in a strip.
 const FRAMES: usize = 8;
 
-/// Arguments of `imagine`.
-#[derive(Debug, Args)]
-pub struct ImagineArguments {
-    /// What the cameras see now, PNG files in the order of the benchmark's views
-    #[arg(required = true, value_name = "IMAGE")]
-    pub images: Vec<PathBuf>,
-    /// What to do
-    #[arg(long, value_name = "TEXT")]
-    pub instruction: String,
-    /// Directory with the policy's weights and tokenizers (see docs/checkpoint.md)
-    #[arg(long, env = "UDVLA_CHECKPOINT", value_name = "DIR")]
-    pub checkpoint: PathBuf,
-    /// Whose views and slots: calvin, libero, simpler
-    #[arg(long, default_value = "calvin", value_name = "NAME")]
-    pub benchmark: String,
-    /// The model's own
-    #[command(flatten)]
-    pub model: ModelArguments,
-    /// Seed of the sampling noise
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
-    /// Picture to write: per view what is seen now, and what is expected after the actions
-    #[arg(short, long, default_value = "imagined.png", value_name = "FILE")]
-    pub out: PathBuf,
-    /// Also write a strip of the denoising, unknown positions in grey
-    #[arg(long, value_name = "FILE")]
-    pub steps_film: Option<PathBuf>,
-    /// Also write what each denoising step fixed, with the model's confidence, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub trace: Option<PathBuf>,
-}
-
-/// Decides once; prints the actions and writes the pictures.
+/// Asks the policy once; prints the actions and writes the images.
 ///
 /// # Errors
-/// [`Refused`] for a checkpoint or pictures that do not fit, and for pictures of what the model
-/// does not generate.
+/// [`Refused`] for a checkpoint or images that do not fit, and for images that the model does not
+/// generate.
 pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
-    let mut options = model::options(&arguments.model, &arguments.benchmark)?;
-    let unusable = |error| model::refused("the checkpoint cannot be used", error);
+    let mut options = arguments.model.options(&arguments.benchmark, &arguments.device)?;
+    let unusable = |error| policy::refused("the checkpoint cannot be used", error);
     let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(unusable)?;
-    options.futures = checkpoint.manifest().target.has_views();
+    options.futures = checkpoint.manifest().target.has_images();
     if arguments.steps_film.is_some() && !options.futures {
-        let text = "a checkpoint of target `null` generates no views to film";
+        let text = "a checkpoint of target `null` generates no images for a strip";
         return Err(Refused::new(text).hint("leave `--steps-film` out").into());
     }
-    if arguments.steps_film.is_some() && options.decoding.is_sequential() {
-        let text = format!("decoding `{}` has no denoising steps", options.decoding.name());
+    if arguments.steps_film.is_some() && options.decoding.decoder.left_to_right {
+        let text = format!("decoding `{}` has no denoising steps", options.decoding.decoder);
         return Err(Refused::new(text).hint("leave `--steps-film` out").into());
     }
-    let policy = UdVla::of(&checkpoint, &options).map_err(unusable)?;
+    let policy = UdVla::from_checkpoint(&checkpoint, &options).map_err(unusable)?;
     let row = row(arguments, &policy)?;
     let mut steps: Vec<Step> = vec![];
     let answers = policy
@@ -82,29 +48,29 @@ pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
     if options.futures {
         let seen = row.observation.images.iter().zip(&decision.future);
         let pair = |(seen, expected): (&Image, &Image)| {
-            vec![pictures::resize(seen, [expected.height, expected.width]), expected.clone()]
+            vec![images::resize(seen, [expected.height, expected.width]), expected.clone()]
         };
-        let columns = ["seen now", "expected after the actions"].map(str::to_owned);
+        let columns = ["observed now", "predicted after the actions"].map(str::to_owned);
         let pairs: Vec<Vec<Image>> = seen.map(pair).collect();
-        save(&arguments.out, &pictures::labelled(&columns, &pairs)?)?;
+        save(&arguments.out, &images::labelled(&columns, &pairs)?)?;
     } else {
-        println!("no picture: a checkpoint of target `null` generates no views");
+        println!("no image: a checkpoint of target `null` generates none");
     }
     if let Some(file) = &arguments.steps_film {
         let entry = options.entry();
-        let imagination = Imagination::open(&checkpoint, &entry, &arguments.model.device);
-        let (columns, rows) = film(&imagination.map_err(unusable)?, &steps)?;
-        save(file, &pictures::labelled(&columns, &rows)?)?;
+        let decoder = ImageDecoder::open(&checkpoint, &entry, &arguments.device);
+        let (columns, rows) = film(&decoder.map_err(unusable)?, &steps)?;
+        save(file, &images::labelled(&columns, &rows)?)?;
     }
     if let Some(file) = &arguments.trace {
         let text = trace(&policy, &arguments.instruction, &steps).to_string() + "\n";
-        super::write_file(file, &text)?;
+        super::files::write_file(file, &text)?;
     }
     Ok(Exit::Complete)
 }
 
 fn save(file: &Path, image: &Image) -> Result<()> {
-    pictures::write(file, image)?;
+    images::write(file, image)?;
     println!("wrote {}", file.display());
     Ok(())
 }
@@ -114,7 +80,7 @@ fn row(arguments: &ImagineArguments, policy: &UdVla) -> Result<PolicyInput> {
     if arguments.images.len() != cameras.len() {
         let names: Vec<_> = cameras.iter().map(|camera| format!("`{}`", camera.name)).collect();
         let text = format!(
-            "`{}` looks at {} (in this order), {} pictures were given",
+            "`{}` needs images of {} (in this order), {} were given",
             arguments.benchmark,
             names.join(", "),
             arguments.images.len()
@@ -123,7 +89,7 @@ fn row(arguments: &ImagineArguments, policy: &UdVla) -> Result<PolicyInput> {
     }
     let files = arguments.images.iter().zip(cameras);
     let images = files.map(|(file, camera)| {
-        Ok(pictures::resize(&pictures::read(file)?, [camera.height, camera.width]))
+        Ok(images::resize(&images::read(file)?, [camera.height, camera.width]))
     });
     Ok(PolicyInput {
         key: EpisodeKey { suite: "imagine".into(), task: 0, trial: 0 },
@@ -139,16 +105,16 @@ fn row(arguments: &ImagineArguments, policy: &UdVla) -> Result<PolicyInput> {
 }
 
 /// A column per chosen step, evenly apart and the last one included; a row per view.
-fn film(imagination: &Imagination, steps: &[Step]) -> Result<(Vec<String>, Vec<Vec<Image>>)> {
+fn film(decoder: &ImageDecoder, steps: &[Step]) -> Result<(Vec<String>, Vec<Vec<Image>>)> {
     // Independent diffusion takes its last steps with the actions alone.
-    let steps: Vec<&Step> = steps.iter().filter(|step| imagination.shows(&step.sampled)).collect();
+    let steps: Vec<&Step> = steps.iter().filter(|step| decoder.covers(&step.sampled)).collect();
     let frames = FRAMES.min(steps.len());
     let (mut columns, mut rows) = (vec![], vec![]);
     for frame in 1..=frames {
         let step = steps[frame * steps.len() / frames - 1];
         // The schedule holds one position back after the last step, though its id is final.
         let masked = if frame == frames { &[][..] } else { &step.masked };
-        let views = imagination.views(&step.sampled, masked)?;
+        let views = decoder.decode(&step.sampled, masked)?;
         rows.resize_with(views.len(), Vec::new);
         rows.iter_mut().zip(views).for_each(|(row, view): (&mut Vec<Image>, _)| row.push(view));
         columns.push(format!("step {} of {}", step.step, steps.len()));

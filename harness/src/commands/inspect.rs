@@ -1,32 +1,13 @@
-//! `inspect`: what a checkpoint is, what is wrong with it, and its attention mask as a picture.
-
-use std::path::PathBuf;
+//! `inspect`: validates a checkpoint, lists its contents, draws its attention masks.
 
 use anyhow::{Context, Result};
-use clap::Args;
-use udvla_policies::udvla::CheckpointError;
-use udvla_policies::udvla::checkpoint::Checkpoint;
-use udvla_policies::udvla::inspection::{self, Part};
-use udvla_results::plots;
+use udvla_policies::udvla::inspect::{self, Part};
+use udvla_policies::udvla::{Checkpoint, CheckpointError};
+use udvla_results::out::plots;
 
+use crate::cli::InspectArguments;
 use crate::exit::{Exit, Refused};
 use crate::masks;
-
-/// Arguments of `inspect`.
-#[derive(Debug, Args)]
-pub struct InspectArguments {
-    /// The checkpoint directory
-    pub checkpoint: PathBuf,
-    /// Draw the attention masks of a prompt into this file, as SVG or PNG by its ending
-    #[arg(long, value_name = "FILE")]
-    pub mask: Option<PathBuf>,
-    /// Whose views and slots the masks are of [the first that the checkpoint knows]
-    #[arg(long, value_name = "NAME")]
-    pub benchmark: Option<String>,
-    /// Words of the prompt
-    #[arg(long, default_value = "push the sliding door to the left side", value_name = "TEXT")]
-    pub instruction: String,
-}
 
 /// Prints all parts; draws the masks when asked for.
 ///
@@ -34,7 +15,7 @@ pub struct InspectArguments {
 /// [`Refused`] when something is missing or wrong, after everything was printed.
 pub fn run(arguments: &InspectArguments) -> Result<Exit> {
     let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(|e| refused(arguments, e))?;
-    let parts = inspection::inspect(&checkpoint);
+    let parts = inspect::inspect(&checkpoint);
     parts.iter().for_each(print);
     let faults: usize = parts.iter().map(|part| part.faults.len()).sum();
     if faults > 0 {
@@ -59,9 +40,9 @@ fn draw(arguments: &InspectArguments, checkpoint: &Checkpoint) -> Result<()> {
     let first = checkpoint.manifest().benchmarks.keys().next();
     let name = arguments.benchmark.as_ref().or(first);
     let name = name.ok_or_else(|| Refused::new("the checkpoint knows no benchmark"))?;
-    let parts = inspection::parts_of(checkpoint, name, &arguments.instruction);
+    let parts = inspect::sequence_parts(checkpoint, name, &arguments.instruction);
     let parts = parts.map_err(|error| refused(arguments, error))?;
-    let views = &checkpoint.manifest().benchmarks[name].layout.views;
+    let views = &checkpoint.manifest().benchmarks[name].layout.images;
     let cameras: Vec<&str> = views.iter().map(|view| view.camera.as_str()).collect();
     let own = checkpoint.config().and_then(|config| checkpoint.attention(&config)).ok();
     let svg = masks::svg(&parts, &cameras, own);

@@ -1,41 +1,37 @@
-//! One subcommand per file.
+//! One subcommand per file, and the table from subcommand to file.
 
 mod audit;
 #[cfg(feature = "torch")]
-pub mod bench;
+mod bench;
 mod compare;
 mod doctor;
 mod export;
-pub(crate) mod gate;
-mod golden;
+mod files;
+mod gate;
 #[cfg(feature = "torch")]
-pub mod imagine;
+mod imagine;
 #[cfg(feature = "torch")]
-pub mod inspect;
-mod lavapipe;
+mod inspect;
 mod list;
+mod pages;
 mod plots;
 mod replay;
 mod report;
-mod resume;
-mod run;
+mod sample_size;
 mod setup;
-mod sizes;
 mod tables;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use udvla_results::manifest::Manifest;
 
-use crate::calvin;
-use crate::cli::{Cli, Command, Preset, RunArguments};
-use crate::exit::{Exit, Refused};
-use crate::plan::{self, Plan};
-use crate::progress::Show;
-use crate::simpler;
-use crate::store::read;
+use crate::cli::{self, Cli, Command, ResumeArguments, RunCommand};
+#[cfg(feature = "torch")]
+use crate::cli::{BenchCommand, MakeArguments};
+use crate::exit::Exit;
+use crate::plan::{Overrides, Plan};
+use crate::report::Show;
+use crate::run::{self, Ending};
 
 /// Does what was typed.
 ///
@@ -44,10 +40,8 @@ use crate::store::read;
 pub fn run(cli: Cli) -> Result<Exit> {
     let show = Show::choose(cli.quiet, cli.no_progress);
     match cli.command {
-        Command::Libero(arguments) => run::run(plan::libero(*arguments)?, show, command_line()),
-        Command::Calvin(arguments) => run::run(calvin::plan(*arguments)?, show, command_line()),
-        Command::Simpler(arguments) => run::run(simpler::plan(*arguments)?, show, command_line()),
-        Command::Resume(arguments) => resume::run(&arguments, show),
+        Command::Run(command) => evaluate(&command, show),
+        Command::Resume(arguments) => resume(arguments, show),
         Command::Report { directory } => report::run(&directory),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
@@ -56,82 +50,81 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
-        Command::Plan(arguments) => sizes::run(&arguments),
-        Command::List { benchmark } => list::run(benchmark),
-        Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Golden(arguments) => golden::run(&arguments),
-        Command::Setup { benchmark, print: true, .. } => setup::print(benchmark),
-        Command::Setup { print_variables: true, benchmark, .. } => {
-            setup::print_variables(benchmark)
-        }
-        Command::Setup { benchmark, python, .. } => setup::run(benchmark, python.as_deref()),
+        Command::Plan(arguments) => sample_size::run(&arguments),
+        Command::List { benchmark } => list::run(benchmark.as_deref()),
+        Command::Doctor(command) => doctor::run(&command),
+        Command::Setup(arguments) => setup::run(&arguments),
         #[cfg(feature = "torch")]
-        Command::Bench { what: bench::BenchCommand::Decode(arguments) } => bench::run(&arguments),
+        Command::Bench { what: BenchCommand::Decode(arguments) } => bench::run(&arguments),
         #[cfg(feature = "torch")]
         Command::Imagine(arguments) => imagine::run(&arguments),
         #[cfg(feature = "torch")]
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::MakeCheckpoint { preset, seed, target, directory } => {
-            make_checkpoint(preset, seed, &target, &directory)
-        }
+        #[cfg(feature = "torch")]
+        Command::MakeCheckpoint(arguments) => make_checkpoint(&arguments),
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { directory } => pages::man(&directory),
+        Command::Reference => pages::reference(),
     }
 }
 
-/// Writes a file, and the folders above it.
-fn write_file(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    folder
-        .and_then(|()| std::fs::write(path, text))
-        .with_context(|| format!("cannot write `{}`", path.display()))?;
-    eprintln!("wrote {}", path.display());
-    Ok(())
+/// Runs a benchmark, or prints its plan.
+fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
+    let plan = cli::plan_of_command(command)?;
+    if command.run.dry_run {
+        print!("{}", crate::report::describe(&plan));
+        return Ok(Exit::Complete);
+    }
+    play(&plan, show, std::env::args().skip(1).collect())
 }
 
-/// What the command that started a run means, after `change` to what all benchmarks share.
-///
-/// Relative paths of the command meant the folder where it was typed: this process moves there.
-///
-/// # Errors
-/// When this version does not understand the command, or what it names is gone.
-fn plan_of(manifest: &Manifest, change: impl FnOnce(&mut RunArguments)) -> Result<Plan> {
-    if std::env::set_current_dir(&manifest.directory).is_err() {
-        eprintln!("note: `{}` is gone; relative paths start here", manifest.directory);
-    }
-    let words = std::iter::once("udvla-eval".to_owned()).chain(manifest.command.clone());
-    let cli = Cli::try_parse_from(words)
-        .context("this version does not understand the command that started the run")?;
-    match cli.command {
-        Command::Libero(mut command) => {
-            change(&mut command.run);
-            plan::libero(*command)
-        }
-        Command::Calvin(mut command) => {
-            change(&mut command.run);
-            calvin::plan(*command)
-        }
-        Command::Simpler(mut command) => {
-            change(&mut command.run);
-            simpler::plan(*command)
-        }
-        _ => Err(Refused::new("the command that started the run names no benchmark").into()),
-    }
+/// Continues a run from what its directory stores.
+fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
+    let manifest = run::read(&arguments.directory)?.manifest;
+    let directory = absolute(&arguments.directory)?;
+    let overrides = Overrides {
+        workers: arguments.workers,
+        max_batch: arguments.max_batch,
+        devices: arguments.device,
+        checkpoint: arguments.checkpoint.as_deref().map(absolute).transpose()?,
+        data: arguments.data,
+        python: arguments.python,
+        retries: arguments.retries,
+        step_timeout: arguments.step_timeout,
+        start_timeout: arguments.start_timeout,
+        video: arguments.video,
+    };
+    let plan = cli::plan_of_run(&manifest, directory, &overrides)?;
+    play(&plan, show, manifest.command)
 }
 
-/// The words that this process was started with, the program's path left out.
-fn command_line() -> Vec<String> {
-    std::env::args().skip(1).collect()
+/// Plays a plan, writes tables and plots, and says how to go on.
+fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
+    let Some(outcome) = run::evaluate(plan, show, command)? else { return Ok(Exit::Interrupted) };
+    if let Ending::GaveUp(reason) = &outcome.ending {
+        eprintln!("error: {reason}");
+    }
+    report::run(&plan.directory)?;
+    let directory = plan.directory.display();
+    match outcome.ending {
+        Ending::Complete => {}
+        Ending::StoppedEarly => eprintln!(
+            "\nhint: the same command with `--out {directory}` and without `--stop-early` plays the rest"
+        ),
+        _ => eprintln!("\nhint: udvla-eval resume {directory}"),
+    }
+    Ok(outcome.ending.exit())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("cannot open `{}`", path.display()))
 }
 
 #[cfg(feature = "torch")]
-fn make_checkpoint(preset: Preset, seed: u64, target: &str, directory: &Path) -> Result<Exit> {
-    let target = target.parse().map_err(Refused::new)?;
-    let made = udvla_policies::udvla::make_checkpoint(&plan::name(preset), seed, target, directory);
-    made.map_err(|error| Refused::new(error.to_string()))?;
+fn make_checkpoint(arguments: &MakeArguments) -> Result<Exit> {
+    let MakeArguments { preset, seed, target, directory } = arguments;
+    udvla_policies::udvla::make_checkpoint(preset, *seed, *target, directory)
+        .map_err(|error| crate::exit::Refused::new(error.to_string()))?;
     eprintln!("wrote {}", directory.display());
     Ok(Exit::Complete)
-}
-
-#[cfg(not(feature = "torch"))]
-fn make_checkpoint(_: Preset, _: u64, _: &str, _: &Path) -> Result<Exit> {
-    Err(Refused::new("this build has no libtorch").into())
 }

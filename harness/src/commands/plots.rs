@@ -1,9 +1,9 @@
 //! `plots`: several runs side by side.
 
 use anyhow::Result;
+use udvla_results::out::plots::{PlotError, of_runs};
+use udvla_results::out::report::{ReportError, write_plots};
 use udvla_results::paper::Paper;
-use udvla_results::plots::{PlotError, of_runs};
-use udvla_results::report::{ReportError, write_plots};
 
 use crate::cli::PlotsArguments;
 use crate::exit::{Exit, Refused};
@@ -11,9 +11,9 @@ use crate::exit::{Exit, Refused};
 /// Writes the plots and says which ones these runs do not give.
 ///
 /// # Errors
-/// [`Refused`] when a directory is no run, or the runs give no plot at all.
+/// [`Refused`] when a directory is not a run, or the runs give no plot at all.
 pub fn run(arguments: &PlotsArguments) -> Result<Exit> {
-    let runs = udvla_results::merge::read_kinds(&arguments.runs).map_err(|error| {
+    let runs = udvla_results::run::merge::read_kinds(&arguments.runs).map_err(|error| {
         let hint = error.hint();
         let refused = Refused::new("these run directories make no plots").because(error);
         hint.into_iter().fold(refused, Refused::hint)

@@ -1,30 +1,32 @@
-//! `replay`: stored actions through the simulator once more, without the policy.
+//! `replay`: plays stored actions again, without the policy.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use safetensors::{Dtype, SafeTensors};
-use udvla_results::manifest::Manifest;
-use udvla_results::read::Run;
-use udvla_results::record::{EpisodeRecord, Status};
-use udvla_sims::process::{SimError, Worker, WorkerCommand, unexpected};
-use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
+use udvla_results::run::manifest::Manifest;
+use udvla_results::run::read::Run;
+use udvla_results::run::record::{EpisodeRecord, Status};
+use udvla_sims::process::{SimError, Worker};
+use udvla_sims::wire::{Reply, Request, VideoRequest};
 
-use crate::cli::ReplayArguments;
+use crate::cli::{self, ReplayArguments};
 use crate::exit::{Exit, Refused};
-use crate::plan::Plan;
+use crate::plan::{Overrides, Plan};
+use crate::run;
+use crate::simulator::{Purpose, Simulator};
 
-const START: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(600);
 
-/// Replays episodes and says of each whether it ends as recorded: stages, steps, truncation and
-/// the hash of the final state.
+/// Replays episodes and prints whether each ends as recorded: stages, steps, truncation and the
+/// hash of the final state.
 ///
 /// # Errors
 /// [`Refused`] when the run or an episode cannot be replayed at all.
 pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
-    let run = super::read(&arguments.run)?;
+    let run = run::read(&arguments.run)?;
     let directory = arguments.run.canonicalize()?;
     let video = match &arguments.video {
         None => None,
@@ -34,13 +36,11 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
         }
     };
     let episodes = chosen(&run, &arguments.episodes)?;
-    let plan = super::plan_of(&run.manifest, |_| {})?;
-    let scratch = std::env::temp_dir().join(format!("udvla-replay-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch)?;
-    let mut worker = open(&plan, &run.manifest, &scratch, video.is_some())?;
+    let plan = cli::plan_of_run(&run.manifest, directory.clone(), &Overrides::default())?;
+    let mut simulator = open(&plan, &run.manifest, video.is_some())?;
     let mut equal = 0;
     for record in &episodes {
-        let differences = replay(&mut worker, &directory, record, video.as_deref())
+        let differences = replay(&mut simulator.worker, &directory, record, video.as_deref())
             .with_context(|| format!("{} cannot be replayed", record.key()))?;
         if differences.is_empty() {
             equal += 1;
@@ -50,8 +50,7 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
             println!("✗ {}: {}", record.key(), differences.join("; "));
         }
     }
-    worker.close(Duration::from_secs(5));
-    let _ = std::fs::remove_dir_all(&scratch);
+    simulator.close();
     println!("\n{equal} of {} episodes end as recorded", episodes.len());
     Ok(if equal == episodes.len() { Exit::Complete } else { Exit::GateFailed })
 }
@@ -75,39 +74,27 @@ fn chosen<'a>(run: &'a Run, names: &[String]) -> Result<Vec<&'a EpisodeRecord>> 
     names.iter().map(|name| Ok(find(name)?)).collect()
 }
 
-fn open(plan: &Plan, manifest: &Manifest, scratch: &Path, video: bool) -> Result<Worker> {
-    let log = scratch.join("worker.log");
-    let command = WorkerCommand { log: log.clone(), ..plan.simulator.command.clone() };
-    let mut suites: Vec<String> = manifest.plan.iter().map(|task| task.suite.clone()).collect();
-    suites.dedup();
-    let config = OpenConfig {
-        protocol: manifest.protocol.clone(),
-        suites,
-        images: false,
-        last_look: false,
-        video,
-        scratch: scratch.to_string_lossy().into_owned(),
-        options: plan.simulator.options.clone(),
-    };
-    let (worker, ready) = Worker::open(&command, config, START, |_| {}).map_err(|error| {
-        Refused::new(format!("the simulator does not start: {error}"))
-            .hint(format!("its log is `{}`", log.display()))
-    })?;
-    let Reply::Ready { mut setting, .. } = ready else { return Err(unexpected(&ready).into()) };
-    setting.extend(plan.simulator.adapters.clone().map(|digest| ("adapters".into(), digest)));
+/// The run's simulator, with a note for every setting that differs from the run's.
+fn open(plan: &Plan, manifest: &Manifest, video: bool) -> Result<Simulator> {
+    let purpose = Purpose { suites: plan.suites(), images: false, video };
+    let simulator = Simulator::open(&plan.simulator, &manifest.protocol, purpose)?;
+    let mut setting = simulator.setting.clone();
+    let adapters = plan.simulator.adapters_digest()?;
+    setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
+    let before = BTreeMap::from(manifest.setting.clone());
     for (name, value) in setting {
-        match manifest.setting.get(&name) {
-            // A replay without a video draws nothing.
+        match before.get(&name) {
+            // A replay without a video renders nothing.
             Some(before) if *before != value && (name != "renderer" || value != "none") => {
                 eprintln!("note: {name} is `{value}` here and was `{before}` in the run");
             }
             _ => {}
         }
     }
-    Ok(worker)
+    Ok(simulator)
 }
 
-/// What ended otherwise than recorded.
+/// What differs from the record.
 fn replay(
     worker: &mut Worker,
     directory: &Path,
@@ -174,7 +161,7 @@ fn replay(
 fn read_actions(bytes: &[u8]) -> Result<(usize, u16, Vec<u8>)> {
     let file = SafeTensors::deserialize(bytes)?;
     let view = file.tensor("actions")?;
-    anyhow::ensure!(view.dtype() == Dtype::F32, "actions are no float32");
+    anyhow::ensure!(view.dtype() == Dtype::F32, "actions are not float32");
     let &[rows, width] = view.shape() else { anyhow::bail!("actions have two axes") };
     Ok((rows, u16::try_from(width)?, view.data().to_vec()))
 }

@@ -1,9 +1,10 @@
 //! `report`: tables and plots from a run directory.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use udvla_results::report;
+use udvla_results::out::report;
 
 use crate::exit::{Exit, Refused};
 
@@ -18,13 +19,12 @@ pub fn run(directory: &Path) -> Result<Exit> {
         let refused = Refused::new(text).because(error);
         hint.into_iter().fold(refused, Refused::hint)
     })?;
-    println!("{}", written.terminal);
-    for path in &written.paths {
-        println!("wrote {}", path.display());
+    let mut text = format!("{}\n", written.terminal);
+    for path in written.paths.iter().chain(&videos(directory)) {
+        text += &format!("wrote {}\n", path.display());
     }
-    for path in videos(directory) {
-        println!("wrote {}", path.display());
-    }
+    // The files are written: a reader of stdout that is gone changes nothing.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(Exit::Complete)
 }
 

@@ -1,6 +1,5 @@
 //! `setup`: a simulator's Python environment from its lock file.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,65 +7,47 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::lavapipe;
-use crate::cli::Benchmark;
-use crate::cli::SimplerRenderer;
-use crate::environment::{self, CALVIN_LOCK, LIBERO_LOCK, SIMPLER_LOCK};
+use crate::benchmarks::{self, Benchmark, Choices};
+use crate::cli::SetupArguments;
+use crate::environment::{self, PythonEnvironment};
 use crate::exit::{Exit, Refused};
-use crate::vulkan;
 
-/// An environment that can be made.
-struct Recipe {
-    name: &'static str,
-    lock: &'static str,
-    /// Pythons that the packages are locked for, the preferred one first.
-    versions: &'static [&'static str],
-    /// About how much is downloaded.
-    megabytes: u16,
-    /// What the user has to bring, where it is not a package.
-    next: Option<&'static str>,
-}
-
-/// Makes the environment, unless the same one is there already, and for SimplerEnv the driver
-/// that draws where there is no graphics card.
+/// Makes a benchmark's environment unless it exists, or prints what was asked for.
 ///
 /// # Errors
-/// [`Refused`] when no fitting Python is found or packages cannot be installed.
-pub fn run(benchmark: Benchmark, python: Option<&Path>) -> Result<Exit> {
-    let recipe = recipe(benchmark);
-    let made = make(&recipe, python)?;
-    if benchmark == Benchmark::Simpler
-        && let Err(error) = lavapipe::provide()
+/// [`Refused`] when no suitable Python is found or packages cannot be installed.
+pub fn run(arguments: &SetupArguments) -> Result<Exit> {
+    let benchmark = benchmarks::find(&arguments.benchmark).context("the command line checks it")?;
+    let recipe = benchmark.environment();
+    if arguments.print {
+        println!("{}", environment::python(recipe, None)?.display());
+    } else if arguments.print_variables {
+        print_variables(benchmark)?;
+    } else if make(recipe, arguments.python.as_deref())?
+        && let Some(hint) = benchmark.after_setup()
     {
-        // The expert and tests of states run without a driver: everything else is ready.
-        eprintln!("note: nothing can be drawn yet: {error}");
-        if let Some(hint) = error.downcast_ref::<Refused>().and_then(Refused::next_step) {
-            eprintln!("note: {hint}");
-        }
-    }
-    if let Some(next) = recipe.next.filter(|_| made) {
-        eprintln!("\nhint: {next}");
+        eprintln!("\nhint: {hint}");
     }
     Ok(Exit::Complete)
 }
 
-/// Makes the environment; false where it was there already.
-fn make(recipe: &Recipe, python: Option<&Path>) -> Result<bool> {
+/// Makes the environment; false if it existed already.
+fn make(recipe: &PythonEnvironment, python: Option<&Path>) -> Result<bool> {
     let (name, versions) = (recipe.name, recipe.versions);
-    let folder = environment::folder(name, recipe.lock)?;
+    let folder = environment::folder(recipe)?;
     if folder.join("bin/python").exists() {
         eprintln!("{name}: ready in {}", folder.display());
         return Ok(false);
     }
     let python = match python {
-        Some(path) => fitting(path.as_os_str(), versions).ok_or_else(|| {
-            Refused::new(format!("`{}` is no Python {}", path.display(), versions.join(", ")))
+        Some(path) => suitable_python(path.as_os_str(), versions).ok_or_else(|| {
+            Refused::new(format!("`{}` is not Python {}", path.display(), versions.join(", ")))
                 .hint("leave `--python` out to take the first one on PATH")
         })?,
         None => find(versions)?,
     };
     eprintln!("{name}: making {} with {}", folder.display(), python.display());
-    // Built beside its final name: what stands there is always whole.
+    // Built under another name, so that an environment is either complete or absent.
     let part = folder.with_extension(format!("part-{}", std::process::id()));
     let _ = fs::remove_dir_all(&part);
     let made = install(&python, &part, recipe);
@@ -83,64 +64,18 @@ fn make(recipe: &Recipe, python: Option<&Path>) -> Result<bool> {
     Ok(true)
 }
 
-/// Prints the path of the environment's Python.
-///
-/// # Errors
-/// [`Refused`] when the environment has not been made.
-pub fn print(benchmark: Benchmark) -> Result<Exit> {
-    let Recipe { name, lock, .. } = recipe(benchmark);
-    println!("{}", environment::python(name, lock, None)?.display());
-    Ok(Exit::Complete)
-}
-
-/// Prints the environment variables that a benchmark's workers are started with.
-///
-/// # Errors
-/// When the folder for environments is not known or cannot be written.
-pub fn print_variables(benchmark: Benchmark) -> Result<Exit> {
-    let variables = match benchmark {
-        Benchmark::Libero | Benchmark::Calvin => BTreeMap::new(),
-        Benchmark::Simpler => vulkan::choose(SimplerRenderer::Auto)?.variables,
-    };
-    for (name, value) in variables {
+/// Prints the environment variables of a benchmark's workers with default flags.
+fn print_variables(benchmark: &dyn Benchmark) -> Result<()> {
+    let command = benchmark.simulator_flags(clap::Command::new(benchmark.name()));
+    let flags = command.try_get_matches_from([benchmark.name()])?;
+    let choices = Choices { without_files: true, ..Choices::default() };
+    for (name, value) in benchmark.simulator(&flags, &choices)?.variables {
         println!("{name}={value}");
     }
-    Ok(Exit::Complete)
+    Ok(())
 }
 
-fn recipe(benchmark: Benchmark) -> Recipe {
-    match benchmark {
-        Benchmark::Libero => Recipe {
-            name: "libero",
-            lock: LIBERO_LOCK,
-            versions: &["3.11", "3.10", "3.12"],
-            megabytes: 450,
-            next: None,
-        },
-        // pybullet has no wheels for later Pythons.
-        Benchmark::Calvin => Recipe {
-            name: "calvin",
-            lock: CALVIN_LOCK,
-            versions: &["3.11", "3.10"],
-            megabytes: 170,
-            next: Some(
-                "the scene's files come from CALVIN itself: git clone --recurse-submodules https://github.com/mees/calvin, then pass `--calvin-root calvin`",
-            ),
-        },
-        // SAPIEN 2.2.2 has no wheels for later Pythons.
-        Benchmark::Simpler => Recipe {
-            name: "simpler",
-            lock: SIMPLER_LOCK,
-            versions: &["3.11", "3.10"],
-            megabytes: 200,
-            next: Some(
-                "the scenes' files come from SimplerEnv's repository: git clone https://github.com/simpler-env/ManiSkill2_real2sim, then pass `--simpler-root ManiSkill2_real2sim`",
-            ),
-        },
-    }
-}
-
-fn install(python: &Path, folder: &Path, recipe: &Recipe) -> Result<()> {
+fn install(python: &Path, folder: &Path, recipe: &PythonEnvironment) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let venv = [OsStr::new("-m"), OsStr::new("venv"), folder.as_os_str()];
     call(python, &venv, "on Debian and Ubuntu: apt-get install python3-venv")?;
@@ -172,10 +107,10 @@ fn call(program: &Path, arguments: &[&OsStr], hint: &str) -> Result<()> {
     Err(Refused::new(text).hint(hint).into())
 }
 
-/// The first fitting Python on PATH.
+/// The first suitable Python on PATH.
 fn find(versions: &[&str]) -> Result<PathBuf> {
     let names = versions.iter().map(|version| format!("python{version}"));
-    names.chain(["python3".to_owned()]).find_map(|name| fitting(OsStr::new(&name), versions)).ok_or_else(
+    names.chain(["python3".to_owned()]).find_map(|name| suitable_python(OsStr::new(&name), versions)).ok_or_else(
         || {
             Refused::new(format!("no Python {} on PATH", versions.join(", ")))
                 .hint("install one (Debian: apt-get install python3 python3-venv; or uv python install 3.11) or pass `--python PATH`")
@@ -184,9 +119,9 @@ fn find(versions: &[&str]) -> Result<PathBuf> {
     )
 }
 
-/// The interpreter's own path, if it runs and has a locked version. Launchers that stand for
-/// an interpreter (version managers' shims) are seen through.
-fn fitting(program: &OsStr, versions: &[&str]) -> Option<PathBuf> {
+/// The interpreter's own path, if it runs and has a locked version; shims of version managers are
+/// resolved.
+fn suitable_python(program: &OsStr, versions: &[&str]) -> Option<PathBuf> {
     let ask = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
     let output = Command::new(program)
         .args(["-I", "-c", ask])

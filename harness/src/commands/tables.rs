@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use udvla_results::merge::{self, MergeError};
+use udvla_results::out::render::{paper_csv, paper_json, paper_latex, paper_markdown};
 use udvla_results::paper::Paper;
-use udvla_results::paper_tables::{ResultTable, paper_tables};
-use udvla_results::read::Run;
-use udvla_results::render::{paper_csv, paper_json, paper_latex, paper_markdown};
+use udvla_results::run::merge::{self, MergeError};
+use udvla_results::run::read::Run;
+use udvla_results::tables::model::Table;
+use udvla_results::tables::paper_tables::paper_tables;
 
 use crate::cli::{TableFormat, TablesArguments};
 use crate::exit::{Exit, Refused};
@@ -15,7 +16,7 @@ use crate::exit::{Exit, Refused};
 /// Prints them, or writes them into a folder.
 ///
 /// # Errors
-/// [`Refused`] when a directory is no run, or the runs cannot be counted together.
+/// [`Refused`] when a directory is not a run, or the runs cannot be pooled.
 pub fn run(arguments: &TablesArguments) -> Result<Exit> {
     let paper = Paper::bundled();
     let runs = merge::read_all(&arguments.runs).map_err(refused)?;
@@ -39,7 +40,7 @@ fn refused(error: MergeError) -> Refused {
     hint.into_iter().fold(refused, Refused::hint)
 }
 
-fn text(format: TableFormat, paper: &Paper, tables: &[ResultTable]) -> Result<String> {
+fn text(format: TableFormat, paper: &Paper, tables: &[Table]) -> Result<String> {
     Ok(match format {
         TableFormat::Markdown => paper_markdown(&paper.paper, tables),
         TableFormat::Csv => paper_csv(tables)?,
@@ -48,7 +49,7 @@ fn text(format: TableFormat, paper: &Paper, tables: &[ResultTable]) -> Result<St
     })
 }
 
-fn write(folder: &Path, paper: &Paper, tables: &[ResultTable]) -> Result<()> {
+fn write(folder: &Path, paper: &Paper, tables: &[Table]) -> Result<()> {
     let formats = [
         (TableFormat::Markdown, "paper-tables.md"),
         (TableFormat::Csv, "paper-tables.csv"),
@@ -56,7 +57,7 @@ fn write(folder: &Path, paper: &Paper, tables: &[ResultTable]) -> Result<()> {
         (TableFormat::Json, "paper-tables.json"),
     ];
     for (format, name) in formats {
-        super::write_file(&folder.join(name), &text(format, paper, tables)?)
+        super::files::write_file(&folder.join(name), &text(format, paper, tables)?)
             .context("cannot write the tables")?;
     }
     Ok(())

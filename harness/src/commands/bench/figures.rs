@@ -4,11 +4,34 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use udvla_policies::Policy;
-use udvla_policies::udvla::phases::Reading;
+use udvla_policies::udvla::timing::{Phases, Reading};
 use udvla_policies::udvla::{UdVla, device};
 
-use super::{DecodeArguments, Lap};
-use crate::identity;
+use crate::cli::DecodeArguments;
+use crate::run::manifest;
+
+/// One answered batch.
+pub(super) struct Lap {
+    /// Time per phase.
+    pub phases: Phases,
+    /// Products with weights.
+    pub products: u64,
+}
+
+impl Lap {
+    /// The phases by name, and their sum.
+    fn named(&self) -> [(&'static str, Reading); 5] {
+        let Phases { encode, prefill, denoise, decode } = self.phases;
+        let parts = [encode, prefill, denoise, decode];
+        let whole = Reading {
+            wall: parts.iter().map(|part| part.wall).sum(),
+            processor: parts.iter().map(|part| part.processor).sum(),
+        };
+        let names = ["encode", "prefill", "denoise", "decode"];
+        let [a, b, c, d] = [0, 1, 2, 3].map(|index| (names[index], parts[index]));
+        [("whole", whole), a, b, c, d]
+    }
+}
 
 /// Everything that was measured and what it was measured on. Times are seconds per batch, but
 /// for `seconds_per_chunk`.
@@ -27,37 +50,36 @@ pub(super) fn figures(arguments: &DecodeArguments, policy: &UdVla, laps: &[Lap])
     let positions = rows * policy.block_positions() as f64;
     let subject = &policy.spec().subject;
     // The released two-stage loop counts its action stage's positions, the others the block's.
-    let counted = match subject["decoding"].as_str() {
-        "id" => rows * policy.action_positions() as f64,
+    let counted = match subject.decoding.as_deref() {
+        Some("id") => rows * policy.action_positions() as f64,
         _ => positions,
     };
-    let number = |key: &str| subject.get(key).and_then(|steps| steps.parse::<u16>().ok());
     json!({
         "model": match &arguments.checkpoint {
             Some(dir) => dir.display().to_string(),
-            None => crate::plan::name(arguments.model),
+            None => arguments.model.name().to_owned(),
         },
         "benchmark": arguments.benchmark,
-        "attention": subject["attention"],
-        "decoding": subject["decoding"],
-        "sampler": subject.get("sampler"),
-        "denoise_steps": number("denoise_steps"),
-        "action_steps": number("action_steps"),
-        "dtype": subject["dtype"],
+        "attention": subject.attention,
+        "decoding": subject.decoding,
+        "sampler": subject.sampler,
+        "denoise_steps": subject.denoise_steps,
+        "action_steps": subject.action_steps,
+        "dtype": subject.dtype,
         "batch": arguments.batch,
         "setting": policy.spec().setting,
         "gpus": gpus(),
         "threads": device::threads(),
-        "software": identity::software(),
-        "machine": identity::machine(),
-        "date": identity::now(),
+        "software": manifest::software(),
+        "machine": manifest::machine(),
+        "date": crate::run::now(),
         "warm_up": arguments.warm_up,
         "repeats": laps.len(),
         "weight_products": laps[0].products,
         "block_positions": policy.block_positions(),
         "seconds_per_chunk": median("whole") / rows,
         "positions_per_second": positions / median("whole"),
-        // The released loop stands between its clock's two readings, nothing else.
+        // The released code times its loop alone.
         "released_tokens_per_second": counted / (median("prefill") + median("denoise")),
         "seconds": wall,
         "processor_seconds": processor,
@@ -70,7 +92,7 @@ fn spread(mut times: Vec<f64>) -> Value {
     json!({ "median": median, "smallest": smallest, "largest": largest })
 }
 
-/// The figures in words.
+/// The measurements as a line of text.
 pub(super) fn line(figures: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let number = |key: &str| figures[key].as_f64().unwrap_or_default();
@@ -101,7 +123,7 @@ pub(super) fn line(figures: &Value) -> String {
     )
 }
 
-/// What was found when the rows were decoded alone, in words.
+/// The comparison with decoding each row alone, as a line of text.
 pub(super) fn alone_line(alone: &Value) -> String {
     let sum = |key: &str| {
         alone[key].as_array().into_iter().flatten().filter_map(Value::as_u64).sum::<u64>()

@@ -1,0 +1,201 @@
+//! CALVIN ABCD→D: sequences of five sub-tasks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, Command, ValueEnum};
+use udvla_sims::annotations::Annotations;
+use udvla_sims::protocol::Protocol;
+use udvla_sims::sequences::{NAMES, Sequences};
+
+use super::benchmark::{self, Benchmark, Choices, Selection, Simulator, value_name};
+use crate::environment::PythonEnvironment;
+use crate::exit::Refused;
+
+const CLONE: &str = "git clone --recurse-submodules https://github.com/mees/calvin, then `--calvin-root calvin` or `CALVIN_ROOT=calvin`";
+const ANNOTATIONS: &str = "the file needs a line `sub-task: [\"sentence\"]` for each of the 34 sub-tasks of `udvla-eval list calvin`, like CALVIN's `new_playtable_validation.yaml`; leave `--annotations` out for CALVIN's own sentences";
+
+/// pybullet has no wheels for later Pythons.
+static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
+    name: "calvin",
+    lock: include_str!("../../../sims/python/calvin.lock"),
+    versions: &["3.11", "3.10"],
+    megabytes: 170,
+};
+
+/// The benchmark.
+pub struct Calvin;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Episodes")]
+struct EpisodeFlags {
+    /// Sequences to run, from the first of the list on [default: 500, or all of a shorter list]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rollouts: Option<u16>,
+    /// List of sequences: canonical, udvla-2026-01, or a JSON file; part of the protocol
+    #[arg(long, default_value = "canonical", value_name = "LIST")]
+    sequences: String,
+    /// Other instructions for the sub-tasks, from a file like CALVIN's
+    /// new_playtable_validation.yaml (first sentence each); part of the protocol
+    /// [default: CALVIN's own]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    annotations: Option<PathBuf>,
+    /// State of the physics engine before a sequence; part of the protocol
+    #[arg(long, value_enum, default_value_t = ResetMode::Isolated, hide_short_help = true)]
+    reset_mode: ResetMode,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Simulator")]
+struct SimulatorFlags {
+    /// CALVIN checkout, or a folder with `calvin_env_data` and the two task files
+    #[arg(long, env = "CALVIN_ROOT", hide_env_values = true, value_name = "DIR")]
+    calvin_root: Option<PathBuf>,
+    /// Renderer
+    #[arg(long, default_value = "auto", value_parser = ["auto", "egl", "egl-software", "tiny"])]
+    renderer: String,
+    /// Implementation of the scene
+    #[arg(long, value_enum, default_value_t = Adapter::Slim, hide_short_help = true)]
+    adapter: Adapter,
+}
+
+/// Implementation of the scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Adapter {
+    /// Ours, bit for bit as upstream; needs pybullet and numpy alone
+    Slim,
+    /// The checkout's `calvin_env`, to compare with; needs a `--python` that can import it
+    Upstream,
+}
+
+/// State of the physics engine before a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ResetMode {
+    /// Cleared: results depend on neither order nor workers
+    Isolated,
+    /// Kept, as in CALVIN's own loop: results depend on the order, in one process
+    Reference,
+}
+
+impl Benchmark for Calvin {
+    fn name(&self) -> &'static str {
+        "calvin"
+    }
+
+    fn about(&self) -> &'static str {
+        "Run CALVIN's sequences of five sub-tasks and report the average length"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::calvin()
+    }
+
+    fn environment(&self) -> &'static PythonEnvironment {
+        &ENVIRONMENT
+    }
+
+    fn episode_flags(&self, command: Command) -> Command {
+        benchmark::with_flags::<EpisodeFlags>(command)
+    }
+
+    fn simulator_flags(&self, command: Command) -> Command {
+        benchmark::with_flags::<SimulatorFlags>(command)
+    }
+
+    fn select(&self, flags: &ArgMatches, choices: &Choices) -> Result<Selection> {
+        let flags: EpisodeFlags = benchmark::parsed(flags);
+        let sequences = sequences(&flags.sequences)?;
+        let mut protocol = self.protocol();
+        sequences.put_into(&mut protocol);
+        if let Some(file) = &flags.annotations {
+            annotations(file)?.put_into(&mut protocol);
+        }
+        protocol.environment.set("reset_mode", value_name(flags.reset_mode));
+        let rollouts = rollouts(flags.rollouts, &sequences)?;
+        // In the reference mode a sequence's result depends on those before it.
+        let one_process = flags.reset_mode == ResetMode::Reference;
+        if one_process && choices.workers.is_some_and(|workers| workers > 1) {
+            return Err(Refused::new("`--reset-mode reference` runs all sequences in one process")
+                .hint("leave `--workers` out, or use the default `--reset-mode isolated`")
+                .into());
+        }
+        Ok(Selection {
+            tasks: benchmark::planned(&protocol.suites[0], &[], rollouts),
+            protocol,
+            label: "calvin".into(),
+            max_workers: one_process.then_some(1),
+        })
+    }
+
+    fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {
+        let SimulatorFlags { calvin_root, renderer, adapter } = benchmark::parsed(flags);
+        let mut options = BTreeMap::from([
+            ("renderer".into(), renderer),
+            ("adapter".into(), value_name(adapter)),
+        ]);
+        if let Some(root) = &calvin_root {
+            let root = benchmark::checkout("CALVIN", root, CLONE)?;
+            options.insert("calvin_root".into(), root);
+        } else if !choices.without_files {
+            return Err(Refused::new("CALVIN's scene files are not known").hint(CLONE).into());
+        }
+        Ok(Simulator { options, variables: BTreeMap::new() })
+    }
+
+    fn data_option(&self) -> Option<&'static str> {
+        Some("calvin_root")
+    }
+
+    fn after_setup(&self) -> Option<String> {
+        Some(format!("the scene's files come from CALVIN itself: {CLONE}"))
+    }
+
+    fn list(&self) {
+        for suite in self.protocol().suites {
+            let (name, stages, steps) = (suite.name, suite.stages, suite.max_steps);
+            println!("{name} (sequences of {stages} sub-tasks, at most {steps} steps each)");
+            for (name, instruction) in suite.details.instructions() {
+                println!("  {name:<24}{instruction}");
+            }
+        }
+        for list in [Sequences::canonical(), Sequences::udvla_2026_01()] {
+            let (count, sha256) = (list.count(), list.sha256());
+            println!("sequences {} ({count} sequences, sha256:{sha256})", list.name);
+        }
+    }
+}
+
+fn sequences(name: &str) -> Result<Sequences> {
+    match name {
+        "canonical" => return Ok(Sequences::canonical()),
+        "udvla-2026-01" => return Ok(Sequences::udvla_2026_01()),
+        _ => {}
+    }
+    let text = std::fs::read_to_string(Path::new(name)).map_err(|error| {
+        Refused::new(format!("there is no list of sequences `{name}`"))
+            .because(error)
+            .hint(format!("pass {}, or a JSON file", NAMES.join(", ")))
+    })?;
+    Ok(Sequences::from_json(&text).map_err(|error| {
+        Refused::new(format!("the list of sequences `{name}` cannot be used")).because(error)
+    })?)
+}
+
+fn rollouts(wanted: Option<u16>, sequences: &Sequences) -> Result<u16> {
+    match wanted {
+        Some(wanted) if wanted > sequences.count() => {
+            let hint = format!("the list `{}` has {}", sequences.name, sequences.count());
+            Err(Refused::new(format!("cannot run {wanted} rollouts")).hint(hint).into())
+        }
+        wanted => Ok(wanted.unwrap_or(500).min(sequences.count())),
+    }
+}
+
+fn annotations(file: &Path) -> Result<Annotations> {
+    let refused = |what: &str| Refused::new(format!("the annotations `{}` {what}", file.display()));
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| refused("cannot be read").because(error).hint(ANNOTATIONS))?;
+    Ok(Annotations::read(&text)
+        .map_err(|error| refused("cannot be used").because(error).hint(ANNOTATIONS))?)
+}

@@ -1,0 +1,138 @@
+//! LIBERO: four suites of ten tasks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, Command, ValueEnum};
+use udvla_sims::protocol::Protocol;
+
+use super::benchmark::{self, Benchmark, Choices, Selection, Simulator, value_name};
+use crate::environment::PythonEnvironment;
+
+/// LIBERO's Python environment.
+pub static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
+    name: "libero",
+    lock: include_str!("../../../sims/python/libero.lock"),
+    versions: &["3.11", "3.10", "3.12"],
+    megabytes: 450,
+};
+
+/// The benchmark.
+pub struct Libero;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Episodes")]
+struct EpisodeFlags {
+    /// Suite to run; repeat for several
+    #[arg(long, value_enum, default_value = "all", value_name = "SUITE")]
+    suite: Vec<SuiteChoice>,
+    /// Task index (0 to 9) within each suite; repeat for several [default: all]
+    #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(u16).range(0..=9))]
+    task: Vec<u16>,
+    /// Episodes per task, from the first stored initial state on [default: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
+    trials: Option<u16>,
+    /// How fixture poses are drawn; part of the protocol
+    #[arg(long, value_enum, default_value_t = ResetMode::Pinned, hide_short_help = true)]
+    reset_mode: ResetMode,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Simulator")]
+struct SimulatorFlags {
+    /// LIBERO's meshes and textures, or `stand-ins` for the built-in shapes
+    /// [default: the package's own, its download, else stand-ins]
+    #[arg(long, env = "UDVLA_LIBERO_ASSETS", hide_env_values = true, value_name = "DIR")]
+    assets: Option<String>,
+    /// OpenGL back end
+    #[arg(long, default_value = "auto", value_parser = ["auto", "egl", "osmesa"])]
+    renderer: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SuiteChoice {
+    /// Same objects, different layouts
+    Spatial,
+    /// Different objects
+    Object,
+    /// Different goals
+    Goal,
+    /// Long tasks (LIBERO-10)
+    Long,
+    /// All four
+    All,
+}
+
+/// How the poses of fixtures, which the stored initial states lack, are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ResetMode {
+    /// The same for every episode: results depend on neither order nor sharding
+    Pinned,
+    /// As the official loop draws them for the k-th reset of one process
+    Reference,
+    /// As `reference`, with the official loop's hard resets, bit for bit
+    Exact,
+}
+
+impl Benchmark for Libero {
+    fn name(&self) -> &'static str {
+        "libero"
+    }
+
+    fn about(&self) -> &'static str {
+        "Run LIBERO suites and report success rates"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::libero()
+    }
+
+    fn environment(&self) -> &'static PythonEnvironment {
+        &ENVIRONMENT
+    }
+
+    fn episode_flags(&self, command: Command) -> Command {
+        benchmark::with_flags::<EpisodeFlags>(command)
+    }
+
+    fn simulator_flags(&self, command: Command) -> Command {
+        benchmark::with_flags::<SimulatorFlags>(command)
+    }
+
+    fn select(&self, flags: &ArgMatches, _: &Choices) -> Result<Selection> {
+        let flags: EpisodeFlags = benchmark::parsed(flags);
+        let mut protocol = self.protocol();
+        protocol.environment.set("reset_mode", value_name(flags.reset_mode));
+        let names: Vec<String> = flags.suite.iter().copied().map(value_name).collect();
+        let all = flags.suite.contains(&SuiteChoice::All);
+        let suites = protocol.suites.iter().filter(|suite| all || names.contains(&suite.name));
+        let tasks = suites
+            .flat_map(|suite| {
+                let trials = flags.trials.unwrap_or(suite.trials).min(suite.trials);
+                benchmark::planned(suite, &flags.task, trials)
+            })
+            .collect();
+        let label = match names.as_slice() {
+            [suite] if !all => format!("libero-{suite}"),
+            _ => "libero".into(),
+        };
+        Ok(Selection { protocol, tasks, label, max_workers: None })
+    }
+
+    fn simulator(&self, flags: &ArgMatches, _: &Choices) -> Result<Simulator> {
+        let SimulatorFlags { assets, renderer } = benchmark::parsed(flags);
+        let mut options = BTreeMap::from([("renderer".into(), renderer)]);
+        // A folder is stored absolute, for `resume` may start elsewhere.
+        let absolute = |assets: String| match Path::new(&assets).canonicalize() {
+            Ok(path) if assets != "stand-ins" => path.to_string_lossy().into_owned(),
+            _ => assets,
+        };
+        options.extend(assets.map(|assets| ("assets".into(), absolute(assets))));
+        Ok(Simulator { options, variables: BTreeMap::new() })
+    }
+
+    fn data_option(&self) -> Option<&'static str> {
+        Some("assets")
+    }
+}

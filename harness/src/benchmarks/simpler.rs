@@ -1,0 +1,213 @@
+//! SimplerEnv: four tasks of a WidowX arm, visual matching.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, Command, ValueEnum};
+use udvla_sims::protocol::{Protocol, SuccessRule, Suite};
+
+use super::benchmark::{self, Benchmark, Choices, Selection, Simulator, value_name};
+use crate::environment::PythonEnvironment;
+use crate::exit::Refused;
+use crate::vulkan::{self, Renderer};
+
+const CLONE: &str = "git clone https://github.com/simpler-env/ManiSkill2_real2sim, then `--simpler-root ManiSkill2_real2sim` or `SIMPLER_ROOT=ManiSkill2_real2sim`";
+
+/// SAPIEN 2.2.2 has no wheels for later Pythons.
+static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
+    name: "simpler",
+    lock: include_str!("../../../sims/python/simpler.lock"),
+    versions: &["3.11", "3.10"],
+    megabytes: 200,
+};
+
+/// The benchmark.
+pub struct Simpler;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Episodes")]
+struct EpisodeFlags {
+    /// Task to run; repeat for several [default: all]
+    #[arg(long, value_enum, value_name = "TASK")]
+    task: Vec<TaskChoice>,
+    /// Episode ids to run per task, from 0 on
+    #[arg(long, default_value_t = 24, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=24))]
+    trials: u16,
+    /// Repeats of all episode ids with new sampling noise
+    ///
+    /// The initial states stay the same 24, so intervals over repeats are too narrow for other
+    /// initial states.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    repeats: u16,
+    /// When the goal has to hold; part of the protocol
+    #[arg(long, value_enum, default_value_t = SuccessChoice::LastStep, hide_short_help = true)]
+    success: SuccessChoice,
+    /// Control steps per episode; part of the protocol [default: 60, eggplant 120]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), hide_short_help = true)]
+    max_steps: Option<u32>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Simulator")]
+struct SimulatorFlags {
+    /// ManiSkill2_real2sim checkout, or a SimplerEnv checkout that contains one
+    #[arg(long, env = "SIMPLER_ROOT", hide_env_values = true, value_name = "DIR")]
+    simpler_root: Option<PathBuf>,
+    /// Implementation of the environment; the results are the same
+    #[arg(long, value_enum, default_value_t = Adapter::Slim, hide_short_help = true)]
+    adapter: Adapter,
+    /// Renderer; unused for a policy that takes no images
+    #[arg(long, value_enum, default_value_t = Renderer::Auto)]
+    renderer: Renderer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TaskChoice {
+    /// put the spoon on the towel
+    Spoon,
+    /// put carrot on plate
+    Carrot,
+    /// stack the green block on the yellow block
+    Stack,
+    /// put eggplant into yellow basket
+    Eggplant,
+    /// All four
+    All,
+}
+
+/// When the goal of an episode has to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SuccessChoice {
+    /// After the last step, as in the paper's evaluation
+    LastStep,
+    /// After any step, even if it was lost again
+    AnyStep,
+}
+
+/// Implementation of the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Adapter {
+    /// Ours, on SAPIEN alone
+    Slim,
+    /// The checkout's own `mani_skill2_real2sim`
+    Upstream,
+}
+
+impl Benchmark for Simpler {
+    fn name(&self) -> &'static str {
+        "simpler"
+    }
+
+    fn about(&self) -> &'static str {
+        "Run the four WidowX tasks of SimplerEnv and report success rates"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::simpler()
+    }
+
+    fn environment(&self) -> &'static PythonEnvironment {
+        &ENVIRONMENT
+    }
+
+    fn episode_flags(&self, command: Command) -> Command {
+        benchmark::with_flags::<EpisodeFlags>(command)
+    }
+
+    fn simulator_flags(&self, command: Command) -> Command {
+        benchmark::with_flags::<SimulatorFlags>(command)
+    }
+
+    fn select(&self, flags: &ArgMatches, choices: &Choices) -> Result<Selection> {
+        let flags: EpisodeFlags = benchmark::parsed(flags);
+        let protocol = with_rules(self.protocol(), flags.success, flags.max_steps);
+        let suite = &protocol.suites[0];
+        let trials = trials(&flags, suite, choices)?;
+        let all = flags.task.is_empty() || flags.task.contains(&TaskChoice::All);
+        let names: Vec<String> = flags.task.iter().copied().map(value_name).collect();
+        let mut tasks = benchmark::planned(suite, &[], trials);
+        let named = suite.details.named_tasks();
+        tasks.retain(|task| all || names.contains(&named[usize::from(task.task)].name));
+        let label = match names.as_slice() {
+            [task] if !all => format!("simpler-{task}"),
+            _ => "simpler".into(),
+        };
+        Ok(Selection { protocol, tasks, label, max_workers: None })
+    }
+
+    fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {
+        let SimulatorFlags { simpler_root, adapter, renderer } = benchmark::parsed(flags);
+        let mut options = BTreeMap::from([("adapter".into(), value_name(adapter))]);
+        if let Some(root) = &simpler_root {
+            let root = benchmark::checkout("SimplerEnv", root, CLONE)?;
+            options.insert("simpler_root".into(), root);
+        } else if !choices.without_files {
+            return Err(Refused::new("SimplerEnv's scene files are not known").hint(CLONE).into());
+        }
+        let drawing = vulkan::choose(renderer)?;
+        options.insert("renderer".into(), value_name(drawing.renderer));
+        Ok(Simulator { options, variables: drawing.variables })
+    }
+
+    fn data_option(&self) -> Option<&'static str> {
+        Some("simpler_root")
+    }
+
+    fn after_setup(&self) -> Option<String> {
+        let driver = match vulkan::nvidia().or(vulkan::lavapipe().ok().flatten()) {
+            Some(_) => "",
+            None => "no driver can render yet: scripts/lavapipe installs one; ",
+        };
+        Some(format!("{driver}the scenes' files come from SimplerEnv's repository: {CLONE}"))
+    }
+
+    fn list(&self) {
+        for suite in self.protocol().suites {
+            println!("{} ({} tasks x {} episode ids)", suite.name, suite.tasks.len(), suite.trials);
+            for (task, named) in suite.tasks.iter().zip(suite.details.named_tasks()) {
+                println!("  {:<10}{task}, at most {} steps", named.name, named.max_steps);
+            }
+        }
+    }
+}
+
+/// The paper's protocol, or under another name one with another rule or limit.
+fn with_rules(mut protocol: Protocol, success: SuccessChoice, max_steps: Option<u32>) -> Protocol {
+    if success == SuccessChoice::LastStep && max_steps.is_none() {
+        return protocol;
+    }
+    protocol.rename("-own");
+    let rule = match success {
+        SuccessChoice::LastStep => SuccessRule::LastStep,
+        SuccessChoice::AnyStep => SuccessRule::AnyStep,
+    };
+    protocol.environment.set("success", rule.name());
+    if let Some(limit) = max_steps {
+        let suite = &mut protocol.suites[0];
+        suite.details.limit_steps(limit);
+        suite.max_steps = limit;
+    }
+    protocol
+}
+
+/// Trials per task: the episode ids, once or several times over.
+fn trials(flags: &EpisodeFlags, suite: &Suite, choices: &Choices) -> Result<u16> {
+    if flags.repeats == 1 {
+        return Ok(flags.trials);
+    }
+    if flags.trials < suite.trials {
+        return Err(Refused::new(format!("`--repeats` plays all {} episode ids", suite.trials))
+            .hint("leave `--trials` out")
+            .into());
+    }
+    if matches!(choices.policy.as_str(), "expert" | "idle") {
+        return Err(Refused::new(format!(
+            "policy `{}` has no noise to repeat with",
+            choices.policy
+        ))
+        .hint("leave `--repeats` out: every repeat would end the same")
+        .into());
+    }
+    Ok(flags.trials * flags.repeats)
+}

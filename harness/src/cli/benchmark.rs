@@ -1,0 +1,147 @@
+//! The subcommands that the registry of benchmarks adds: one to run each benchmark, one to check
+//! each simulator.
+
+use std::path::PathBuf;
+
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+
+use super::run::{RunArguments, WorkerArguments};
+use crate::benchmarks::{self, Benchmark};
+
+/// `udvla-eval BENCHMARK …`.
+#[derive(Clone)]
+pub struct RunCommand {
+    /// The benchmark.
+    pub benchmark: &'static dyn Benchmark,
+    /// Its own flags, for [`Benchmark::select`] and [`Benchmark::simulator`].
+    pub flags: ArgMatches,
+    /// The flags of every benchmark.
+    pub run: RunArguments,
+    /// How workers are started.
+    pub worker: WorkerArguments,
+}
+
+impl std::fmt::Debug for RunCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RunCommand").field(&self.benchmark.name()).field(&self.run).finish()
+    }
+}
+
+impl FromArgMatches for RunCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let (benchmark, flags) = chosen(matches)?;
+        Ok(Self {
+            benchmark,
+            flags: flags.clone(),
+            run: RunArguments::from_arg_matches(flags)?,
+            worker: WorkerArguments::from_arg_matches(flags)?,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for RunCommand {
+    fn augment_subcommands(command: Command) -> Command {
+        command.subcommands(benchmarks::ALL.iter().map(|benchmark| {
+            let command = benchmark.simulator_flags(benchmark.episode_flags(named(*benchmark)));
+            let command = WorkerArguments::augment_args(RunArguments::augment_args(command));
+            // Last: the groups of flags would replace it by what they are.
+            command.about(benchmark.about()).long_about(None)
+        }))
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        benchmarks::find(name).is_some()
+    }
+}
+
+/// `udvla-eval doctor [BENCHMARK] …`; LIBERO without a name.
+#[derive(Clone)]
+pub struct DoctorCommand {
+    /// The benchmark.
+    pub benchmark: &'static dyn Benchmark,
+    /// Its own flags, for [`Benchmark::simulator`].
+    pub flags: ArgMatches,
+    /// Folder for the first observation of each suite.
+    pub frames: Option<PathBuf>,
+    /// How the worker is started.
+    pub worker: WorkerArguments,
+}
+
+impl std::fmt::Debug for DoctorCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DoctorCommand").field(&self.benchmark.name()).finish()
+    }
+}
+
+#[derive(Args)]
+struct DoctorArguments {
+    /// Save the first observation of each suite as PNG files in this folder
+    #[arg(long, value_name = "DIR")]
+    frames: Option<PathBuf>,
+    #[command(flatten)]
+    worker: WorkerArguments,
+}
+
+impl FromArgMatches for DoctorCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let (benchmark, flags) = match matches.subcommand() {
+            Some(_) => chosen(matches)?,
+            None => (benchmarks::ALL[0], matches),
+        };
+        let DoctorArguments { frames, worker } = DoctorArguments::from_arg_matches(flags)?;
+        Ok(Self { benchmark, flags: flags.clone(), frames, worker })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for DoctorCommand {
+    fn augment_args(command: Command) -> Command {
+        let flags = |benchmark: &dyn Benchmark, command: Command| {
+            DoctorArguments::augment_args(benchmark.simulator_flags(command))
+        };
+        let inner = benchmarks::ALL.iter().map(|benchmark| {
+            let about = format!("Test the simulator of {}", benchmark.name());
+            flags(*benchmark, named(*benchmark)).about(about).long_about(None)
+        });
+        let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
+        flags(benchmarks::ALL[0], command)
+            .about(Resettable::from(about))
+            .long_about(Resettable::from(long_about))
+            .args_conflicts_with_subcommands(true)
+            .subcommand_value_name("BENCHMARK")
+            .subcommand_help_heading("Benchmarks (default: libero)")
+            .disable_help_subcommand(true)
+            .subcommands(inner)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn named(benchmark: &dyn Benchmark) -> Command {
+    Command::new(benchmark.name()).hide(!benchmark.is_listed())
+}
+
+fn chosen(matches: &ArgMatches) -> Result<(&'static dyn Benchmark, &ArgMatches), clap::Error> {
+    let (name, flags) =
+        matches.subcommand().ok_or(ErrorKind::MissingSubcommand).map_err(clap::Error::new)?;
+    let benchmark =
+        benchmarks::find(name).ok_or_else(|| clap::Error::new(ErrorKind::InvalidSubcommand))?;
+    Ok((benchmark, flags))
+}

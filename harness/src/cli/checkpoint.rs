@@ -1,0 +1,126 @@
+//! Flags of the commands that open a checkpoint without a simulator.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use udvla_policies::udvla::{Preset, Target};
+
+use super::model::ModelArguments;
+
+/// `imagine`.
+#[derive(Debug, Args)]
+pub struct ImagineArguments {
+    /// What the cameras see now, PNG files in the order of the benchmark's cameras
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// Instruction
+    #[arg(long, value_name = "TEXT")]
+    pub instruction: String,
+    /// Directory with the policy's weights and tokenizers (see docs/checkpoint.md)
+    #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
+    pub checkpoint: PathBuf,
+    /// Benchmark layout to use: calvin, libero, simpler
+    #[arg(long, default_value = "calvin", value_name = "NAME")]
+    pub benchmark: String,
+    /// Device that runs the policy: auto, cpu, cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Seed of the sampling noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Image to write: per camera what is seen now, and what is predicted after the actions
+    #[arg(short, long, default_value = "imagined.png", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Also write a strip of the denoising, masked positions in gray
+    #[arg(long, value_name = "FILE")]
+    pub steps_film: Option<PathBuf>,
+    /// Also write the tokens that each denoising step fixed, with their confidence, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// How the model decodes.
+    #[command(flatten)]
+    pub model: ModelArguments,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The checkpoint directory
+    pub checkpoint: PathBuf,
+    /// Draw the attention masks of a prompt into this file, SVG or PNG by its extension
+    #[arg(long, value_name = "FILE")]
+    pub mask: Option<PathBuf>,
+    /// Benchmark layout of the masks [default: the checkpoint's first]
+    #[arg(long, value_name = "NAME")]
+    pub benchmark: Option<String>,
+    /// Instruction of the prompt
+    #[arg(long, default_value = "push the sliding door to the left side", value_name = "TEXT")]
+    pub instruction: String,
+}
+
+/// `make-checkpoint`.
+#[derive(Debug, Args)]
+pub struct MakeArguments {
+    /// Size of the model
+    #[arg(long, default_value = "nano", value_parser = ["nano", "medium"])]
+    pub preset: String,
+    /// Seed of the weights
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// What the generated images show
+    #[arg(long, value_enum, default_value_t = Target::Future, value_name = "TARGET")]
+    pub target: Target,
+    /// Folder to write; must not exist or be empty
+    pub directory: PathBuf,
+}
+
+/// `bench`.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Time action chunks, from images and instruction to actions
+    Decode(Box<DecodeArguments>),
+}
+
+/// `bench decode`.
+#[derive(Debug, Args)]
+pub struct DecodeArguments {
+    /// Model with synthetic weights
+    #[arg(long, value_enum, default_value_t = Preset::Nano)]
+    pub model: Preset,
+    /// Measure this checkpoint instead of a synthetic model
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub checkpoint: Option<PathBuf>,
+    /// Benchmark layout to use: calvin, libero, simpler
+    #[arg(long, default_value = "calvin", value_name = "NAME")]
+    pub benchmark: String,
+    /// Device that runs the policy: auto, cpu, cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Observations per forward pass
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub batch: u16,
+    /// libtorch's threads within an operation [default: half the cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Batches before the measurement
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub warm_up: u16,
+    /// Batches to measure
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub repeats: u16,
+    /// Seed of the sampling noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Then decode each sequence of the batch alone, and count the tokens that differ
+    #[arg(long)]
+    pub alone: bool,
+    /// File for the measurements as JSON [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Also write the decoding of the first sequence, for another implementation to repeat
+    #[arg(long, value_name = "FILE")]
+    pub case: Option<PathBuf>,
+    /// How the model decodes.
+    #[command(flatten)]
+    pub options: ModelArguments,
+}

@@ -1,0 +1,128 @@
+//! Flags of the model under test, the same wherever it is opened.
+
+use clap::Args;
+use udvla_policies::udvla::{
+    Attention, DecoderKind, DecodingOptions, PrefixCache, Sampler, Target, UdVlaOptions,
+};
+
+use crate::exit::Refused;
+
+/// Where the model runs, and as how many replicas.
+#[derive(Debug, Clone, Args)]
+pub struct DeviceArguments {
+    /// Device that runs the policy: auto, cpu, cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Devices that each run a replica of the policy, for example cuda:0,cuda:1
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        conflicts_with = "device",
+        hide_short_help = true
+    )]
+    pub devices: Vec<String>,
+}
+
+/// How the model is opened and how it decodes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Decoding")]
+pub struct ModelArguments {
+    /// Denoising steps per action chunk [default: the checkpoint's; 64 for `--decoding id`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub denoise_steps: Option<u16>,
+    /// How an action chunk is decoded
+    #[arg(long, value_enum, default_value_t = DecoderKind::default())]
+    pub decoding: DecoderKind,
+    /// Attention mask [default: the checkpoint's]
+    #[arg(long, value_enum, value_name = "MASK")]
+    pub attention: Option<Attention>,
+    /// Sampler of `--decoding jd3p` [default: released]
+    #[arg(long, value_enum, value_name = "SAMPLER", hide_short_help = true)]
+    pub sampler: Option<Sampler>,
+    /// Sampling temperature of `--sampler paper`; 0 takes the argmax
+    #[arg(long, value_name = "T", value_parser = temperature, hide_short_help = true)]
+    pub temperature: Option<f64>,
+    /// Denoising steps of the action stage of `--decoding id` [default: 28]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), hide_short_help = true)]
+    pub action_steps: Option<u16>,
+    /// Iterations after which `--decoding jacobi` accepts a block of 64 tokens as it is
+    /// [default: none]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), hide_short_help = true)]
+    pub jacobi_cap: Option<u16>,
+    /// What the generated images show; refused unless it is the checkpoint's
+    #[arg(long, value_enum, value_name = "TARGET", hide_short_help = true)]
+    pub target: Option<Target>,
+    /// What of a prompt is computed once instead of in every step
+    #[arg(long, value_enum, default_value_t = PrefixCache::Exact, value_name = "CACHE", hide_short_help = true)]
+    pub prefix_cache: PrefixCache,
+    /// Layout of the checkpoint to use: `paper` is its entry `BENCHMARK-paper`
+    /// [default: the entry BENCHMARK]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub layout: Option<String>,
+    /// Number format of the weights: f32, bf16, f16, f64
+    /// [default: bf16 on CUDA, f32 on a processor]
+    #[arg(long, value_name = "DTYPE", hide_short_help = true)]
+    pub dtype: Option<String>,
+}
+
+impl ModelArguments {
+    /// How the checkpoint is opened for a benchmark, on `device`.
+    ///
+    /// # Errors
+    /// [`Refused`] for a flag of another decoder or sampler than the one asked for.
+    pub fn options(&self, benchmark: &str, device: &str) -> Result<UdVlaOptions, Refused> {
+        self.check_flags()?;
+        Ok(UdVlaOptions {
+            benchmark: benchmark.to_owned(),
+            layout: self.layout.clone(),
+            device: device.to_owned(),
+            dtype: self.dtype.clone(),
+            attention: self.attention,
+            target: self.target,
+            decoding: DecodingOptions {
+                decoder: self.decoding,
+                denoise_steps: self.denoise_steps,
+                sampler: self.sampler,
+                temperature: self.temperature,
+                action_steps: self.action_steps,
+                jacobi_cap: self.jacobi_cap,
+            },
+            prefix_cache: self.prefix_cache,
+            futures: false,
+        })
+    }
+
+    /// Refuses a flag that the chosen decoder or sampler does not have, by the flag's name.
+    fn check_flags(&self) -> Result<(), Refused> {
+        let name = self.decoding.name;
+        let paper = self.sampler == Some(Sampler::Paper);
+        let left_to_right = self.decoding.left_to_right;
+        let stray = [
+            ("--sampler paper", "--decoding jd3p", paper && name != "jd3p"),
+            ("--sampler", "--decoding jd3p", self.sampler.is_some() && left_to_right),
+            (
+                "--denoise-steps",
+                "--decoding jd3p` or `id",
+                self.denoise_steps.is_some() && left_to_right,
+            ),
+            ("--temperature", "--sampler paper", self.temperature.is_some() && !paper),
+            ("--action-steps", "--decoding id", self.action_steps.is_some() && name != "id"),
+            ("--jacobi-cap", "--decoding jacobi", self.jacobi_cap.is_some() && name != "jacobi"),
+        ];
+        if let Some((flag, with, _)) = stray.into_iter().find(|(.., given)| *given) {
+            return Err(Refused::new(format!("`{flag}` goes with `{with}` only")));
+        }
+        if paper && self.temperature.is_none() {
+            return Err(Refused::new("`--sampler paper` needs `--temperature T`")
+                .hint("the paper names no temperature; 1 draws from the model's own distribution, 0 takes the argmax"));
+        }
+        Ok(())
+    }
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let temperature: f64 = text.parse().map_err(|_| "expected a number")?;
+    let is_valid = (0.0..=1000.0).contains(&temperature);
+    is_valid.then_some(temperature).ok_or_else(|| "expected 0 to 1000".into())
+}

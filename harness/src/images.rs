@@ -1,0 +1,142 @@
+//! Images: PNG files in and out, resizing, grids with headings.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Cursor, Seek};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use udvla_policies::vision::resize_bicubic;
+use udvla_sims::observation::Image;
+
+/// White pixels between the images of a grid.
+const GAP: usize = 4;
+
+/// Reads a PNG file; transparency is ignored.
+///
+/// # Errors
+/// When the file cannot be read or is no PNG image.
+pub fn read(file: &Path) -> Result<Image> {
+    let name = || format!("cannot read the image `{}`", file.display());
+    let opened = BufReader::new(File::open(file).with_context(name)?);
+    decode(png::Decoder::new(opened)).with_context(name)
+}
+
+fn decode(mut decoder: png::Decoder<impl BufRead + Seek>) -> Result<Image> {
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
+    let mut reader = decoder.read_info()?;
+    let size = reader.output_buffer_size().context("the image is too large")?;
+    let mut bytes = vec![0; size];
+    let info = reader.next_frame(&mut bytes)?;
+    let bytes = &bytes[..info.buffer_size()];
+    let rgb = match info.color_type {
+        png::ColorType::Rgb => bytes.to_vec(),
+        png::ColorType::Rgba => bytes.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
+        png::ColorType::Grayscale => bytes.iter().flat_map(|&p| [p, p, p]).collect(),
+        png::ColorType::GrayscaleAlpha => {
+            bytes.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0]]).collect()
+        }
+        png::ColorType::Indexed => bail!("its palette was not resolved"),
+    };
+    Ok(Image { height: info.height, width: info.width, rgb })
+}
+
+/// Writes a PNG file.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(file: &Path, image: &Image) -> Result<()> {
+    let name = || format!("cannot write the image `{}`", file.display());
+    let out = BufWriter::new(File::create(file).with_context(name)?);
+    let mut encoder = png::Encoder::new(out, image.width, image.height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().with_context(name)?.write_image_data(&image.rgb).with_context(name)
+}
+
+/// The image in another size, bicubic as for the model; the aspect ratio is not kept.
+pub fn resize(image: &Image, [height, width]: [u32; 2]) -> Image {
+    let from = (image.height as usize, image.width as usize);
+    let rgb = resize_bicubic(&image.rgb, from, (height as usize, width as usize));
+    Image { height, width, rgb }
+}
+
+/// Rows of images on white, each column as wide and each row as high as its largest image.
+pub fn grid(rows: &[Vec<Image>]) -> Image {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> =
+        (0..columns).map(|index| column_width(rows, index) as usize + GAP).collect();
+    let height_of =
+        |row: &Vec<Image>| row.iter().map(|image| image.height).max().unwrap_or(0) as usize + GAP;
+    let width = GAP + widths.iter().sum::<usize>();
+    let height = GAP + rows.iter().map(height_of).sum::<usize>();
+    let mut rgb = vec![255; 3 * width * height];
+    let mut top = GAP;
+    for row in rows {
+        let mut left = GAP;
+        for (image, column) in row.iter().zip(&widths) {
+            let lines = image.rgb.chunks_exact(3 * image.width as usize);
+            for (line, y) in lines.zip(top..) {
+                let start = 3 * (y * width + left);
+                rgb[start..start + line.len()].copy_from_slice(line);
+            }
+            left += column;
+        }
+        top += height_of(row);
+    }
+    Image { height: height as u32, width: width as u32, rgb }
+}
+
+/// As [`grid`], with a heading over each column.
+///
+/// # Errors
+/// When a heading cannot be rendered.
+pub fn labelled(columns: &[String], rows: &[Vec<Image>]) -> Result<Image> {
+    let headings = columns
+        .iter()
+        .enumerate()
+        .map(|(index, text)| heading(text, column_width(rows, index)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(grid(&[&[headings], rows].concat()))
+}
+
+/// Width of the widest image of a column.
+fn column_width(rows: &[Vec<Image>], index: usize) -> u32 {
+    rows.iter().filter_map(|row| row.get(index)).map(|image| image.width).max().unwrap_or(0)
+}
+
+/// A line of text, as wide as the image below it.
+fn heading(text: &str, width: u32) -> Result<Image> {
+    const HEIGHT: u32 = 18;
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{HEIGHT}\" \
+         font-family=\"Inter\" font-size=\"11\" fill=\"#222\"><rect width=\"100%\" \
+         height=\"100%\" fill=\"#fff\"/><text x=\"1\" y=\"13\">{text}</text></svg>"
+    );
+    let png = udvla_results::out::plots::png(&svg)?;
+    let drawn = decode(png::Decoder::new(Cursor::new(png)))?;
+    // The renderer draws larger than asked for, for print.
+    Ok(resize(&drawn, [HEIGHT, width]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_reads_back_and_a_grid_keeps_its_images() {
+        let image = |height, width, byte| Image {
+            height,
+            width,
+            rgb: vec![byte; (3 * height * width) as usize],
+        };
+        let whole = grid(&[vec![image(8, 16, 1), image(8, 8, 2)], vec![image(4, 4, 3)]]);
+        assert_eq!((whole.height, whole.width), (4 + 12 + 8, 4 + 20 + 12));
+        let count = |byte: u8| whole.rgb.iter().filter(|&&b| b == byte).count() / 3;
+        assert_eq!([1, 2, 3].map(count), [128, 64, 16]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.png");
+        write(&file, &whole).unwrap();
+        assert_eq!(read(&file).unwrap().rgb, whole.rgb);
+        assert!(read(&folder.path().join("none.png")).is_err());
+    }
+}

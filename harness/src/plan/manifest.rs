@@ -1,0 +1,139 @@
+//! From `run.json` to a plan: what `resume` and `replay` start from.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use udvla_results::run::manifest::Manifest;
+
+use super::{Execution, Plan, PolicyPlan, SimulatorPlan, Video};
+use crate::benchmarks;
+use crate::exit::Refused;
+
+/// What may differ from the stored plan: nothing of protocol or subject.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Simulators that run at once.
+    pub workers: Option<u16>,
+    /// Observations per forward pass.
+    pub max_batch: Option<u16>,
+    /// Devices of the policy; empty for those of before.
+    pub devices: Vec<String>,
+    /// Where the checkpoint is now.
+    pub checkpoint: Option<PathBuf>,
+    /// Where the simulator's files are now.
+    pub data: Option<PathBuf>,
+    /// Python of the simulator's environment.
+    pub python: Option<PathBuf>,
+    /// Retries of an episode.
+    pub retries: Option<u16>,
+    /// Longest simulator call, in seconds.
+    pub step_timeout: Option<f64>,
+    /// Longest start, in seconds.
+    pub start_timeout: Option<f64>,
+    /// Episodes to record as video.
+    pub video: Option<Video>,
+}
+
+/// What `run.json` stores of a plan beside protocol and tasks.
+#[derive(Debug, Serialize, Deserialize)]
+struct Resolved {
+    simulator: SimulatorPlan,
+    policy: PolicyPlan,
+    execution: Execution,
+}
+
+impl Plan {
+    /// The part of the plan that the manifest does not hold by itself, for `run.json`.
+    pub fn resolved(&self) -> serde_json::Value {
+        let Self { simulator, policy, execution, .. } = self.clone();
+        serde_json::to_value(Resolved { simulator, policy, execution })
+            .expect("a plan holds only strings and finite numbers")
+    }
+
+    /// The plan that a manifest stores; `None` for one of schema 1, which stored the command line
+    /// alone.
+    ///
+    /// # Errors
+    /// [`Refused`] when it was written by a version whose plan this one cannot read.
+    pub fn stored(manifest: &Manifest, directory: PathBuf) -> Result<Option<Self>> {
+        let Some(resolved) = &manifest.resolved else { return Ok(None) };
+        let Resolved { simulator, policy, execution } = read(resolved)?;
+        Ok(Some(Self {
+            protocol: manifest.protocol.clone(),
+            tasks: manifest.plan.clone(),
+            directory,
+            simulator,
+            policy,
+            execution,
+            new_devices: false,
+        }))
+    }
+
+    /// Changes what is not part of protocol or subject.
+    ///
+    /// # Errors
+    /// [`Refused`] for something that the run does not have.
+    pub fn apply(&mut self, overrides: &Overrides) -> Result<()> {
+        let Self { simulator, policy, execution, .. } = self;
+        if let Some(workers) = overrides.workers {
+            let episodes = self.tasks.iter().map(|task| usize::from(task.trials)).sum::<usize>();
+            execution.workers = usize::from(workers).min(episodes.max(1));
+        }
+        execution.max_batch = overrides.max_batch.map_or(execution.max_batch, usize::from);
+        execution.retries = overrides.retries.unwrap_or(execution.retries);
+        execution.step_timeout = overrides.step_timeout.unwrap_or(execution.step_timeout);
+        execution.start_timeout = overrides.start_timeout.unwrap_or(execution.start_timeout);
+        execution.video = overrides.video.unwrap_or(execution.video);
+        if let Some(python) = &overrides.python {
+            simulator.python = Some(python.clone());
+        }
+        if let Some(data) = &overrides.data {
+            let benchmark = benchmarks::of_protocol(&self.protocol)?;
+            let option = benchmark.data_option().ok_or_else(|| {
+                Refused::new(format!("`{}` has no files of its own", benchmark.name()))
+            })?;
+            let data = data.canonicalize().map_err(|error| {
+                Refused::new(format!("there is no `{}`", data.display())).because(error)
+            })?;
+            simulator.options.insert(option.to_owned(), super::path_text(&data));
+        }
+        apply_to_policy(policy, overrides)?;
+        if !overrides.devices.is_empty() {
+            execution.replicas = overrides.devices.len();
+            self.new_devices = true;
+        }
+        Ok(())
+    }
+}
+
+fn apply_to_policy(policy: &mut PolicyPlan, overrides: &Overrides) -> Result<()> {
+    match policy {
+        PolicyPlan::Weightless { name } => {
+            if overrides.checkpoint.is_some() || !overrides.devices.is_empty() {
+                let text = format!("policy `{name}` has neither checkpoint nor device");
+                return Err(Refused::new(text).into());
+            }
+        }
+        #[cfg(feature = "torch")]
+        PolicyPlan::Udvla(model) => {
+            if let Some(checkpoint) = &overrides.checkpoint {
+                model.checkpoint.clone_from(checkpoint);
+            }
+            if let Some(device) = overrides.devices.first() {
+                model.options.device.clone_from(device);
+                model.devices.clone_from(&overrides.devices);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read(stored: &serde_json::Value) -> Result<Resolved> {
+    serde_json::from_value(stored.clone()).map_err(|error| {
+        Refused::new("this version cannot read the run's plan")
+            .because(error)
+            .hint("resume with the version that started the run, which `run.json` names")
+            .into()
+    })
+}

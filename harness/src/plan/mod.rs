@@ -1,0 +1,223 @@
+//! The resolved plan of a run: what the command line means, as plain data.
+//!
+//! A plan is made in one place from what was typed ([`crate::cli::plan_of_command`]), or read back
+//! from `run.json` ([`Plan::stored`]); nothing after it sees a flag or an environment variable.
+//! Everything that cannot work is refused while it is made.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+#[cfg(feature = "torch")]
+use udvla_policies::udvla::UdVlaOptions;
+use udvla_results::run::manifest::PlannedTask;
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::process::WorkerCommand;
+use udvla_sims::protocol::Protocol;
+
+use crate::environment;
+
+mod manifest;
+
+pub use manifest::Overrides;
+
+/// The model's name among the policies.
+pub const UDVLA: &str = "udvla";
+
+/// A run, decided.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The environment's side.
+    pub protocol: Protocol,
+    /// Tasks and trials asked for, in the protocol's order.
+    pub tasks: Vec<PlannedTask>,
+    /// Where the run goes.
+    pub directory: PathBuf,
+    /// How workers are started.
+    pub simulator: SimulatorPlan,
+    /// What is tested.
+    pub policy: PolicyPlan,
+    /// How the episodes are played.
+    pub execution: Execution,
+    /// Whether the devices were chosen anew for a run that goes on.
+    pub new_devices: bool,
+}
+
+/// How workers are started and what their adapter is made with. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimulatorPlan {
+    /// Python of the simulator's environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<PathBuf>,
+    /// Worker executable instead of this build's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<PathBuf>,
+    /// Options of the adapter.
+    pub options: BTreeMap<String, String>,
+    /// Environment variables of the worker.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+}
+
+/// What is tested.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PolicyPlan {
+    /// A policy without weights, by name.
+    Weightless {
+        /// Its name.
+        name: String,
+    },
+    /// The model.
+    #[cfg(feature = "torch")]
+    Udvla(Box<ModelPlan>),
+}
+
+/// The model under test.
+#[cfg(feature = "torch")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelPlan {
+    /// Directory with weights and tokenizers.
+    pub checkpoint: PathBuf,
+    /// Devices that each run a replica.
+    pub devices: Vec<String>,
+    /// How it is opened and decodes.
+    pub options: UdVlaOptions,
+}
+
+/// How the episodes are played: nothing here changes an outcome, except the seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Simulators that run at once.
+    pub workers: usize,
+    /// Observations per forward pass, at most.
+    pub max_batch: usize,
+    /// Longest wait for a batch to fill, in milliseconds; without one, half the last batch's time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_wait: Option<u64>,
+    /// Seed of the policy's sampling noise.
+    pub seed: u64,
+    /// Retries of an episode whose simulator fails.
+    pub retries: u16,
+    /// Longest simulator call, in seconds.
+    pub step_timeout: f64,
+    /// Longest start of a simulator, in seconds.
+    pub start_timeout: f64,
+    /// `paper`, a run directory or a baseline that may end the run early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_early: Option<String>,
+    /// Episodes to record as video.
+    pub video: Video,
+    /// Whether predicted images are saved.
+    pub save_futures: bool,
+    /// Replicas of the policy.
+    pub replicas: usize,
+}
+
+/// Episodes to record as video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Video {
+    /// None
+    None,
+    /// The first of each suite
+    First,
+    /// Those that fail
+    Failures,
+    /// All
+    All,
+}
+
+impl Plan {
+    /// Episodes asked for, long ones first so that none is left alone at the end.
+    pub fn episodes(&self) -> Vec<EpisodeKey> {
+        let steps = |task: &PlannedTask| {
+            self.protocol.suite(&task.suite).map_or(0, |suite| suite.max_steps)
+        };
+        let mut tasks: Vec<&PlannedTask> = self.tasks.iter().collect();
+        tasks.sort_by_key(|task| std::cmp::Reverse(steps(task)));
+        let key = |task: &PlannedTask, trial| EpisodeKey {
+            suite: task.suite.clone(),
+            task: task.task,
+            trial,
+        };
+        tasks.into_iter().flat_map(|task| (0..task.trials).map(|trial| key(task, trial))).collect()
+    }
+
+    /// Names of the suites that are played.
+    pub fn suites(&self) -> Vec<String> {
+        self.first_episodes().into_iter().map(|key| key.suite).collect()
+    }
+
+    /// The first episode of each suite.
+    pub fn first_episodes(&self) -> Vec<EpisodeKey> {
+        let mut tasks: Vec<&PlannedTask> = self.tasks.iter().collect();
+        tasks.dedup_by_key(|task| &task.suite);
+        let first = |task: &PlannedTask| EpisodeKey {
+            suite: task.suite.clone(),
+            task: task.task,
+            trial: 0,
+        };
+        tasks.into_iter().map(first).collect()
+    }
+}
+
+impl PolicyPlan {
+    /// The policy's name on the command line.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Weightless { name } => name,
+            #[cfg(feature = "torch")]
+            Self::Udvla(_) => UDVLA,
+        }
+    }
+}
+
+impl Execution {
+    /// Longest simulator call.
+    pub fn step_timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.step_timeout)
+    }
+
+    /// Longest start of a simulator.
+    pub fn start_timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.start_timeout)
+    }
+}
+
+impl SimulatorPlan {
+    /// How a worker process is started; its log is set per worker.
+    ///
+    /// # Errors
+    /// [`crate::exit::Refused`] when this installation lacks the worker or the adapters.
+    pub fn command(&self) -> Result<WorkerCommand> {
+        let (program, arguments) = match (&self.program, &self.python) {
+            (Some(program), _) => (program.clone(), vec![]),
+            (None, python) => {
+                let python = python.clone().unwrap_or_default();
+                let arguments = [python, environment::adapters()?];
+                (environment::worker()?, arguments.map(|path| path_text(&path)).to_vec())
+            }
+        };
+        let environment = self.variables.clone();
+        Ok(WorkerCommand { program, arguments, environment, log: PathBuf::new() })
+    }
+
+    /// Digest of the adapters' sources; none for a simulator without Python.
+    ///
+    /// # Errors
+    /// When the adapters cannot be read.
+    pub fn adapters_digest(&self) -> Result<Option<String>> {
+        match self.program {
+            Some(_) => Ok(None),
+            None => environment::adapters_digest(&environment::adapters()?).map(Some),
+        }
+    }
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

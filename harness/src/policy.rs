@@ -1,0 +1,93 @@
+//! Opens the policy of a plan, and checks it against the simulator.
+
+use anyhow::{Context, Result};
+#[cfg(feature = "torch")]
+use udvla_policies::udvla::{Checkpoint, CheckpointError, UdVla, UdVlaOptions};
+use udvla_policies::{Policy, PolicySpec, weightless};
+use udvla_sims::observation::{Camera, SimSpec};
+use udvla_sims::protocol::Protocol;
+
+use crate::exit::Refused;
+#[cfg(feature = "torch")]
+use crate::plan::ModelPlan;
+use crate::plan::{Plan, PolicyPlan};
+
+/// Opens the policy of a plan: one, or a replica per device.
+///
+/// # Errors
+/// [`Refused`] when its checkpoint or a device is missing or unfit.
+pub fn open(plan: &Plan) -> Result<Vec<Box<dyn Policy>>> {
+    match &plan.policy {
+        PolicyPlan::Weightless { name } => Ok(vec![open_weightless(name, &plan.protocol)?]),
+        #[cfg(feature = "torch")]
+        PolicyPlan::Udvla(model) => udvla(model, plan.execution.save_futures),
+    }
+}
+
+/// The spec of the replicas of one policy together.
+///
+/// # Panics
+/// If there is none.
+pub fn spec(policies: &[Box<dyn Policy>]) -> PolicySpec {
+    let mut spec = policies[0].spec().clone();
+    let devices: Vec<String> =
+        policies.iter().filter_map(|policy| policy.spec().setting.device.clone()).collect();
+    if !devices.is_empty() {
+        spec.setting.device = Some(devices.join(","));
+    }
+    spec
+}
+
+/// Checks that the simulator offers what the policy needs.
+///
+/// # Errors
+/// [`Refused`] when action widths or cameras differ.
+pub fn check_fit(policy: &PolicySpec, sim: &SimSpec) -> Result<()> {
+    if policy.action_width != sim.action.len() {
+        let text = format!(
+            "the policy's actions have {} numbers, the simulator's {} ({})",
+            policy.action_width,
+            sim.action.len(),
+            sim.action.join(", ")
+        );
+        return Err(Refused::new(text).into());
+    }
+    let names = |cameras: &[Camera]| -> Vec<String> {
+        cameras.iter().map(|camera| camera.name.clone()).collect()
+    };
+    if !policy.cameras.is_empty() && names(&policy.cameras) != names(&sim.cameras) {
+        let text = format!(
+            "the policy needs the cameras {}, the simulator has {}",
+            names(&policy.cameras).join(", "),
+            names(&sim.cameras).join(", ")
+        );
+        return Err(Refused::new(text).into());
+    }
+    Ok(())
+}
+
+fn open_weightless(name: &str, protocol: &Protocol) -> Result<Box<dyn Policy>> {
+    let idle = protocol.environment.idle_action().context("the protocol's idle action")?;
+    let signs = protocol.environment.action_signs().context("the protocol's action signs")?;
+    weightless::open(name, idle, signs)
+        .ok_or_else(|| Refused::new(format!("this version has no policy `{name}`")).into())
+}
+
+#[cfg(feature = "torch")]
+fn udvla(model: &ModelPlan, futures: bool) -> Result<Vec<Box<dyn Policy>>> {
+    let options = UdVlaOptions { futures, ..model.options.clone() };
+    let policies = Checkpoint::open(&model.checkpoint)
+        .and_then(|checkpoint| UdVla::replicas(&checkpoint, &options, &model.devices))
+        .map_err(|error| {
+            let path = model.checkpoint.display();
+            refused(format!("the checkpoint `{path}` cannot be used"), error)
+        })?;
+    Ok(policies.into_iter().map(|policy| Box::new(policy) as Box<dyn Policy>).collect())
+}
+
+/// The error of a checkpoint, with what to do about it.
+#[cfg(feature = "torch")]
+pub fn refused(text: impl Into<String>, error: CheckpointError) -> Refused {
+    let hint = error.hint().unwrap_or_else(|| "docs/checkpoint.md says what belongs where".into());
+    Refused::new(text).because(error).hint(hint)
+}

@@ -1,0 +1,12 @@
+//! What a user sees while a run is going on: bars and lines on stderr. All wording is here.
+//!
+//! The engine reports typed [`Notice`]s; [`Reporter`] counts, draws bars and prints lines;
+//! [`Heading`] and [`describe`] say what a run is.
+
+mod heading;
+mod notice;
+mod reporter;
+
+pub use heading::{Heading, describe};
+pub use notice::{GaveUp, Notice, PolicyRemark};
+pub use reporter::{Reporter, Show};

@@ -1,0 +1,105 @@
+//! Messages of a run, and their text.
+
+use std::fmt;
+
+use udvla_policies::Remark;
+use udvla_results::run::manifest::EarlyStop;
+use udvla_sims::episode::EpisodeKey;
+
+/// Something a user should see while a run goes on.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+pub enum Notice {
+    /// The simulator failed in an episode, which is tried again.
+    Retrying { key: EpisodeKey, error: String },
+    /// An episode that has no attempt left is recorded as an error.
+    NotRunnable { key: EpisodeKey, error: String },
+    /// Interrupted: `running` episodes are finished first.
+    Draining { running: usize },
+    /// The run stops early after `running` episodes.
+    EarlyStop { stop: EarlyStop, running: usize },
+    /// The first remark of its kind.
+    Remark(PolicyRemark),
+}
+
+/// Why a run gave up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+pub enum GaveUp {
+    /// So many failures of the simulator in a row.
+    Failures { count: usize, last: String },
+    /// The policy failed.
+    PolicyFailed { message: String },
+    /// The policy's thread ended without a message.
+    PolicyGone,
+}
+
+/// A remark of the policy with the question it belongs to.
+#[derive(Debug, Clone)]
+pub struct PolicyRemark {
+    /// The episode that asked.
+    pub key: EpisodeKey,
+    /// How many times it had asked before.
+    pub call: u32,
+    /// The remark.
+    pub remark: Remark,
+}
+
+impl fmt::Display for PolicyRemark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, call, remark } = self;
+        write!(f, "{key} call {call}: {}: {}", remark.kind, remark.text)
+    }
+}
+
+impl fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failures { count, last } => {
+                write!(
+                    f,
+                    "gave up after {count} failures of the simulator in a row; the last: {last}"
+                )
+            }
+            Self::PolicyFailed { message } => write!(f, "the policy failed: {message}"),
+            Self::PolicyGone => f.write_str("the policy's thread ended without a message"),
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retrying { key, error } => write!(f, "{key}: {error}; it will be tried again"),
+            Self::NotRunnable { key, error } => write!(f, "{key}: {error}; recorded as an error"),
+            Self::Draining { running } => {
+                write!(f, "stopping after the {running} running episodes; Ctrl-C again to stop now")
+            }
+            Self::EarlyStop { stop, running } => {
+                write!(f, "{}: stopping after the {running} running episodes", stop.reason())
+            }
+            Self::Remark(remark) => write!(f, "policy: {remark} (more in logs/policy.log)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_name_the_episode_and_what_happens_next() {
+        let key = EpisodeKey { suite: "long".into(), task: 3, trial: 7 };
+        let error = "the simulator did not answer within 120 s".to_owned();
+        let retrying = Notice::Retrying { key: key.clone(), error: error.clone() }.to_string();
+        assert_eq!(retrying, format!("long-task03-trial007: {error}; it will be tried again"));
+        let recorded = Notice::NotRunnable { key, error }.to_string();
+        assert!(recorded.ends_with("; recorded as an error"), "{recorded}");
+        let last = "it died".to_owned();
+        let gave_up = GaveUp::Failures { count: 6, last }.to_string();
+        assert_eq!(
+            gave_up,
+            "gave up after 6 failures of the simulator in a row; the last: it died"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Episodes on a scripted simulator.
+
+use std::collections::VecDeque;
+
+use udvla_policies::Decision;
+use udvla_sims::episode::{EpisodeKey, Notes};
+use udvla_sims::observation::ActionChunk;
+use udvla_sims::protocol::Protocol;
+use udvla_sims::wire::Cause;
+
+use super::*;
+
+/// Gives the replies it was made with and keeps the requests.
+struct Script {
+    replies: VecDeque<Result<(Reply, Vec<u8>), SimError>>,
+    requests: Vec<(Request, Vec<u8>)>,
+}
+
+impl Script {
+    fn new(replies: Vec<Result<(Reply, Vec<u8>), SimError>>) -> Self {
+        Self { replies: replies.into(), requests: vec![] }
+    }
+}
+
+impl Simulator for Script {
+    fn ask(&mut self, request: &Request, body: &[u8]) -> Result<(Reply, Vec<u8>), SimError> {
+        self.requests.push((request.clone(), body.to_vec()));
+        self.replies.pop_front().expect("a reply for every request")
+    }
+}
+
+fn observed(steps: u32) -> Result<(Reply, Vec<u8>), SimError> {
+    let instruction = "open the drawer".into();
+    let reply = Reply::Observed { stage: 0, steps, instruction, images: vec![(1, 2)] };
+    Ok((reply, [vec![9; 6], wire::to_bytes(&[steps as f32])].concat()))
+}
+
+fn finished(steps: u32) -> Result<(Reply, Vec<u8>), SimError> {
+    let reply = Reply::Finished {
+        stages_completed: 1,
+        steps,
+        truncated: false,
+        final_state_sha256: "f00d".into(),
+        video: true,
+        notes: Notes::new(),
+        images: vec![],
+    };
+    Ok((reply, wire::to_bytes(&vec![0.5; 2 * steps as usize])))
+}
+
+fn spec() -> SimSpec {
+    SimSpec {
+        cameras: vec![],
+        state: vec!["steps".into()],
+        action: vec!["x".into(), "gripper".into()],
+        control_hz: 20.0,
+    }
+}
+
+fn key() -> EpisodeKey {
+    EpisodeKey { suite: "long".into(), task: 3, trial: 1 }
+}
+
+/// Plays an episode on `script` with a policy that gives `answers`.
+fn play(
+    script: &mut Script,
+    answers: Vec<Answer>,
+    inputs: &mut Vec<PolicyInput>,
+) -> Result<Played, Interruption> {
+    let (protocol, key, spec) = (Protocol::libero(), key(), spec());
+    let identity = EpisodeIdentity::new(&protocol, &key, 7).unwrap();
+    let mut answers = answers.into_iter();
+    Episode::new(identity, &spec).play(script, &mut |input| {
+        inputs.push(input);
+        answers.next().ok_or(Interruption::Stopped)
+    })
+}
+
+fn chunk(values: &[f32]) -> Answer {
+    Answer::Chunk(Decision::from(ActionChunk { width: 2, values: values.to_vec() }))
+}
+
+#[test]
+fn an_episode_alternates_between_policy_and_simulator_until_it_is_finished() {
+    let mut script = Script::new(vec![observed(0), observed(2), finished(5)]);
+    let mut inputs = vec![];
+    let answers = vec![chunk(&[1.0, 2.0, 3.0, 4.0]), Answer::Script { steps: 3 }];
+    let played = play(&mut script, answers, &mut inputs).unwrap();
+    let asked: Vec<_> =
+        inputs.iter().map(|input| (input.call, input.seed, input.observation.state[0])).collect();
+    assert_eq!(asked, [(0, 7, 0.0), (1, 7, 2.0)]);
+    assert_eq!(
+        script.requests,
+        [
+            (Request::Reset { key: key(), video: None }, vec![]),
+            (Request::Play { width: 2 }, wire::to_bytes(&[1.0, 2.0, 3.0, 4.0])),
+            (Request::Script { steps: 3 }, vec![]),
+        ]
+    );
+    let record = &played.record;
+    assert_eq!((record.key(), record.success(), record.stages), (key(), Some(true), 1));
+    assert_eq!((record.steps, record.calls, record.seed), (5, 2, 7));
+    assert_eq!(record.video.as_deref(), Some("videos/long-task03-trial001.mp4"));
+    let first = observed(0).unwrap().1;
+    assert_eq!(
+        record.first_observation_sha256,
+        Some(body::observation_sha256(&first, "open the drawer"))
+    );
+    assert_eq!((played.actions.len(), played.width), (10, 2));
+}
+
+#[test]
+fn a_failure_in_any_state_ends_the_episode_without_a_record() {
+    let broken = || {
+        let (message, traceback) = ("broken".into(), String::new());
+        Err(SimError::Raised { cause: Cause::Simulator, message, traceback })
+    };
+    for replies in [vec![broken()], vec![observed(0), broken()]] {
+        let ended = play(&mut Script::new(replies), vec![chunk(&[0.0; 2])], &mut vec![]);
+        assert!(matches!(ended, Err(Interruption::Simulator(SimError::Raised { .. }))));
+    }
+    let ended = play(&mut Script::new(vec![observed(0)]), vec![], &mut vec![]);
+    assert!(matches!(ended, Err(Interruption::Stopped)));
+}
+
+#[test]
+fn a_reply_out_of_turn_or_of_the_wrong_length_is_a_wire_error() {
+    let ready =
+        || Ok((Reply::Ready { wire: 2, spec: spec(), setting: Default::default() }, vec![]));
+    let short = observed(0).map(|(reply, body)| (reply, body[1..].to_vec()));
+    let cut = finished(3).map(|(reply, body)| (reply, body[4..].to_vec()));
+    for replies in [vec![ready()], vec![short], vec![cut]] {
+        let ended = play(&mut Script::new(replies), vec![], &mut vec![]);
+        assert!(matches!(ended, Err(Interruption::Simulator(SimError::Wire(_)))), "{ended:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! What the dispatcher reacts to, from every thread.
+
+use std::collections::BTreeMap;
+
+use udvla_results::run::record::EpisodeRecord;
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::observation::SimSpec;
+use udvla_sims::process::SimError;
+
+use crate::report::PolicyRemark;
+
+/// What a simulator reports when its worker is open.
+#[derive(Debug)]
+pub struct Ready {
+    /// Cameras, state and actions of the simulator.
+    pub spec: SimSpec,
+    /// Versions, renderer, assets.
+    pub setting: BTreeMap<String, String>,
+}
+
+/// An episode that ran to its end.
+#[derive(Debug)]
+pub struct Played {
+    /// Its record; the dispatcher sets `attempts`, the store sets `actions`.
+    pub record: EpisodeRecord,
+    /// The executed actions, step by step.
+    pub actions: Vec<f32>,
+    /// Numbers per action.
+    pub width: usize,
+}
+
+/// Why an attempt at an episode failed. The worker it ran on is not used again.
+#[derive(Debug, thiserror::Error)]
+pub enum EpisodeError {
+    /// The simulator failed.
+    #[error(transparent)]
+    Simulator(#[from] SimError),
+    /// This program panicked; the panic's message is on stderr.
+    #[error("internal error while playing the episode")]
+    Internal,
+}
+
+impl EpisodeError {
+    /// The word for it in a record: that of [`SimError::kind`], or `internal`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Simulator(error) => error.kind(),
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What happened during a run. `worker` is the index of a worker thread.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+pub enum Event {
+    /// A worker is open.
+    Ready { worker: usize, ready: Ready },
+    /// A worker that was asked to open without an episode could not be opened.
+    NotReady { error: SimError },
+    /// An episode ran to its end.
+    Finished { worker: usize, played: Box<Played> },
+    /// An attempt at an episode failed; its worker is gone.
+    Failed { worker: usize, key: EpisodeKey, error: EpisodeError },
+    /// An episode was dropped because the run stops.
+    Abandoned { worker: usize },
+    /// The policy answered a batch of `rows` observations within `seconds`.
+    Batch { rows: usize, seconds: f64, remarks: Vec<PolicyRemark> },
+    /// The policy failed; no further batch will be answered.
+    PolicyFailed { message: String },
+    /// The run cannot go on, for example because a file could not be written.
+    Fatal { error: anyhow::Error },
+    /// Ctrl-C or SIGTERM, counted from 1.
+    Interrupt(u8),
+}

@@ -1,0 +1,152 @@
+//! The manifest of a run: made at its start, continued, completed at its end.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use udvla_policies::PolicySpec;
+use udvla_results::run::differences;
+use udvla_results::run::manifest::{BatchCounts, EpisodeCounts, Manifest, RunStatus, SCHEMA};
+use udvla_results::run::read::Run;
+use udvla_results::run::record::Status;
+use udvla_sims::identity::Subject;
+
+use super::clock;
+use super::dispatcher::Outcome;
+use super::store::{Store, read_run};
+use crate::exit::Refused;
+use crate::plan::Plan;
+use crate::report::Heading;
+
+/// The manifest of a run that starts, with what its first worker reports about the simulator.
+pub fn new(
+    plan: &Plan,
+    policy: &PolicySpec,
+    mut setting: BTreeMap<String, String>,
+    command: Vec<String>,
+) -> Result<Manifest> {
+    setting.extend(BTreeMap::from(policy.setting.clone()));
+    let adapters = plan.simulator.adapters_digest()?;
+    setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
+    let subject = Subject { seed: Some(plan.execution.seed), ..policy.subject.clone() };
+    let name = plan.directory.file_name().map_or("run".into(), |name| name.to_string_lossy());
+    let here = std::env::current_dir().unwrap_or_default();
+    Ok(Manifest {
+        schema: SCHEMA,
+        run: name.into_owned(),
+        status: RunStatus::Running,
+        protocol_fingerprint: plan.protocol.fingerprint(),
+        protocol: plan.protocol.clone(),
+        subject,
+        setting: setting.into(),
+        software: software(),
+        machine: machine(),
+        command,
+        directory: here.to_string_lossy().into_owned(),
+        plan: plan.tasks.clone(),
+        resolved: Some(plan.resolved()),
+        episodes: EpisodeCounts { asked: plan.episodes().len() as u32, ok: 0, error: 0 },
+        batches: BatchCounts::default(),
+        remarks: BTreeMap::new(),
+        started: clock::now(),
+        ended: None,
+        stopped_early: None,
+    })
+}
+
+/// Makes `manifest` that of a run which continues `before`, as `plan` says.
+///
+/// # Errors
+/// [`Refused`] with every field that differs, when protocol, subject or setting do; devices may,
+/// where they were chosen anew.
+pub fn continue_run(manifest: &mut Manifest, before: &Run, plan: &Plan) -> Result<()> {
+    let mut before = before.manifest.clone();
+    if plan.new_devices && before.setting.device != manifest.setting.device {
+        let name = |device: &Option<String>| device.clone().unwrap_or_default();
+        let (then, now) = (name(&before.setting.device), name(&manifest.setting.device));
+        eprintln!("note: device `{then}` before, `{now}` now");
+        before.setting.device.clone_from(&manifest.setting.device);
+    }
+    let fields = differences::all(&before, manifest, "now");
+    if !fields.is_empty() {
+        let fields = fields.join("; ");
+        let text = format!("`{}` was started with another {fields}", plan.directory.display());
+        return Err(Refused::new(text).hint("start a new run with `--out`").into());
+    }
+    manifest.continues(before);
+    manifest.episodes.asked = manifest.episodes().len() as u32;
+    Ok(())
+}
+
+/// Writes the manifest of a run that ended. `None` as an outcome: it was cut short by an error.
+///
+/// # Errors
+/// When the records cannot be read or the manifest not be written.
+pub fn finish(store: &Store, mut manifest: Manifest, outcome: Option<&Outcome>) -> Result<()> {
+    let records = read_run(store.directory())?.records;
+    let episodes = manifest.episodes();
+    let count = |status: Status| {
+        let records = episodes.iter().filter_map(|key| records.get(key));
+        records.filter(|record| record.status == status).count() as u32
+    };
+    let (ok, error) = (count(Status::Ok), count(Status::Error));
+    manifest.episodes = EpisodeCounts { asked: episodes.len() as u32, ok, error };
+    manifest.status = outcome.map_or(RunStatus::Interrupted, |outcome| outcome.ending.status());
+    if let Some(outcome) = outcome {
+        manifest.stopped_early.clone_from(&outcome.stopped_early);
+        manifest.batches.batches += outcome.batches.batches;
+        manifest.batches.rows += outcome.batches.rows;
+        manifest.batches.seconds += outcome.batches.seconds;
+        for (kind, count) in &outcome.remarks {
+            *manifest.remarks.entry(kind.clone()).or_default() += count;
+        }
+    }
+    manifest.ended = Some(clock::now());
+    store.write_manifest(&manifest)
+}
+
+/// What is shown of a run that starts, of which `done` episodes have a record.
+pub fn heading(plan: &Plan, manifest: &Manifest, done: usize) -> Heading {
+    let mut subject = BTreeMap::from(manifest.subject.clone());
+    Heading {
+        protocol: manifest.protocol.name.clone(),
+        version: manifest.protocol.version,
+        fingerprint: manifest.protocol_fingerprint.clone(),
+        policy: subject.remove("policy").unwrap_or_default(),
+        subject,
+        workers: plan.execution.workers,
+        setting: manifest.setting.clone().into(),
+        directory: plan.directory.clone(),
+        done,
+    }
+}
+
+/// This program: version, commit, profile.
+pub fn software() -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("udvla-eval".into(), env!("CARGO_PKG_VERSION").into()),
+        ("commit".into(), env!("UDVLA_COMMIT").into()),
+        ("profile".into(), if cfg!(debug_assertions) { "debug" } else { "release" }.into()),
+    ])
+}
+
+/// The machine, as far as the system tells: processor, cores, memory, accelerators.
+pub fn machine() -> BTreeMap<String, String> {
+    let line = |path: &str, key: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut machine = BTreeMap::from([("cores".into(), cores.to_string())]);
+    machine.extend(line("/proc/cpuinfo", "model name").map(|text| ("processor".into(), text)));
+    machine.extend(line("/proc/meminfo", "MemTotal").map(|text| ("memory".into(), text)));
+    let gpus = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let mut names: Vec<String> = gpus
+        .filter_map(|entry| line(&entry.path().join("information").to_string_lossy(), "Model"))
+        .collect();
+    names.sort();
+    if !names.is_empty() {
+        machine.insert("accelerators".into(), names.join(", "));
+    }
+    machine
+}

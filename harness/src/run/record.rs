@@ -1,0 +1,120 @@
+//! Makes the records of a run's episodes.
+
+use anyhow::{Context, Result};
+use udvla_results::run::record::{EpisodeRecord, Seconds, Status};
+use udvla_sims::episode::{EpisodeKey, Notes};
+use udvla_sims::protocol::{Protocol, Suite};
+
+use super::clock;
+use super::event::EpisodeError;
+
+/// What all attempts at an episode have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct EpisodeIdentity<'a> {
+    /// The episode.
+    pub key: &'a EpisodeKey,
+    /// Its suite in the protocol.
+    pub suite: &'a Suite,
+    /// The run's seed for sampling noise.
+    pub seed: u64,
+}
+
+/// How an episode ended in the simulator.
+#[derive(Debug)]
+pub struct EpisodeEnd {
+    pub stages_completed: u16,
+    pub steps: u32,
+    pub calls: u32,
+    pub truncated: bool,
+    pub seconds: Seconds,
+    pub started: String,
+    pub first_observation_sha256: Option<String>,
+    pub final_state_sha256: String,
+    pub notes: Notes,
+    pub video: Option<String>,
+}
+
+impl<'a> EpisodeIdentity<'a> {
+    /// The identity of an episode of `protocol`.
+    ///
+    /// # Errors
+    /// When the protocol has no such suite.
+    pub fn new(protocol: &'a Protocol, key: &'a EpisodeKey, seed: u64) -> Result<Self> {
+        let suite = protocol.suite(&key.suite).with_context(|| {
+            format!("protocol `{}` has no suite `{}`", protocol.name, key.suite)
+        })?;
+        Ok(Self { key, suite, seed })
+    }
+
+    /// The record of an episode that ran to its end at the first attempt.
+    pub fn played(&self, end: EpisodeEnd) -> EpisodeRecord {
+        EpisodeRecord {
+            status: Status::Ok,
+            stages_completed: end.stages_completed,
+            steps: end.steps,
+            calls: end.calls,
+            truncated: end.truncated,
+            seconds: end.seconds,
+            first_observation_sha256: end.first_observation_sha256,
+            final_state_sha256: Some(end.final_state_sha256),
+            notes: end.notes,
+            video: end.video,
+            ..self.blank(end.started)
+        }
+    }
+
+    /// The record of an episode that could not be run in `attempts` attempts.
+    pub fn error(&self, error: &EpisodeError, attempts: u16) -> EpisodeRecord {
+        EpisodeRecord {
+            error_kind: Some(error.kind().into()),
+            error_message: Some(error.to_string()),
+            attempts,
+            ..self.blank(clock::now())
+        }
+    }
+
+    fn blank(&self, started: String) -> EpisodeRecord {
+        EpisodeRecord {
+            suite: self.key.suite.clone(),
+            task: self.key.task,
+            trial: self.key.trial,
+            status: Status::Error,
+            error_kind: None,
+            error_message: None,
+            stages: self.suite.stages,
+            stages_completed: 0,
+            steps: 0,
+            calls: 0,
+            attempts: 1,
+            seed: self.seed,
+            truncated: false,
+            seconds: Seconds::default(),
+            started,
+            first_observation_sha256: None,
+            final_state_sha256: None,
+            notes: Notes::new(),
+            actions: None,
+            video: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_come_from_the_protocol_and_an_unknown_suite_is_an_error() {
+        let protocol = Protocol::calvin();
+        let suite = protocol.suites[0].name.clone();
+        let key = EpisodeKey { suite, task: 0, trial: 3 };
+        let identity = EpisodeIdentity::new(&protocol, &key, 5).unwrap();
+        let record = identity.error(&EpisodeError::Internal, 2);
+        assert_eq!((record.stages, record.attempts, record.seed), (5, 2, 5));
+        assert_eq!(record.error_kind.as_deref(), Some("internal"));
+        assert_eq!(record.success(), None);
+        let unknown = EpisodeKey { suite: "kitchen".into(), ..key };
+        let error = EpisodeIdentity::new(&protocol, &unknown, 5).unwrap_err();
+        assert!(error.to_string().contains("no suite `kitchen`"), "{error}");
+    }
+}
