@@ -39,7 +39,8 @@ impl Axis {
         let scaled = |value: f64| if self.logarithmic { value.ln() } else { value };
         let (from, to) = (scaled(self.values.0), scaled(self.values.1));
         let length = f64::from(self.pixels.1 - self.pixels.0);
-        self.pixels.0 + ((scaled(value) - from) / (to - from) * length).round() as i32
+        // Values of damaged files may be far outside.
+        self.pixels.0.saturating_add(((scaled(value) - from) / (to - from) * length).round() as i32)
     }
 
     /// Round values on the axis, about `most` of them at most.
