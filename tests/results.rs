@@ -59,7 +59,7 @@ fn several_runs_are_drawn_side_by_side() {
     let plots = udvla(&plots);
     assert_eq!(plots.code, 0, "{}", plots.stderr);
     assert!(plots.stdout.contains("libero-methods.svg\n"), "{}", plots.stdout);
-    assert!(plots.stdout.contains("left out: Success by denoising steps"), "{}", plots.stdout);
+    assert!(plots.stdout.contains("skipped: Success by denoising steps"), "{}", plots.stdout);
     let svg = std::fs::read_to_string(folder.path().join("plots/libero-methods.svg")).unwrap();
     assert!(svg.contains("idle") && svg.contains("random"), "{svg}");
     let doubled = udvla(&["plots", &text(a.directory()), &text(a.directory()), "--out", &out]);

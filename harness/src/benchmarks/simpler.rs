@@ -172,7 +172,7 @@ impl Benchmark for Simpler {
     }
 }
 
-/// The paper's protocol, or under another name one with another rule or limit.
+/// The paper's protocol; with another rule or limit, a renamed copy (`-own`).
 fn with_rules(mut protocol: Protocol, success: SuccessChoice, max_steps: Option<u32>) -> Protocol {
     if success == SuccessChoice::LastStep && max_steps.is_none() {
         return protocol;

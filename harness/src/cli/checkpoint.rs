@@ -70,7 +70,7 @@ pub struct MakeArguments {
     /// What the generated images show
     #[arg(long, value_enum, default_value_t = Target::Future, value_name = "TARGET")]
     pub target: Target,
-    /// Folder to write; must not exist or be empty
+    /// Folder to write; must be empty or not exist
     pub directory: PathBuf,
 }
 

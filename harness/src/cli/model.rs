@@ -53,7 +53,7 @@ pub struct ModelArguments {
     /// What the generated images show; refused unless it is the checkpoint's
     #[arg(long, value_enum, value_name = "TARGET", hide_short_help = true)]
     pub target: Option<Target>,
-    /// What of a prompt is computed once instead of in every step
+    /// Which part of the prompt is cached across denoising steps
     #[arg(long, value_enum, default_value_t = PrefixCache::Exact, value_name = "CACHE", hide_short_help = true)]
     pub prefix_cache: PrefixCache,
     /// Layout of the checkpoint to use: `paper` is its entry `BENCHMARK-paper`

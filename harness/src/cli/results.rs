@@ -154,7 +154,7 @@ pub struct ReplayArguments {
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
-    /// Expected success rate, or the one to be told from `--other`
+    /// Expected success rate; with `--other`, the first of the two rates compared
     #[arg(long, value_parser = share, required_unless_present = "deviation")]
     pub rate: Option<f64>,
     /// Half-width of the 95 % interval, as a share (with `--deviation`: in stages)

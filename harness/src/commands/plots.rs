@@ -24,7 +24,7 @@ pub fn run(arguments: &PlotsArguments) -> Result<Exit> {
         println!("wrote {}", path.display());
     }
     for plot in without {
-        println!("left out: {} (it takes {})", plot.title, plot.takes);
+        println!("skipped: {} (requires {})", plot.title, plot.takes);
     }
     Ok(Exit::Complete)
 }

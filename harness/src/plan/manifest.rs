@@ -17,7 +17,7 @@ pub struct Overrides {
     pub workers: Option<u16>,
     /// Observations per forward pass.
     pub max_batch: Option<u16>,
-    /// Devices of the policy; empty for those of before.
+    /// Devices of the policy; empty keeps the stored ones.
     pub devices: Vec<String>,
     /// Where the checkpoint is now.
     pub checkpoint: Option<PathBuf>,

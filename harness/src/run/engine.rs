@@ -21,7 +21,7 @@ use crate::report::{Reporter, Show};
 /// Failures in a row, per worker, after which a run gives up.
 const FAILURES_PER_WORKER: usize = 3;
 
-/// Runs a plan; `command` is stored so that the run can be resumed.
+/// Runs a plan; `command` is stored for information.
 ///
 /// `None` when it was interrupted before it began.
 ///

@@ -1,4 +1,4 @@
-//! Images of the future that the policy predicts, beside what came, like the paper's figure 4.
+//! Images of the future that the policy predicts, next to what was observed, like the paper's figure 4.
 //!
 //! `futures/<episode>/call-004.png` has a row per camera and three columns: what the policy saw
 //! when it was asked for the fifth time, what it predicted for the end of its actions, and what
