@@ -73,7 +73,7 @@ fn a_checkpoint_without_views_runs_and_another_target_is_refused() {
     let words = ["--instruction", "go", "--checkpoint", &checkpoint.word(), "--denoise-steps", "2"];
     let imagined = udvla(&[&["imagine", &picture, &picture][..], &words].concat());
     assert_eq!(imagined.code, 0, "{}", imagined.stderr);
-    assert!(imagined.stdout.contains("no picture"), "{}", imagined.stdout);
+    assert!(imagined.stdout.contains("no image:"), "{}", imagined.stdout);
 }
 
 #[test]
