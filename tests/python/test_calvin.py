@@ -135,11 +135,17 @@ def test_the_list_is_calvins_own_to_the_byte():
 def test_the_authors_list_is_theirs_to_the_byte():
     """The list of `--sequences udvla-2026-01`: entries of January 2026 are copies of later ones."""
     source = (ROOT / "sims" / "src" / "sequences.rs").read_text()
-    pairs = re.findall(r"^    \((\d+), (\d+)\),$", source, re.MULTILINE)
-    assert len(pairs) == 18
+    replaced, copied = (
+        [
+            int(entry)
+            for entry in re.findall(r"\d+", re.search(rf"{name}: [^=]*=([^;]*);", source)[1])
+        ]
+        for name in ("REPLACED", "COPIED")
+    )
+    assert len(replaced) == len(copied) == 18
     chains = list(CHAINS)
-    for replaced, copied in pairs:
-        chains[int(replaced)] = CHAINS[int(copied)]
+    for index, source_index in zip(replaced, copied, strict=True):
+        chains[index] = CHAINS[source_index]
     text = json.dumps(chains, indent=4)
     assert hashlib.md5(text.encode()).hexdigest() == "b6a5bafdd66d48df2ec10b5773e6ee03"
 
