@@ -6,8 +6,12 @@ use serde::Serialize;
 
 use super::imports::{ImportedOutcome, Outcomes};
 use crate::statistics::{
-    Estimate, Length, Rate, average_length, difference, fisher, holm, suites_mean,
+    Estimate, Length, Rate, Side, TwoSamples, average_length, boschloo, difference, fisher, holm,
+    suites_mean,
 };
+
+/// Episodes per side up to which Boschloo's test is affordable; Fisher's is used above.
+const BOSCHLOO_UP_TO: u32 = 100;
 
 /// Two evaluations, A and B, compared suite by suite.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,7 +57,7 @@ pub struct Tally {
 /// A test of equal rates.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RateTest {
-    /// `Fisher`.
+    /// `Boschloo` or `Fisher`.
     pub name: &'static str,
     /// Two-sided p value.
     pub p: f64,
@@ -129,14 +133,19 @@ fn part(name: &str, a: &[ImportedOutcome], b: &[ImportedOutcome]) -> RatePart {
     let (of_a, of_b) = (Tally::of(a), Tally::of(b));
     let estimate =
         |tally: Tally| tally.rate().estimate.expect("suites without episodes were left out");
-    let p = fisher((of_a.successes, of_a.n), (of_b.successes, of_b.n));
+    let samples = TwoSamples { a: (of_a.successes, of_a.n), b: (of_b.successes, of_b.n) };
+    let (test, p) = if of_a.n.max(of_b.n) <= BOSCHLOO_UP_TO {
+        ("Boschloo", boschloo(samples, Side::Either))
+    } else {
+        ("Fisher", fisher(samples, Side::Either))
+    };
     let lengths = length(a).zip(length(b));
     RatePart {
         name: name.to_owned(),
         a: of_a,
         b: of_b,
         difference: difference(estimate(of_b), estimate(of_a)),
-        test: Some(RateTest { name: "Fisher", p, holm: p }),
+        test: Some(RateTest { name: test, p, holm: p }),
         length: lengths.and_then(|(a, b)| Some(difference(b.estimate?, a.estimate?))),
     }
 }

@@ -33,4 +33,4 @@ pub use intervals::wilson;
 pub use paired::{
     PairedCounts, mcnemar, mcnemar_mid_p, paired_difference, paired_length_difference,
 };
-pub use unpaired::fisher;
+pub use unpaired::{Side, TwoSamples, boschloo, fisher};

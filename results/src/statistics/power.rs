@@ -37,7 +37,7 @@ pub fn episodes_per_policy(a: f64, b: f64, power: f64) -> Option<u32> {
 }
 
 /// The power of a two-sided 5 % test of `n` unpaired episodes per policy for rates of `a` and `b`.
-fn power_of_two_rates(a: f64, b: f64, n: u32) -> f64 {
+pub fn power_of_two_rates(a: f64, b: f64, n: u32) -> f64 {
     let effect = 2.0 * (a.sqrt().asin() - b.sqrt().asin()).abs();
     let shift = effect * (f64::from(n) / 2.0).sqrt();
     normal_cdf(shift - z95()) + normal_cdf(-shift - z95())

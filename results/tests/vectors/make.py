@@ -1,4 +1,4 @@
-"""Makes statistics.json: results of scipy and statsmodels, for the tests of `statistics`.
+"""Makes statistics.json: what scipy and statsmodels say, for the tests of `statistics`.
 
 Run by hand: python make.py > statistics.json, with scipy 1.17 and statsmodels 0.15.
 """
@@ -12,7 +12,7 @@ import numpy
 import scipy
 import statsmodels
 from scipy.optimize import brentq
-from scipy.stats import binom, bootstrap, fisher_exact
+from scipy.stats import binom, boschloo_exact, bootstrap, fisher_exact
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
@@ -20,6 +20,7 @@ from statsmodels.stats.proportion import proportion_confint, proportion_effectsi
 
 warnings.simplefilter("ignore")
 COUNTS = [(0, 24), (1, 24), (15, 24), (22, 24), (24, 24), (73, 96), (476, 500), (1922, 2000)]
+SIDES = {"Lower": "less", "Higher": "greater", "Either": "two-sided"}
 SAMPLES = [
     ((7, 20), (14, 20)),
     ((14, 20), (7, 20)),
@@ -27,32 +28,38 @@ SAMPLES = [
     ((3, 10), (9, 17)),
     ((25, 50), (29, 50)),
     ((458, 500), (476, 500)),
-    # The table before, transposed.
+    # The table before, laid the other way round: successes and failures in place of the arms.
     ((458, 934), (42, 66)),
 ]
 PAIRS = [(300, 3, 12, 185), (80, 5, 5, 10), (20, 0, 4, 0), (900, 40, 22, 38), (0, 1, 0, 23)]
 
 
 def intervals() -> list[dict]:
-    """Wilson's intervals."""
+    """Clopper-Pearson's and Jeffreys' intervals."""
     rows = []
     for k, n in COUNTS:
-        ends = proportion_confint(k, n, 0.05, "wilson")
-        rows.append({"k": k, "n": n, "wilson": [float(end) for end in ends]})
+        row = {"k": k, "n": n}
+        for name, method in [("wilson", "wilson"), ("exact", "beta"), ("jeffreys", "jeffreys")]:
+            row[name] = [float(end) for end in proportion_confint(k, n, 0.05, method)]
+        rows.append(row)
     return rows
 
 
 def unpaired() -> list[dict]:
-    """Fisher's two-sided p values; scipy expects the samples in columns."""
+    """Fisher's and Boschloo's p values; scipy wants the samples in columns."""
     rows = []
     for (k, n), (j, m) in SAMPLES:
-        fisher = fisher_exact([[k, j], [n - k, m - j]]).pvalue
-        rows.append({"a": [k, n], "b": [j, m], "fisher": float(fisher)})
+        table = [[k, j], [n - k, m - j]]
+        for side, alternative in SIDES.items():
+            fisher = fisher_exact(table, alternative).pvalue
+            boschloo = boschloo_exact(table, alternative, n=256).pvalue
+            rows.append({"a": [k, n], "b": [j, m], "side": side})
+            rows[-1].update({"fisher": float(fisher), "boschloo": float(boschloo)})
     return rows
 
 
 def tango(both: int, only_a: int, only_b: int, neither: int) -> list[float]:
-    """Tango's interval from its likelihood; no Python library has it."""
+    """Tango's interval from its likelihood: no library of Python has it."""
     n = both + only_a + only_b + neither
     observed = (only_a - only_b) / n
 
