@@ -21,13 +21,14 @@ fn real(words: &[&str]) -> Option<Run> {
         return None;
     };
     let given = std::env::var_os("UDVLA_TEST_CALVIN_PYTHON").map(PathBuf::from);
-    let python = match python(benchmarks::find("calvin").unwrap().environment(), given.as_deref()) {
-        Ok(path) => path.display().to_string(),
-        Err(error) => {
-            println!("skipped: {error} (udvla-eval setup calvin)");
-            return None;
-        }
-    };
+    let python =
+        match python(benchmarks::find("calvin").unwrap().facts().environment, given.as_deref()) {
+            Ok(path) => path.display().to_string(),
+            Err(error) => {
+                println!("skipped: {error} (udvla-eval setup calvin)");
+                return None;
+            }
+        };
     let root = data.join("calvin").display().to_string();
     let base = ["calvin", "--calvin-root", &root, "--python", &python, "--no-progress"];
     Some(Run::new(&[&base[..], words].concat()))

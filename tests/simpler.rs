@@ -22,7 +22,7 @@ fn environment() -> Option<(PathBuf, PathBuf)> {
         return None;
     };
     let given = std::env::var_os("UDVLA_TEST_SIMPLER_PYTHON").map(PathBuf::from);
-    match python(benchmarks::find("simpler").unwrap().environment(), given.as_deref()) {
+    match python(benchmarks::find("simpler").unwrap().facts().environment, given.as_deref()) {
         Ok(python) => Some((data.join("simpler"), python)),
         Err(error) => {
             println!("skipped: {error} (udvla-eval setup simpler)");

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// A Python with numpy, or `None` after printing why the test is skipped.
 pub fn environment() -> Option<PathBuf> {
     let given = std::env::var_os("UDVLA_TEST_PYTHON").map(PathBuf::from);
-    match python(benchmarks::find("libero").unwrap().environment(), given.as_deref()) {
+    match python(benchmarks::find("libero").unwrap().facts().environment, given.as_deref()) {
         Ok(path) => Some(path),
         Err(error) => {
             println!("skipped: {error} (udvla-eval setup libero)");

@@ -7,6 +7,7 @@
 pub mod annotations;
 pub mod body;
 pub mod causes;
+mod details;
 pub mod episode;
 mod error;
 pub mod identity;

@@ -22,7 +22,16 @@ const RULES: &[Rules] = &[
         package: "udvla-sims",
         source: "sims/src",
         may_use: &[],
-        layers: &["episode", "protocol", "observation", "wire", "error", "body", "process"],
+        layers: &[
+            "episode",
+            "details",
+            "protocol",
+            "observation",
+            "wire",
+            "error",
+            "body",
+            "process",
+        ],
     },
     Rules {
         package: "udvla-worker",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use udvla_results::run::manifest::PlannedTask;
 use udvla_sims::protocol::{Protocol, Suite};
 
@@ -13,28 +13,8 @@ use crate::exit::Refused;
 
 /// What the harness asks of a benchmark.
 pub trait Benchmark: Sync {
-    /// Name of the subcommand, of the protocol's `benchmark`, and of the adapter package.
-    fn name(&self) -> &'static str;
-
-    /// First line of the subcommand's help.
-    fn about(&self) -> &'static str;
-
-    /// Whether help and lists show it.
-    fn is_listed(&self) -> bool {
-        true
-    }
-
-    /// The protocol, before any flag changes it.
-    fn protocol(&self) -> Protocol;
-
-    /// The Python environment of its simulator.
-    fn environment(&self) -> &'static PythonEnvironment;
-
-    /// Adds the flags that choose episodes and protocol.
-    fn episode_flags(&self, command: Command) -> Command;
-
-    /// Adds the flags that locate and configure the simulator.
-    fn simulator_flags(&self, command: Command) -> Command;
+    /// What it is.
+    fn facts(&self) -> &'static Facts;
 
     /// The protocol and the episodes that the flags ask for.
     ///
@@ -48,11 +28,6 @@ pub trait Benchmark: Sync {
     /// [`Refused`] when files or drivers are missing.
     fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator>;
 
-    /// Name of the adapter option that holds the simulator's files, for `resume --data`.
-    fn data_option(&self) -> Option<&'static str> {
-        None
-    }
-
     /// What the user has to do after `setup`, as a hint.
     fn after_setup(&self) -> Option<String> {
         None
@@ -62,6 +37,36 @@ pub trait Benchmark: Sync {
     fn list(&self) {
         self.protocol().suites.iter().for_each(list_suite);
     }
+
+    /// Its name.
+    fn name(&self) -> &'static str {
+        self.facts().name
+    }
+
+    /// The protocol, before any flag changes it.
+    fn protocol(&self) -> Protocol {
+        (self.facts().protocol)()
+    }
+}
+
+/// The fixed facts of a benchmark.
+pub struct Facts {
+    /// Name of the subcommand, of the protocol's `benchmark`, and of the adapter package.
+    pub name: &'static str,
+    /// First line of the subcommand's help.
+    pub about: &'static str,
+    /// Whether help and lists show it.
+    pub is_listed: bool,
+    /// The protocol, before any flag changes it.
+    pub protocol: fn() -> Protocol,
+    /// The Python environment of its simulator.
+    pub environment: &'static PythonEnvironment,
+    /// Adds the flags that choose episodes and protocol.
+    pub episode_flags: fn(Command) -> Command,
+    /// Adds the flags that locate and configure the simulator.
+    pub simulator_flags: fn(Command) -> Command,
+    /// Name of the adapter option that holds the simulator's files, for `resume --data`.
+    pub data_option: Option<&'static str>,
 }
 
 /// What the command line chose that does not belong to one benchmark.
@@ -131,11 +136,6 @@ fn list_suite(suite: &Suite) {
 /// If the group was not added to the command that was parsed.
 pub(super) fn parsed<T: FromArgMatches>(matches: &ArgMatches) -> T {
     T::from_arg_matches(matches).expect("clap has checked the flags of this group")
-}
-
-/// Adds the flags of a group.
-pub(super) fn with_flags<T: Args>(command: Command) -> Command {
-    T::augment_args(command)
 }
 
 /// The absolute path of a checkout: workers have a working directory of their own.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, Command, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 use udvla_sims::annotations::Annotations;
 use udvla_sims::protocol::Protocol;
 use udvla_sims::sequences::{NAMES, Sequences};
 
-use super::benchmark::{self, Benchmark, Choices, Selection, Simulator, value_name};
+use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
 use crate::environment::PythonEnvironment;
 use crate::exit::Refused;
 
@@ -26,6 +26,17 @@ static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
 
 /// The benchmark.
 pub struct Calvin;
+
+static FACTS: Facts = Facts {
+    name: "calvin",
+    about: "Run CALVIN's sequences of five sub-tasks and report the average length",
+    is_listed: true,
+    protocol: Protocol::calvin,
+    environment: &ENVIRONMENT,
+    episode_flags: EpisodeFlags::augment_args,
+    simulator_flags: SimulatorFlags::augment_args,
+    data_option: Some("calvin_root"),
+};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
@@ -79,28 +90,8 @@ enum ResetMode {
 }
 
 impl Benchmark for Calvin {
-    fn name(&self) -> &'static str {
-        "calvin"
-    }
-
-    fn about(&self) -> &'static str {
-        "Run CALVIN's sequences of five sub-tasks and report the average length"
-    }
-
-    fn protocol(&self) -> Protocol {
-        Protocol::calvin()
-    }
-
-    fn environment(&self) -> &'static PythonEnvironment {
-        &ENVIRONMENT
-    }
-
-    fn episode_flags(&self, command: Command) -> Command {
-        benchmark::with_flags::<EpisodeFlags>(command)
-    }
-
-    fn simulator_flags(&self, command: Command) -> Command {
-        benchmark::with_flags::<SimulatorFlags>(command)
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn select(&self, flags: &ArgMatches, choices: &Choices) -> Result<Selection> {
@@ -141,10 +132,6 @@ impl Benchmark for Calvin {
             return Err(Refused::new("CALVIN's scene files are not known").hint(CLONE).into());
         }
         Ok(Simulator { options, variables: BTreeMap::new() })
-    }
-
-    fn data_option(&self) -> Option<&'static str> {
-        Some("calvin_root")
     }
 
     fn after_setup(&self) -> Option<String> {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, Command, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 use udvla_sims::protocol::Protocol;
 
-use super::benchmark::{self, Benchmark, Choices, Selection, Simulator, value_name};
+use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
 use crate::environment::PythonEnvironment;
 
 /// LIBERO's Python environment.
@@ -20,6 +20,17 @@ pub static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
 
 /// The benchmark.
 pub struct Libero;
+
+static FACTS: Facts = Facts {
+    name: "libero",
+    about: "Run LIBERO suites and report success rates",
+    is_listed: true,
+    protocol: Protocol::libero,
+    environment: &ENVIRONMENT,
+    episode_flags: EpisodeFlags::augment_args,
+    simulator_flags: SimulatorFlags::augment_args,
+    data_option: Some("assets"),
+};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
@@ -76,28 +87,8 @@ enum ResetMode {
 }
 
 impl Benchmark for Libero {
-    fn name(&self) -> &'static str {
-        "libero"
-    }
-
-    fn about(&self) -> &'static str {
-        "Run LIBERO suites and report success rates"
-    }
-
-    fn protocol(&self) -> Protocol {
-        Protocol::libero()
-    }
-
-    fn environment(&self) -> &'static PythonEnvironment {
-        &ENVIRONMENT
-    }
-
-    fn episode_flags(&self, command: Command) -> Command {
-        benchmark::with_flags::<EpisodeFlags>(command)
-    }
-
-    fn simulator_flags(&self, command: Command) -> Command {
-        benchmark::with_flags::<SimulatorFlags>(command)
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn select(&self, flags: &ArgMatches, _: &Choices) -> Result<Selection> {
@@ -130,9 +121,5 @@ impl Benchmark for Libero {
         };
         options.extend(assets.map(|assets| ("assets".into(), absolute(assets))));
         Ok(Simulator { options, variables: BTreeMap::new() })
-    }
-
-    fn data_option(&self) -> Option<&'static str> {
-        Some("assets")
     }
 }

@@ -15,7 +15,7 @@ mod libero;
 mod simpler;
 mod toy;
 
-pub use benchmark::{Benchmark, Choices, Selection, Simulator, value_name};
+pub use benchmark::{Benchmark, Choices, Facts, Selection, Simulator, value_name};
 
 /// Every benchmark, in the order of `list`.
 pub const ALL: &[&dyn Benchmark] =
@@ -28,7 +28,7 @@ pub fn find(name: &str) -> Option<&'static dyn Benchmark> {
 
 /// The benchmarks that help and lists show.
 pub fn listed() -> impl Iterator<Item = &'static dyn Benchmark> {
-    ALL.iter().copied().filter(|benchmark| benchmark.is_listed())
+    ALL.iter().copied().filter(|benchmark| benchmark.facts().is_listed)
 }
 
 /// The benchmark that a protocol belongs to.

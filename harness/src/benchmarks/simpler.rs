@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, Command, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 use udvla_sims::protocol::{Protocol, SuccessRule, Suite};
 
-use super::benchmark::{self, Benchmark, Choices, Selection, Simulator, value_name};
+use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
 use crate::environment::PythonEnvironment;
 use crate::exit::Refused;
 use crate::vulkan::{self, Renderer};
@@ -24,6 +24,17 @@ static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
 
 /// The benchmark.
 pub struct Simpler;
+
+static FACTS: Facts = Facts {
+    name: "simpler",
+    about: "Run the four WidowX tasks of SimplerEnv and report success rates",
+    is_listed: true,
+    protocol: Protocol::simpler,
+    environment: &ENVIRONMENT,
+    episode_flags: EpisodeFlags::augment_args,
+    simulator_flags: SimulatorFlags::augment_args,
+    data_option: Some("simpler_root"),
+};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
@@ -95,28 +106,8 @@ enum Adapter {
 }
 
 impl Benchmark for Simpler {
-    fn name(&self) -> &'static str {
-        "simpler"
-    }
-
-    fn about(&self) -> &'static str {
-        "Run the four WidowX tasks of SimplerEnv and report success rates"
-    }
-
-    fn protocol(&self) -> Protocol {
-        Protocol::simpler()
-    }
-
-    fn environment(&self) -> &'static PythonEnvironment {
-        &ENVIRONMENT
-    }
-
-    fn episode_flags(&self, command: Command) -> Command {
-        benchmark::with_flags::<EpisodeFlags>(command)
-    }
-
-    fn simulator_flags(&self, command: Command) -> Command {
-        benchmark::with_flags::<SimulatorFlags>(command)
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn select(&self, flags: &ArgMatches, choices: &Choices) -> Result<Selection> {
@@ -148,10 +139,6 @@ impl Benchmark for Simpler {
         let drawing = vulkan::choose(renderer)?;
         options.insert("renderer".into(), value_name(drawing.renderer));
         Ok(Simulator { options, variables: drawing.variables })
-    }
-
-    fn data_option(&self) -> Option<&'static str> {
-        Some("simpler_root")
     }
 
     fn after_setup(&self) -> Option<String> {

@@ -2,15 +2,26 @@
 //! of the worker play.
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, Command};
+use clap::{ArgMatches, Args};
 use udvla_sims::protocol::Protocol;
 
-use super::benchmark::{self, Benchmark, Choices, Selection, Simulator};
+use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator};
 use super::libero;
-use crate::environment::PythonEnvironment;
 
 /// The benchmark.
 pub struct Toy;
+
+static FACTS: Facts = Facts {
+    name: "toy",
+    about: "Run a toy without a simulator: an example to learn from",
+    is_listed: false,
+    protocol: toy_protocol,
+    // The toy needs numpy alone.
+    environment: &libero::ENVIRONMENT,
+    episode_flags: EpisodeFlags::augment_args,
+    simulator_flags: |command| command,
+    data_option: None,
+};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Episodes")]
@@ -21,34 +32,8 @@ struct EpisodeFlags {
 }
 
 impl Benchmark for Toy {
-    fn name(&self) -> &'static str {
-        "toy"
-    }
-
-    fn about(&self) -> &'static str {
-        "Run a toy without a simulator: an example to learn from"
-    }
-
-    fn is_listed(&self) -> bool {
-        false
-    }
-
-    fn protocol(&self) -> Protocol {
-        let text = include_str!("../../../sims/protocols/toy.json");
-        serde_json::from_str(text).expect("the protocol file is tested")
-    }
-
-    fn environment(&self) -> &'static PythonEnvironment {
-        // The toy needs numpy alone.
-        &libero::ENVIRONMENT
-    }
-
-    fn episode_flags(&self, command: Command) -> Command {
-        benchmark::with_flags::<EpisodeFlags>(command)
-    }
-
-    fn simulator_flags(&self, command: Command) -> Command {
-        command
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn select(&self, flags: &ArgMatches, _: &Choices) -> Result<Selection> {
@@ -61,4 +46,9 @@ impl Benchmark for Toy {
     fn simulator(&self, _: &ArgMatches, _: &Choices) -> Result<Simulator> {
         Ok(Simulator::default())
     }
+}
+
+fn toy_protocol() -> Protocol {
+    let text = include_str!("../../../sims/protocols/toy.json");
+    serde_json::from_str(text).expect("the protocol file is tested")
 }

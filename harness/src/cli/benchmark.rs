@@ -49,10 +49,11 @@ impl FromArgMatches for RunCommand {
 impl Subcommand for RunCommand {
     fn augment_subcommands(command: Command) -> Command {
         command.subcommands(benchmarks::ALL.iter().map(|benchmark| {
-            let command = benchmark.simulator_flags(benchmark.episode_flags(named(*benchmark)));
+            let facts = benchmark.facts();
+            let command = (facts.simulator_flags)((facts.episode_flags)(named(*benchmark)));
             let command = WorkerArguments::augment_args(RunArguments::augment_args(command));
             // Last: the groups of flags would replace it by what they are.
-            command.about(benchmark.about()).long_about(None)
+            command.about(facts.about).long_about(None)
         }))
     }
 
@@ -112,7 +113,7 @@ impl FromArgMatches for DoctorCommand {
 impl Args for DoctorCommand {
     fn augment_args(command: Command) -> Command {
         let flags = |benchmark: &dyn Benchmark, command: Command| {
-            DoctorArguments::augment_args(benchmark.simulator_flags(command))
+            DoctorArguments::augment_args((benchmark.facts().simulator_flags)(command))
         };
         let inner = benchmarks::ALL.iter().map(|benchmark| {
             let about = format!("Test the simulator of {}", benchmark.name());
@@ -135,7 +136,7 @@ impl Args for DoctorCommand {
 }
 
 fn named(benchmark: &dyn Benchmark) -> Command {
-    Command::new(benchmark.name()).hide(!benchmark.is_listed())
+    Command::new(benchmark.name()).hide(!benchmark.facts().is_listed)
 }
 
 fn chosen(matches: &ArgMatches) -> Result<(&'static dyn Benchmark, &ArgMatches), clap::Error> {

@@ -183,7 +183,7 @@ pub struct SetupArguments {
 
 fn benchmark_names() -> PossibleValuesParser {
     let value = |benchmark: &&'static dyn Benchmark| {
-        clap::builder::PossibleValue::new(benchmark.name()).hide(!benchmark.is_listed())
+        clap::builder::PossibleValue::new(benchmark.name()).hide(!benchmark.facts().is_listed)
     };
     PossibleValuesParser::new(benchmarks::ALL.iter().map(value))
 }

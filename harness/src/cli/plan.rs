@@ -67,7 +67,7 @@ pub fn simulator_plan(
     let own = benchmark.simulator(flags, &choices)?;
     let python = match worker.simulator {
         Some(_) => None,
-        None => Some(environment::python(benchmark.environment(), worker.python.as_deref())?),
+        None => Some(environment::python(benchmark.facts().environment, worker.python.as_deref())?),
     };
     let mut options = own.options;
     options.extend(worker.sim_option.iter().cloned());

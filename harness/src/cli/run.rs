@@ -100,7 +100,8 @@ pub struct WorkerArguments {
 
 fn policy_names() -> PossibleValuesParser {
     let model = PossibleValue::new(UDVLA).help("the UD-VLA model, from `--checkpoint`");
-    let others = weightless::POLICIES.map(|kind| PossibleValue::new(kind.name).help(kind.summary));
+    let others =
+        weightless::POLICIES.iter().map(|kind| PossibleValue::new(kind.name).help(kind.summary));
     PossibleValuesParser::new([model].into_iter().chain(others))
 }
 

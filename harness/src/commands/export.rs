@@ -19,9 +19,8 @@ pub fn run(arguments: &ExportArguments) -> Result<Exit> {
         ExportFormat::Csv => episodes_csv(&run),
     };
     let text = text.map_err(|error: ExportError| {
-        let hint = error.hint();
         let refused = Refused::new(format!("cannot export `{}`", arguments.run.display()));
-        hint.into_iter().fold(refused.because(error), Refused::hint)
+        refused.maybe_hint(error.hint()).because(error)
     })?;
     match &arguments.output {
         None => print!("{text}"),

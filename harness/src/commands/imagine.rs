@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use udvla_policies::udvla::decode::{Fixed, Step};
 use udvla_policies::udvla::prompt::ImageDecoder;
-use udvla_policies::udvla::{Checkpoint, UdVla};
+use udvla_policies::udvla::{Checkpoint, UdVla, UdVlaOptions};
 use udvla_policies::{Answer, Policy, PolicyInput};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Image, Observation};
@@ -29,13 +29,8 @@ pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
     let unusable = |error| policy::refused("the checkpoint cannot be used", error);
     let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(unusable)?;
     options.futures = checkpoint.manifest().target.has_images();
-    if arguments.steps_film.is_some() && !options.futures {
-        let text = "a checkpoint of target `null` generates no images for a strip";
-        return Err(Refused::new(text).hint("leave `--steps-film` out").into());
-    }
-    if arguments.steps_film.is_some() && options.decoding.decoder.left_to_right {
-        let text = format!("decoding `{}` has no denoising steps", options.decoding.decoder);
-        return Err(Refused::new(text).hint("leave `--steps-film` out").into());
+    if arguments.steps_film.is_some() {
+        check_has_steps(&options)?;
     }
     let policy = UdVla::from_checkpoint(&checkpoint, &options).map_err(unusable)?;
     let row = row(arguments, &policy)?;
@@ -46,13 +41,7 @@ pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
     print(&decision.actions);
     decision.remarks.iter().for_each(|remark| eprintln!("note: {}", remark.text));
     if options.futures {
-        let seen = row.observation.images.iter().zip(&decision.future);
-        let pair = |(seen, expected): (&Image, &Image)| {
-            vec![images::resize(seen, [expected.height, expected.width]), expected.clone()]
-        };
-        let columns = ["observed now", "predicted after the actions"].map(str::to_owned);
-        let pairs: Vec<Vec<Image>> = seen.map(pair).collect();
-        save(&arguments.out, &images::labelled(&columns, &pairs)?)?;
+        save(&arguments.out, &observed_and_predicted(&row.observation.images, &decision.future)?)?;
     } else {
         println!("no image: a checkpoint of target `null` generates none");
     }
@@ -67,6 +56,32 @@ pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
         super::files::write_file(file, &text)?;
     }
     Ok(Exit::Complete)
+}
+
+/// Refuses a strip of denoising steps where there are none, or no images.
+fn check_has_steps(options: &UdVlaOptions) -> Result<(), Refused> {
+    let text = if !options.futures {
+        "a checkpoint of target `null` generates no images for a strip".to_owned()
+    } else if options.decoding.decoder.left_to_right {
+        format!("decoding `{}` has no denoising steps", options.decoding.decoder)
+    } else {
+        return Ok(());
+    };
+    Err(Refused::new(text).hint("leave `--steps-film` out"))
+}
+
+/// A row per camera: the observed image in the model's size, and the predicted one.
+fn observed_and_predicted(observed: &[Image], predicted: &[Image]) -> Result<Image> {
+    let columns = ["observed now", "predicted after the actions"].map(str::to_owned);
+    let rows: Vec<Vec<Image>> = observed
+        .iter()
+        .zip(predicted)
+        .map(|(observed, predicted)| {
+            let scaled = images::resize(observed, [predicted.height, predicted.width]);
+            vec![scaled, predicted.clone()]
+        })
+        .collect();
+    images::labelled(&columns, &rows)
 }
 
 fn save(file: &Path, image: &Image) -> Result<()> {

@@ -14,9 +14,8 @@ use crate::exit::{Exit, Refused};
 /// [`Refused`] when a directory is not a run, or the runs give no plot at all.
 pub fn run(arguments: &PlotsArguments) -> Result<Exit> {
     let runs = udvla_results::run::merge::read_kinds(&arguments.runs).map_err(|error| {
-        let hint = error.hint();
-        let refused = Refused::new("these run directories make no plots").because(error);
-        hint.into_iter().fold(refused, Refused::hint)
+        let refused = Refused::new("these run directories make no plots");
+        refused.maybe_hint(error.hint()).because(error)
     })?;
     let (plots, without) =
         of_runs(&runs, &Paper::bundled()).map_err(|error: PlotError| ReportError::from(error))?;

@@ -114,33 +114,7 @@ fn replay(
     let mut before = None;
     loop {
         match reply {
-            Reply::Finished {
-                stages_completed,
-                steps,
-                truncated,
-                final_state_sha256,
-                notes,
-                ..
-            } => {
-                let state = Some(final_state_sha256);
-                let pairs = [
-                    ("stages", stages_completed.to_string(), record.stages_completed.to_string()),
-                    ("steps", steps.to_string(), record.steps.to_string()),
-                    ("truncated", truncated.to_string(), record.truncated.to_string()),
-                ];
-                let mut found: Vec<String> = pairs
-                    .into_iter()
-                    .filter(|(_, now, then)| now != then)
-                    .map(|(what, now, then)| format!("{what} {now}, recorded {then}"))
-                    .collect();
-                if notes != record.notes {
-                    found.push("other notes".into());
-                }
-                if state != record.final_state_sha256 {
-                    found.push("another final state".into());
-                }
-                return Ok(found);
-            }
+            Reply::Finished { .. } => return Ok(differences(&reply, record)),
             Reply::Observed { steps, .. } => {
                 let played = steps as usize;
                 // A stage ends a chunk; an end of the actions without an end of the episode
@@ -155,6 +129,32 @@ fn replay(
             other => return Err(SimError::Wire(format!("unexpected {other:?}")).into()),
         }
     }
+}
+
+/// How the end of an episode differs from its record; empty for any other reply.
+fn differences(reply: &Reply, record: &EpisodeRecord) -> Vec<String> {
+    let Reply::Finished { stages_completed, steps, truncated, final_state_sha256, notes, .. } =
+        reply
+    else {
+        return vec![];
+    };
+    let pairs = [
+        ("stages", stages_completed.to_string(), record.stages_completed.to_string()),
+        ("steps", steps.to_string(), record.steps.to_string()),
+        ("truncated", truncated.to_string(), record.truncated.to_string()),
+    ];
+    let mut differences: Vec<String> = pairs
+        .into_iter()
+        .filter(|(_, now, then)| now != then)
+        .map(|(what, now, then)| format!("{what} {now}, recorded {then}"))
+        .collect();
+    if *notes != record.notes {
+        differences.push("other notes".into());
+    }
+    if record.final_state_sha256.as_ref() != Some(final_state_sha256) {
+        differences.push("another final state".into());
+    }
+    differences
 }
 
 /// Rows, width and bytes of stored actions.

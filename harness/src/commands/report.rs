@@ -14,10 +14,8 @@ use crate::exit::{Exit, Refused};
 /// [`Refused`] when the directory cannot be read as a run.
 pub fn run(directory: &Path) -> Result<Exit> {
     let written = report::write_all(directory).map_err(|error| {
-        let hint = error.hint();
         let text = format!("cannot report on `{}`", directory.display());
-        let refused = Refused::new(text).because(error);
-        hint.into_iter().fold(refused, Refused::hint)
+        Refused::new(text).maybe_hint(error.hint()).because(error)
     })?;
     let mut text = format!("{}\n", written.terminal);
     for path in written.paths.iter().chain(&videos(directory)) {

@@ -18,7 +18,7 @@ use crate::exit::{Exit, Refused};
 /// [`Refused`] when no suitable Python is found or packages cannot be installed.
 pub fn run(arguments: &SetupArguments) -> Result<Exit> {
     let benchmark = benchmarks::find(&arguments.benchmark).context("the command line checks it")?;
-    let recipe = benchmark.environment();
+    let recipe = benchmark.facts().environment;
     if arguments.print {
         println!("{}", environment::python(recipe, None)?.display());
     } else if arguments.print_variables {
@@ -66,7 +66,7 @@ fn make(recipe: &PythonEnvironment, python: Option<&Path>) -> Result<bool> {
 
 /// Prints the environment variables of a benchmark's workers with default flags.
 fn print_variables(benchmark: &dyn Benchmark) -> Result<()> {
-    let command = benchmark.simulator_flags(clap::Command::new(benchmark.name()));
+    let command = (benchmark.facts().simulator_flags)(clap::Command::new(benchmark.name()));
     let flags = command.try_get_matches_from([benchmark.name()])?;
     let choices = Choices { without_files: true, ..Choices::default() };
     for (name, value) in benchmark.simulator(&flags, &choices)?.variables {

@@ -35,9 +35,8 @@ pub fn run(arguments: &TablesArguments) -> Result<Exit> {
 }
 
 fn refused(error: MergeError) -> Refused {
-    let hint = error.hint();
-    let refused = Refused::new("these run directories make no tables").because(error);
-    hint.into_iter().fold(refused, Refused::hint)
+    let refused = Refused::new("these run directories make no tables");
+    refused.maybe_hint(error.hint()).because(error)
 }
 
 fn text(format: TableFormat, paper: &Paper, tables: &[Table]) -> Result<String> {

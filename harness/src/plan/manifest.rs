@@ -90,7 +90,7 @@ impl Plan {
         }
         if let Some(data) = &overrides.data {
             let benchmark = benchmarks::of_protocol(&self.protocol)?;
-            let option = benchmark.data_option().ok_or_else(|| {
+            let option = benchmark.facts().data_option.ok_or_else(|| {
                 Refused::new(format!("`{}` has no files of its own", benchmark.name()))
             })?;
             let data = data.canonicalize().map_err(|error| {

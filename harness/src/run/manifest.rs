@@ -1,6 +1,7 @@
 //! The manifest of a run: made at its start, continued, completed at its end.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 use udvla_policies::PolicySpec;
@@ -131,22 +132,33 @@ pub fn software() -> BTreeMap<String, String> {
 
 /// The machine, as far as the system tells: processor, cores, memory, accelerators.
 pub fn machine() -> BTreeMap<String, String> {
-    let line = |path: &str, key: &str| {
-        let text = std::fs::read_to_string(path).ok()?;
-        let line = text.lines().find(|line| line.starts_with(key))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut machine = BTreeMap::from([("cores".into(), cores.to_string())]);
-    machine.extend(line("/proc/cpuinfo", "model name").map(|text| ("processor".into(), text)));
-    machine.extend(line("/proc/meminfo", "MemTotal").map(|text| ("memory".into(), text)));
-    let gpus = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
-    let mut names: Vec<String> = gpus
-        .filter_map(|entry| line(&entry.path().join("information").to_string_lossy(), "Model"))
-        .collect();
-    names.sort();
+    machine.extend(
+        value_of("/proc/cpuinfo".as_ref(), "model name").map(|text| ("processor".into(), text)),
+    );
+    machine
+        .extend(value_of("/proc/meminfo".as_ref(), "MemTotal").map(|text| ("memory".into(), text)));
+    let names = accelerators();
     if !names.is_empty() {
         machine.insert("accelerators".into(), names.join(", "));
     }
     machine
+}
+
+/// Names of the NVIDIA devices, as their driver gives them; empty without one.
+pub fn accelerators() -> Vec<String> {
+    let folders = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let mut names: Vec<String> = folders
+        .filter_map(|folder| value_of(&folder.path().join("information"), "Model"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The text after the colon of the first line that begins with `key`.
+fn value_of(file: &Path, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
 }

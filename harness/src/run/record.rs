@@ -1,9 +1,9 @@
 //! Makes the records of a run's episodes.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use udvla_results::run::record::{EpisodeRecord, Seconds, Status};
 use udvla_sims::episode::{EpisodeKey, Notes};
-use udvla_sims::protocol::{Protocol, Suite};
+use udvla_sims::protocol::Protocol;
 
 use super::clock;
 use super::event::EpisodeError;
@@ -13,8 +13,8 @@ use super::event::EpisodeError;
 pub struct EpisodeIdentity<'a> {
     /// The episode.
     pub key: &'a EpisodeKey,
-    /// Its suite in the protocol.
-    pub suite: &'a Suite,
+    /// Its stages in the protocol.
+    pub stages: u16,
     /// The run's seed for sampling noise.
     pub seed: u64,
 }
@@ -39,11 +39,8 @@ impl<'a> EpisodeIdentity<'a> {
     ///
     /// # Errors
     /// When the protocol has no such suite.
-    pub fn new(protocol: &'a Protocol, key: &'a EpisodeKey, seed: u64) -> Result<Self> {
-        let suite = protocol.suite(&key.suite).with_context(|| {
-            format!("protocol `{}` has no suite `{}`", protocol.name, key.suite)
-        })?;
-        Ok(Self { key, suite, seed })
+    pub fn new(protocol: &Protocol, key: &'a EpisodeKey, seed: u64) -> Result<Self> {
+        Ok(Self { key, stages: protocol.stages(key)?, seed })
     }
 
     /// The record of an episode that ran to its end at the first attempt.
@@ -81,7 +78,7 @@ impl<'a> EpisodeIdentity<'a> {
             status: Status::Error,
             error_kind: None,
             error_message: None,
-            stages: self.suite.stages,
+            stages: self.stages,
             stages_completed: 0,
             steps: 0,
             calls: 0,

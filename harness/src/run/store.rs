@@ -171,8 +171,7 @@ fn is_foreign(directory: &Path) -> io::Result<bool> {
 /// [`Refused`] when it is not a run directory, or damaged.
 pub fn read_run(directory: &Path) -> Result<Run> {
     Run::read(directory).map_err(|error| {
-        let hint = error.hint();
         let refused = Refused::new(format!("cannot read `{}`", directory.display()));
-        hint.into_iter().fold(refused.because(error), Refused::hint).into()
+        refused.maybe_hint(error.hint()).because(error).into()
     })
 }

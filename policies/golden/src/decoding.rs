@@ -232,29 +232,27 @@ fn prompt(inputs: &Inputs, ids: &SpecialIds) -> Result<Prompt, GoldenError> {
     if !prefix.starts_with(&inputs.text_ids) {
         return Err(GoldenError::value("prefix_ids", "does not begin with `text_ids`"));
     }
-    let ends = prefix[text..].iter().enumerate().filter(|(_, id)| **id == ids.eoi_token_id);
-    let mut views = vec![];
-    let mut start = 0;
-    for (end, _) in ends {
-        views.push(end + 1 - start);
-        start = end + 1;
-    }
-    let opened = |(start, length): (usize, &usize)| (start + length, prefix[text + start]);
-    let mut at = 0;
-    let whole = views.iter().all(|length| {
-        let (next, first) = opened((at, length));
-        at = next;
-        first == ids.boi_token_id && *length > 1
-    });
-    if !whole || start != prefix.len() - text {
-        return Err(GoldenError::value("prefix_ids", "is not text and whole views"));
-    }
+    let views = view_lengths(&prefix[text..], ids)
+        .ok_or_else(|| GoldenError::value("prefix_ids", "is not text and whole views"))?;
     let grids = inputs.views.iter().flatten();
     let stated: Vec<usize> = grids.map(|grid| positions(*grid)).collect();
     if inputs.views.is_some() && stated != views {
         return Err(GoldenError::value("views", "are not those of `prefix_ids`"));
     }
     Ok(Prompt { ids: prefix.clone(), parts: Parts::new(text, views, actions) })
+}
+
+/// Lengths of the images that follow one another in `ids_after_text`, each from its begin to its
+/// end mark; `None` when there is anything else.
+fn view_lengths(ids_after_text: &[i64], ids: &SpecialIds) -> Option<Vec<usize>> {
+    let images: Vec<&[i64]> =
+        ids_after_text.split_inclusive(|&id| id == ids.eoi_token_id).collect();
+    let is_whole = |image: &&[i64]| {
+        image.len() > 1
+            && image.first() == Some(&ids.boi_token_id)
+            && image.last() == Some(&ids.eoi_token_id)
+    };
+    images.iter().all(is_whole).then(|| images.iter().map(|image| image.len()).collect())
 }
 
 /// The prompt whose codes follow from the tag.

@@ -29,33 +29,54 @@ struct Decoded {
     codes: Vec<i64>,
 }
 
+impl Inputs {
+    /// The image's shape, where everything fits together.
+    fn check(&self) -> Result<[i64; 4], GoldenError> {
+        if let Some(fault) = self.config.fault() {
+            return Err(GoldenError::value("config", fault));
+        }
+        let shapes = VisionTokenizer::parameters(&self.config);
+        if file::numbers(shapes.iter().map(|(_, shape)| shape)) > LARGEST {
+            return Err(GoldenError::value(
+                "config",
+                "is larger than a golden file's tokenizer can be",
+            ));
+        }
+        let side = self.config.pixels_per_code();
+        let [batch @ 1, channels, h, w] = self.image_shape[..] else {
+            return Err(GoldenError::value("image_shape", "is not the shape of one image"));
+        };
+        if channels != self.config.in_channels || h < side || w < side || h % side + w % side != 0 {
+            return Err(GoldenError::value("image_shape", "does not fit the tokenizer"));
+        }
+        if h.saturating_mul(w) > LARGEST / 64 {
+            return Err(GoldenError::value("image_shape", "is larger than a golden file's image"));
+        }
+        if self.embedding_offset.len() as i64 != self.config.embed_dim {
+            return Err(GoldenError::value("embedding_offset", "is not one number per dimension"));
+        }
+        Ok([batch, channels, h, w])
+    }
+
+    /// The grid of the codes to decode, [1, h, w].
+    fn codes(&self, decoded: &Decoded, [h, w]: [i64; 2]) -> Result<Tensor, GoldenError> {
+        let grid = self.codes_shape.clone().unwrap_or_else(|| vec![1, h, w]);
+        let range = 0..self.config.codebook_size;
+        let product = file::numbers([&grid]) == decoded.codes.len() as i64;
+        let fits = grid.len() == 3 && grid.iter().all(|&side| side > 0) && product;
+        if !fits || decoded.codes.iter().any(|code| !range.contains(code)) {
+            return Err(GoldenError::value("decoded_from_codes.codes", "is not a grid of codes"));
+        }
+        Ok(Tensor::from_slice(&decoded.codes).reshape(&grid[..]))
+    }
+}
+
 /// All outputs under their keys, including `parameters` and `buffers`: names and shapes of all
 /// weights.
 pub(crate) fn recompute(file: &Value, device: Device) -> Result<Value, GoldenError> {
     let inputs: Inputs = file::inputs(file)?;
-    if let Some(fault) = inputs.config.fault() {
-        return Err(GoldenError::value("config", fault));
-    }
-    let shapes = VisionTokenizer::parameters(&inputs.config);
-    if file::numbers(shapes.iter().map(|(_, shape)| shape)) > LARGEST {
-        return Err(GoldenError::value(
-            "config",
-            "is larger than a golden file's tokenizer can be",
-        ));
-    }
+    let [batch, channels, h, w] = inputs.check()?;
     let side = inputs.config.pixels_per_code();
-    let [batch @ 1, channels, h, w] = inputs.image_shape[..] else {
-        return Err(GoldenError::value("image_shape", "is not the shape of one picture"));
-    };
-    if channels != inputs.config.in_channels || h < side || w < side || h % side + w % side != 0 {
-        return Err(GoldenError::value("image_shape", "does not fit the tokenizer"));
-    }
-    if h.saturating_mul(w) > LARGEST / 64 {
-        return Err(GoldenError::value("image_shape", "is larger than a golden file's picture"));
-    }
-    if inputs.embedding_offset.len() as i64 != inputs.config.embed_dim {
-        return Err(GoldenError::value("embedding_offset", "is not one number per dimension"));
-    }
     let book = (inputs.embedding_scale, &inputs.embedding_offset[..]);
     let mut weights = |name: &str, shape: &[i64]| -> Result<Tensor, Infallible> {
         Ok(Tensor::from_slice(&vision_weight(name, shape, book)).reshape(shape).to_device(device))
@@ -69,14 +90,7 @@ pub(crate) fn recompute(file: &Value, device: Device) -> Result<Value, GoldenErr
         encoded(&tokenizer, &pixels)
     });
     if let Some(decoded) = &inputs.decoded_from_codes {
-        let grid = inputs.codes_shape.clone().unwrap_or_else(|| vec![1, h / side, w / side]);
-        let range = 0..inputs.config.codebook_size;
-        let product = file::numbers([&grid]) == decoded.codes.len() as i64;
-        let fits = grid.len() == 3 && grid.iter().all(|&side| side > 0) && product;
-        if !fits || decoded.codes.iter().any(|code| !range.contains(code)) {
-            return Err(GoldenError::value("decoded_from_codes.codes", "is no grid of codes"));
-        }
-        let codes = Tensor::from_slice(&decoded.codes).reshape(&grid[..]).to_device(device);
+        let codes = inputs.codes(decoded, [h / side, w / side])?.to_device(device);
         outputs["decoded_from_codes"] = tch::no_grad(|| {
             let Ok(decoder) = VisionDecoder::load(&inputs.config, &mut weights);
             image_outputs(&decoder.decode(&codes))

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::checkpoint::{
-    Benchmark, CONFIG, Checkpoint, CheckpointError, ModelConfig, Target, Weights, weight_files,
+    Benchmark, CONFIG, Checkpoint, CheckpointError, ModelConfig, StoredTensor, Target, Weights,
+    weight_files,
 };
 use super::model::Transformer;
 use super::model::mask::Parts;
@@ -160,26 +161,34 @@ fn tensors(part: &mut Part, dir: &Path, expected: &[(String, Vec<i64>)]) {
         bytes as f64 / 1e6,
     ));
     for (name, shape) in expected {
-        match stored.remove(name) {
-            None => part.faults.push(format!("tensor `{name}` {shape:?} is missing")),
-            Some(tensor) if tensor.shape != *shape => part
-                .faults
-                .push(format!("tensor `{name}` has shape {:?}, expected {shape:?}", tensor.shape)),
-            Some(tensor) if !tensor.supported => part.faults.push(format!(
-                "tensor `{name}` has the unsupported number format {}",
-                tensor.dtype
-            )),
-            Some(_) => {}
-        }
+        part.faults.extend(tensor_fault(name, shape, stored.remove(name)));
     }
-    let surplus: Vec<_> =
-        stored.into_keys().filter(|name| !name.ends_with(".num_batches_tracked")).collect();
-    let in_layers = |name: &&String| name.starts_with("model.layers.");
-    let of_layers = surplus.iter().filter(in_layers);
-    part.faults.extend(of_layers.map(|name| format!("tensor `{name}` has no place in the model")));
-    let others = surplus.iter().filter(|name| !in_layers(name)).count();
-    if others > 0 {
-        part.fact(format!("{others} tensors that are not used"));
+    surplus_tensors(part, stored.into_keys());
+}
+
+/// What is wrong with a stored tensor, if anything.
+fn tensor_fault(name: &str, shape: &[i64], stored: Option<StoredTensor>) -> Option<String> {
+    match stored {
+        None => Some(format!("tensor `{name}` {shape:?} is missing")),
+        Some(tensor) if tensor.shape != shape => {
+            Some(format!("tensor `{name}` has shape {:?}, expected {shape:?}", tensor.shape))
+        }
+        Some(tensor) if !tensor.supported => {
+            Some(format!("tensor `{name}` has the unsupported number format {}", tensor.dtype))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Notes the stored tensors that the model does not have: a fault within its layers.
+fn surplus_tensors(part: &mut Part, names: impl Iterator<Item = String>) {
+    let (of_layers, others): (Vec<_>, Vec<_>) = names
+        .filter(|name| !name.ends_with(".num_batches_tracked"))
+        .partition(|name| name.starts_with("model.layers."));
+    part.faults
+        .extend(of_layers.iter().map(|name| format!("tensor `{name}` has no place in the model")));
+    if !others.is_empty() {
+        part.fact(format!("{} tensors that are not used", others.len()));
     }
 }
 

@@ -14,14 +14,14 @@ use udvla_sims::identity::{Setting, Subject};
 use crate::policy::{Policy, PolicySpec};
 
 /// All policies without weights.
-pub const POLICIES: [WeightlessKind; 3] = [expert::KIND, random::KIND, idle::KIND];
+pub const POLICIES: &[WeightlessKind] = &[expert::KIND, random::KIND, idle::KIND];
 
 /// Opens the policy `name`; `None` for an unknown name.
 ///
 /// `idle` is the protocol's do-nothing action, whose length is the action width. `signs` are the
 /// indices of numbers that the simulator accepts as -1 or 1 only.
 pub fn open(name: &str, idle: Vec<f32>, signs: Vec<usize>) -> Option<Box<dyn Policy>> {
-    let kind = POLICIES.into_iter().find(|kind| kind.name == name)?;
+    let kind = POLICIES.iter().find(|kind| kind.name == name)?;
     let spec = PolicySpec {
         name: name.into(),
         cameras: vec![],

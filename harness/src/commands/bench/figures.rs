@@ -34,7 +34,7 @@ impl Lap {
 }
 
 /// Everything that was measured and what it was measured on. Times are seconds per batch, but
-/// for `seconds_per_chunk`.
+/// for `seconds_per_chunk`. Long because the file has a line per key.
 pub(super) fn figures(arguments: &DecodeArguments, policy: &UdVla, laps: &[Lap]) -> Value {
     let seconds = |time: fn(&Reading) -> Duration| -> Value {
         let names = laps[0].named().map(|(name, _)| name);
@@ -68,7 +68,7 @@ pub(super) fn figures(arguments: &DecodeArguments, policy: &UdVla, laps: &[Lap])
         "dtype": subject.dtype,
         "batch": arguments.batch,
         "setting": policy.spec().setting,
-        "gpus": gpus(),
+        "gpus": manifest::accelerators(),
         "threads": device::threads(),
         "software": manifest::software(),
         "machine": manifest::machine(),
@@ -134,16 +134,4 @@ pub(super) fn alone_line(alone: &Value) -> String {
         sum("differing"),
         sum("ids")
     )
-}
-
-/// What the driver calls the machine's GPUs; none without an NVIDIA driver.
-fn gpus() -> Vec<String> {
-    let folders = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
-    let mut files: Vec<_> = folders.map(|folder| folder.path().join("information")).collect();
-    files.sort();
-    let model = |text: String| {
-        let line = text.lines().find_map(|line| line.strip_prefix("Model:"))?;
-        Some(line.trim().to_owned())
-    };
-    files.into_iter().filter_map(|file| model(std::fs::read_to_string(file).ok()?)).collect()
 }

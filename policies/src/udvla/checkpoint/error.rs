@@ -57,7 +57,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// The next step for the reader, where one is known.
+    /// The next step for the user, where one is known. Long because it lists every variant.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::MissingDirectory { .. } => {

@@ -143,20 +143,7 @@ impl Weights {
         shape: &[i64],
         placement: Placement,
     ) -> Result<Tensor, CheckpointError> {
-        let entry = self.tensors.get(name).ok_or_else(|| CheckpointError::MissingTensor {
-            file: self.path(),
-            tensor: name.to_owned(),
-        })?;
-        let shard = &self.shards[entry.shard];
-        let same = entry.shape.iter().map(|&n| n as i64).eq(shape.iter().copied());
-        if !same {
-            return Err(CheckpointError::Shape {
-                file: shard.file.clone(),
-                tensor: name.to_owned(),
-                expected: shape.to_vec(),
-                actual: entry.shape.clone(),
-            });
-        }
+        let (entry, shard) = self.entry(name, shape)?;
         let kind = kind(entry.dtype).ok_or_else(|| CheckpointError::Dtype {
             file: shard.file.clone(),
             tensor: name.to_owned(),
@@ -179,6 +166,24 @@ impl Weights {
                 dtype: dtype_name(placement.kind),
             }),
         }
+    }
+
+    /// The tensor `name`, which must have that shape, and its file.
+    fn entry(&self, name: &str, shape: &[i64]) -> Result<(&Entry, &Shard), CheckpointError> {
+        let entry = self.tensors.get(name).ok_or_else(|| CheckpointError::MissingTensor {
+            file: self.path(),
+            tensor: name.to_owned(),
+        })?;
+        let shard = &self.shards[entry.shard];
+        if entry.shape.iter().map(|&n| n as i64).eq(shape.iter().copied()) {
+            return Ok((entry, shard));
+        }
+        Err(CheckpointError::Shape {
+            file: shard.file.clone(),
+            tensor: name.to_owned(),
+            expected: shape.to_vec(),
+            actual: entry.shape.clone(),
+        })
     }
 
     /// Names of all tensors, sorted, each with its file.

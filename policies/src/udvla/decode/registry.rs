@@ -9,8 +9,8 @@ use super::options::DecoderKind;
 use super::{autoregressive, independent, jacobi, jd3p};
 
 /// All decoders; the first is the default.
-pub const DECODERS: [DecoderKind; 4] =
-    [jd3p::KIND, independent::KIND, autoregressive::KIND, jacobi::KIND];
+pub const DECODERS: &[DecoderKind] =
+    &[jd3p::KIND, independent::KIND, autoregressive::KIND, jacobi::KIND];
 
 impl Default for DecoderKind {
     fn default() -> Self {
@@ -22,8 +22,9 @@ impl FromStr for DecoderKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        DECODERS.into_iter().find(|kind| kind.name == text).ok_or_else(|| {
-            let names = DECODERS.map(|kind| kind.name).join(", ");
+        DECODERS.iter().copied().find(|kind| kind.name == text).ok_or_else(|| {
+            let names: Vec<_> = DECODERS.iter().map(|kind| kind.name).collect();
+            let names = names.join(", ");
             format!("`{text}` is not one of {names}")
         })
     }
@@ -44,7 +45,7 @@ impl<'de> Deserialize<'de> for DecoderKind {
 #[cfg(feature = "clap")]
 impl clap::ValueEnum for DecoderKind {
     fn value_variants<'a>() -> &'a [Self] {
-        &DECODERS
+        DECODERS
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
