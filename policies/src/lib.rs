@@ -17,6 +17,8 @@ pub mod formula;
 mod names;
 pub mod normalize;
 mod policy;
+#[cfg(test)]
+mod recorded;
 pub mod tokens;
 #[cfg(feature = "torch")]
 pub mod udvla;
