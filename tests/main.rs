@@ -1,10 +1,14 @@
 //! The program from outside: command lines in, run directories and exit codes out.
 
 #[cfg(feature = "torch")]
+mod assemble;
+#[cfg(feature = "torch")]
 mod broken_checkpoints;
 mod calvin;
 mod cli;
 mod early;
+#[cfg(feature = "torch")]
+mod examples;
 mod interruptions;
 mod libero;
 #[cfg(feature = "torch")]

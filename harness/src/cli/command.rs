@@ -8,7 +8,9 @@ use clap_complete::Shell;
 
 use super::benchmark::{DoctorCommand, RunCommand};
 #[cfg(feature = "torch")]
-use super::checkpoint::{BenchCommand, ImagineArguments, InspectArguments, MakeArguments};
+use super::checkpoint::{
+    AssembleArguments, BenchCommand, ImagineArguments, InspectArguments, MakeArguments,
+};
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
     PlotsArguments, ReplayArguments, TablesArguments,
@@ -96,6 +98,9 @@ pub enum Command {
     /// Write a small checkpoint with synthetic weights, for trials and tests
     #[cfg(feature = "torch")]
     MakeCheckpoint(MakeArguments),
+    /// Write the manifest of a checkpoint whose parts were downloaded into separate folders
+    #[cfg(feature = "torch")]
+    AssembleCheckpoint(Box<AssembleArguments>),
     /// Print the completion script of a shell
     Completions {
         /// The shell

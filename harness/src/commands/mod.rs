@@ -1,5 +1,7 @@
 //! One subcommand per file, and the table from subcommand to file.
 
+#[cfg(feature = "torch")]
+mod assemble;
 mod audit;
 #[cfg(feature = "torch")]
 mod bench;
@@ -62,6 +64,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         #[cfg(feature = "torch")]
         Command::MakeCheckpoint(arguments) => make_checkpoint(&arguments),
+        #[cfg(feature = "torch")]
+        Command::AssembleCheckpoint(arguments) => assemble::run(&arguments),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { directory } => pages::man(&directory),
         Command::Reference => pages::reference(),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::{formula, recorded};
 use crate::tokens::synthetic_json;
+use crate::{formula, recorded};
 
 /// A tokenizer from the text of its two files.
 fn from_text(tokenizer: &str, config: &str) -> Result<FastTokenizer, TokenError> {

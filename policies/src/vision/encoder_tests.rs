@@ -8,8 +8,8 @@ use serde::Deserialize;
 use tch::Kind;
 
 use super::*;
-use crate::{formula, recorded};
 use crate::tokens::read_json;
+use crate::{formula, recorded};
 
 /// A recorded run of the released tokenizer.
 #[derive(Deserialize)]
@@ -36,8 +36,10 @@ struct GoldenImage {
 
 /// All recorded runs: those of the repository, or of the directory `UDVLA_GOLDEN`.
 fn golden_files() -> Vec<GoldenFile> {
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(recorded::directory()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(recorded::directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     let is_vision = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "json")

@@ -34,7 +34,12 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens the directory `dir` and reads its manifest.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        Ok(Self { dir: dir.to_owned(), manifest: Manifest::open(dir)?, random_weights: false })
+        Ok(Self::new(dir, Manifest::open(dir)?))
+    }
+
+    /// A checkpoint whose manifest is not in `dir` yet.
+    pub fn new(dir: &Path, manifest: Manifest) -> Self {
+        Self { dir: dir.to_owned(), manifest, random_weights: false }
     }
 
     /// As [`Checkpoint::open`], with random weights drawn on the device instead of weight files,
