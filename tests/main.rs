@@ -9,6 +9,7 @@ mod interruptions;
 mod libero;
 #[cfg(feature = "torch")]
 mod model_options;
+mod output;
 mod refusals;
 mod results;
 mod resume;

@@ -29,6 +29,7 @@ use crate::cli::{self, Cli, Command, ResumeArguments, RunCommand};
 #[cfg(feature = "torch")]
 use crate::cli::{BenchCommand, MakeArguments};
 use crate::exit::Exit;
+use crate::output;
 use crate::plan::{Overrides, Plan};
 use crate::report::Show;
 use crate::run::{self, Ending};
@@ -100,6 +101,8 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
 
 /// Plays a plan, writes tables and plots, and says how to go on.
 fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
+    // Nothing that a terminal does may hold up a run; without a thread for it, it just might.
+    let _ = output::never_block();
     let Some(outcome) = run::evaluate(plan, show, command)? else { return Ok(Exit::Interrupted) };
     if let Ending::GaveUp(reason) = &outcome.ending {
         eprintln!("error: {reason}");
