@@ -5,7 +5,9 @@ mod broken_checkpoints;
 mod calvin;
 mod cli;
 mod early;
+mod endings;
 mod interruptions;
+mod kills;
 mod libero;
 #[cfg(feature = "torch")]
 mod model_options;
