@@ -18,7 +18,7 @@ const WORDS: [&str; 9] = [
     "--task=2",
     "--task=3",
     "--trials=1",
-    "--sim-option=step_ms=2",
+    "--sim-option=step_ms=6",
     "--workers=2",
 ];
 

@@ -93,10 +93,9 @@ fn help_names_every_exit_code() {
 #[test]
 fn a_closed_pipe_ends_the_program_quietly() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_udvla-eval"));
-    let piped = std::process::Stdio::piped;
-    let mut child = command.arg("list").stdout(piped()).stderr(piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let ended = child.wait_with_output().unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = command.arg("list").stdout(closed).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
     // A shell shows this as exit code 141.
     assert_eq!(ended.status.signal(), Some(libc::SIGPIPE));

@@ -101,7 +101,7 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
 
 /// Plays a plan, writes tables and plots, and says how to go on.
 fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
-    // Nothing that a terminal does may hold up a run; without a thread for it, it just might.
+    // Without the thread a stopped terminal delays the run, but loses nothing.
     let _ = output::never_block();
     let directory = &plan.directory;
     let ending = match run::evaluate(plan, show, command)? {
