@@ -7,12 +7,15 @@ mod broken_checkpoints;
 mod calvin;
 mod cli;
 mod early;
+mod endings;
 #[cfg(feature = "torch")]
 mod examples;
 mod interruptions;
+mod kills;
 mod libero;
 #[cfg(feature = "torch")]
 mod model_options;
+mod output;
 mod refusals;
 mod results;
 mod resume;
