@@ -7,9 +7,10 @@ use udvla_results::compare::early::Watch;
 use udvla_results::run::manifest::{BatchCounts, EarlyStop, RunStatus};
 use udvla_results::run::record::EpisodeRecord;
 use udvla_sims::episode::EpisodeKey;
+use udvla_sims::process::SimError;
 use udvla_sims::protocol::Protocol;
 
-use super::event::{EpisodeError, Event, Played};
+use super::event::{Event, Played};
 use super::pool::Pool;
 use super::record::EpisodeIdentity;
 use super::schedule::{Job, PlayOrder, Schedule};
@@ -223,13 +224,11 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn failed(&mut self, worker: usize, key: &EpisodeKey, error: EpisodeError) -> Result<()> {
+    fn failed(&mut self, worker: usize, key: &EpisodeKey, error: SimError) -> Result<()> {
         let mut job = self.playing[worker].take().expect("only started episodes fail");
         self.schedule.unload(worker);
-        if let EpisodeError::Simulator(error) = &error
-            && error.is_setup()
-        {
-            return Err(Refused::from(error).into());
+        if error.is_setup() {
+            return Err(Refused::from(&error).into());
         }
         job.failures += 1;
         self.failures_in_a_row += 1;
@@ -249,7 +248,7 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn record_error(&mut self, job: &Job, error: &EpisodeError) -> Result<()> {
+    fn record_error(&mut self, job: &Job, error: &SimError) -> Result<()> {
         let identity = EpisodeIdentity::new(self.protocol, &job.key, self.seed)?;
         let record = self.store.append(identity.error(error, job.failures), &[], 0)?;
         self.errors += 1;

@@ -149,6 +149,7 @@ impl Pool {
                 self.stop();
                 Ok(None)
             }
+            Event::Fatal { error } => Err(error),
             other => unreachable!("no episode and no batch was started yet: {other:?}"),
         }
     }

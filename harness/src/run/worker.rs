@@ -16,7 +16,7 @@ use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 
 use super::batcher::Question;
 use super::episode::{Episode, Interruption, Simulator};
-use super::event::{EpisodeError, Event, Played, Ready};
+use super::event::{Event, Played, Ready};
 use super::record::EpisodeIdentity;
 use crate::plan::Video;
 
@@ -133,7 +133,7 @@ impl WorkerThread {
                     Ok(opened) => open.insert(opened),
                     Err(error) => {
                         self.report(match order {
-                            Order::Play(key) => self.failed(key, error.into()),
+                            Order::Play(key) => self.failed(key, error),
                             Order::Open => Event::NotReady { error },
                         });
                         continue;
@@ -231,7 +231,7 @@ impl WorkerThread {
         self.shared.busy.fetch_sub(1, Ordering::SeqCst);
         match outcome {
             Ok(Ok(played)) => Event::Finished { worker: self.index, played: Box::new(played) },
-            Ok(Err(Interruption::Simulator(error))) => self.failed(key.clone(), error.into()),
+            Ok(Err(Interruption::Simulator(error))) => self.failed(key.clone(), error),
             Ok(Err(Interruption::Stopped)) => Event::Abandoned { worker: self.index },
             Ok(Err(Interruption::Fatal(error))) => Event::Fatal { error },
             // A defect of this program, never an error of the simulator's: it ends the run.
@@ -269,7 +269,7 @@ impl WorkerThread {
     }
 
     /// The event for a failed attempt; while the run stops, workers fail because they are killed.
-    fn failed(&self, key: EpisodeKey, error: EpisodeError) -> Event {
+    fn failed(&self, key: EpisodeKey, error: SimError) -> Event {
         if self.shared.stop.load(Ordering::SeqCst) {
             return Event::Abandoned { worker: self.index };
         }
