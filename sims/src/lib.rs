@@ -19,6 +19,7 @@ pub mod observation;
 pub mod process;
 pub mod protocol;
 pub mod sequences;
+mod stream;
 pub mod supervisor;
 pub mod tree;
 pub mod wire;

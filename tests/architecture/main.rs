@@ -34,6 +34,7 @@ const RULES: &[Rules] = &[
             "tree",
             "log",
             "memory",
+            "stream",
             "supervisor",
             "process",
         ],
