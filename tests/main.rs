@@ -10,6 +10,7 @@ mod early;
 mod endings;
 #[cfg(feature = "torch")]
 mod examples;
+mod faults;
 mod interruptions;
 mod kills;
 mod libero;
