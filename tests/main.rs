@@ -4,6 +4,7 @@
 mod broken_checkpoints;
 mod calvin;
 mod cli;
+mod damaged;
 mod early;
 mod interruptions;
 mod libero;

@@ -119,6 +119,11 @@ pub struct PaperTable {
     pub benchmark: String,
     /// Names of the protocols that follow the paper; runs of others get no verdict.
     pub protocols: Vec<String>,
+    /// Fingerprints of those protocols with the settings that follow the paper.
+    pub fingerprints: Vec<String>,
+    /// Renderers whose images are other ones than the paper's.
+    #[serde(default)]
+    pub other_renderers: Vec<OtherRenderer>,
     /// How its cells are printed.
     pub measure: Measure,
     /// What a row's `n` counts.
@@ -129,6 +134,15 @@ pub struct PaperTable {
     pub columns: Vec<PaperColumn>,
     /// Its rows, one per method.
     pub rows: Vec<PaperRow>,
+}
+
+/// A renderer with which a run says nothing about the paper's numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OtherRenderer {
+    /// A part of its name in a run's setting.
+    pub name: String,
+    /// Why not.
+    pub why: String,
 }
 
 /// How a cell is printed.
@@ -180,6 +194,13 @@ pub struct Published {
     pub n: u32,
     /// The table it is from.
     pub source: String,
+}
+
+impl Published {
+    /// Successes and episodes, of a success rate.
+    pub fn count(&self) -> (u32, u32) {
+        ((self.estimate.value * f64::from(self.n)).round() as u32, self.n)
+    }
 }
 
 impl Paper {

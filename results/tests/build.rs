@@ -10,10 +10,14 @@ use udvla_results::run::manifest::{
 };
 use udvla_results::run::read::Run;
 use udvla_results::run::record::{EpisodeRecord, Seconds, Status};
+use udvla_results::run::seal::{Chain, RecordsEnd, manifest_text};
 use udvla_results::tables::summary::Summary;
 use udvla_sims::episode::Notes;
 use udvla_sims::identity::Subject;
 use udvla_sims::protocol::{Details, Protocol, Suite};
+
+/// Id of the runs that are built here.
+const ID: &str = "c0ffee00000000000000000000000001";
 
 /// Suite, trials per task, stages, instructions.
 pub type SuiteOf<'a> = (&'a str, u16, u16, Vec<&'a str>);
@@ -80,6 +84,7 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
     let manifest = Manifest {
         schema: SCHEMA,
         run: "test".into(),
+        id: Some(ID.into()),
         status: RunStatus::Complete,
         protocol_fingerprint: protocol.fingerprint(),
         protocol,
@@ -102,9 +107,10 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         started: "2026-11-24T01:00:00Z".into(),
         ended: None,
         stopped_early: None,
+        records: None,
         resolved: None,
     };
-    Run { manifest, records: BTreeMap::new(), torn_line: None }
+    Run { manifest, records: BTreeMap::new(), torn_line: None, notes: Vec::new() }
 }
 
 /// LIBERO with all four suites of ten tasks and 50 trials.
@@ -263,6 +269,7 @@ pub fn record(suite: &str, task: u16, trial: u16, completed: u16, stages: u16) -
         final_state_sha256: None,
         notes: Notes::new(),
         actions: None,
+        actions_sha256: None,
         video: None,
     }
 }
@@ -291,20 +298,53 @@ pub fn forget(run: &mut Run, suite: &str, task: u16, trial: u16) {
 
 /// The numbers of `run` beside the bundled paper's.
 pub fn summary(run: &Run) -> Summary {
-    Summary::new(run, &Paper::bundled())
+    Summary::new(run, &paper())
 }
 
-/// The records as lines, by key.
+/// The bundled paper, as if it followed the small protocols of the runs that are built here.
+pub fn paper() -> Paper {
+    let fingerprint = |run: Run| run.manifest.protocol_fingerprint;
+    let long = (1..=10).map(|tasks| fingerprint(libero_long(tasks)));
+    let others = [libero(), calvin_as_published(), simpler_as_published()].map(fingerprint);
+    let own: Vec<String> = long.chain(others).collect();
+    let mut paper = Paper::bundled();
+    for table in &mut paper.tables {
+        table.fingerprints.extend(own.clone());
+    }
+    paper
+}
+
+/// The records as the lines of a run, by key.
 pub fn lines(run: &Run) -> Vec<String> {
-    run.records.values().map(|record| serde_json::to_string(record).unwrap()).collect()
+    let records = run.records.values().map(|record| serde_json::to_string(record).unwrap());
+    sealed(&records.collect::<Vec<_>>())
+}
+
+/// Records, each as JSON, as the lines of the run with the tests' id.
+pub fn sealed(records: &[String]) -> Vec<String> {
+    let mut chain = Chain::new(ID.into(), RecordsEnd::empty());
+    let line = |record: &String| {
+        let line = chain.line(record);
+        chain.advance(&line);
+        line.trim_end().to_owned()
+    };
+    records.iter().map(line).collect()
 }
 
 /// Writes the run directory.
 pub fn store(run: &Run, dir: &Path, lines: &[String]) {
-    let manifest = serde_json::to_string_pretty(&run.manifest).unwrap();
-    fs::write(dir.join("run.json"), manifest).unwrap();
+    fs::write(dir.join("run.json"), manifest_text(&run.manifest)).unwrap();
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     fs::write(dir.join("episodes.jsonl"), text).unwrap();
+}
+
+/// Makes the run directory one of schema 2, without checksums, with these records.
+pub fn store_schema_2(dir: &Path, records: &[String]) {
+    let text = fs::read_to_string(dir.join("run.json")).unwrap();
+    let mut manifest: Manifest = serde_json::from_str(&text).unwrap();
+    (manifest.schema, manifest.id, manifest.records) = (2, None, None);
+    fs::write(dir.join("run.json"), serde_json::to_string_pretty(&manifest).unwrap()).unwrap();
+    fs::write(dir.join("episodes.jsonl"), records.join("\n") + "\n").unwrap();
 }
 
 fn add(run: &mut Run, record: EpisodeRecord) {

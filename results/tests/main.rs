@@ -3,6 +3,7 @@
 mod analysis;
 mod browser;
 mod build;
+mod damage;
 mod early;
 mod exercise;
 mod exports;
@@ -16,3 +17,4 @@ mod snapshots;
 mod statistics;
 mod subtasks;
 mod tables;
+mod verdicts;

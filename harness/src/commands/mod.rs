@@ -15,6 +15,7 @@ mod inspect;
 mod list;
 mod pages;
 mod plots;
+mod reading;
 mod replay;
 mod report;
 mod sample_size;
@@ -42,7 +43,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Run(command) => evaluate(&command, show),
         Command::Resume(arguments) => resume(arguments, show),
-        Command::Report { directory } => report::run(&directory),
+        Command::Report(arguments) => report::run(&arguments.directory, arguments.reading.damage()),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
@@ -80,7 +81,8 @@ fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
 
 /// Continues a run from what its directory stores.
 fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
-    let manifest = run::read(&arguments.directory)?.manifest;
+    let damage = arguments.reading.damage();
+    let manifest = reading::noted(&arguments.directory, damage)?.manifest;
     let directory = absolute(&arguments.directory)?;
     let overrides = Overrides {
         workers: arguments.workers,
@@ -93,6 +95,8 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         step_timeout: arguments.step_timeout,
         start_timeout: arguments.start_timeout,
         video: arguments.video,
+        trust: reading::trust(arguments.trust),
+        damage,
     };
     let plan = cli::plan_of_run(&manifest, directory, &overrides)?;
     play(&plan, show, manifest.command)
@@ -104,14 +108,17 @@ fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
     if let Ending::GaveUp(reason) = &outcome.ending {
         eprintln!("error: {reason}");
     }
-    report::run(&plan.directory)?;
+    report::run(&plan.directory, plan.damage)?;
     let directory = plan.directory.display();
     match outcome.ending {
         Ending::Complete => {}
         Ending::StoppedEarly => eprintln!(
             "\nhint: the same command with `--out {directory}` and without `--stop-early` plays the rest"
         ),
-        _ => eprintln!("\nhint: udvla-eval resume {directory}"),
+        _ => {
+            let trust = if plan.needs_trust() { " --trust" } else { "" };
+            eprintln!("\nhint: udvla-eval resume {directory}{trust}");
+        }
     }
     Ok(outcome.ending.exit())
 }

@@ -77,7 +77,7 @@ impl Run<'_> {
     /// What the run directory leaves to do; a run that is in it already is continued.
     fn remaining(&mut self, mut manifest: Manifest) -> Result<Remaining> {
         let mut records = BTreeMap::new();
-        if let Some(before) = self.store.previous_run()? {
+        if let Some(before) = self.store.previous_run(self.plan.damage)? {
             manifest::continue_run(&mut manifest, &before, self.plan)?;
             records = before.records;
         }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use udvla_policies::PolicySpec;
 use udvla_results::run::differences;
 use udvla_results::run::manifest::{BatchCounts, EpisodeCounts, Manifest, RunStatus, SCHEMA};
 use udvla_results::run::read::Run;
 use udvla_results::run::record::Status;
+use udvla_results::run::seal::new_run_id;
 use udvla_sims::identity::Subject;
 
 use super::clock;
 use super::dispatcher::Outcome;
-use super::store::{Store, read_run};
+use super::store::Store;
 use crate::exit::Refused;
 use crate::plan::Plan;
 use crate::report::Heading;
@@ -34,6 +35,7 @@ pub fn new(
     Ok(Manifest {
         schema: SCHEMA,
         run: name.into_owned(),
+        id: Some(new_run_id().context("cannot make an id for the run")?),
         status: RunStatus::Running,
         protocol_fingerprint: plan.protocol.fingerprint(),
         protocol: plan.protocol.clone(),
@@ -44,6 +46,7 @@ pub fn new(
         command,
         directory: here.to_string_lossy().into_owned(),
         plan: plan.tasks.clone(),
+        records: None,
         resolved: Some(plan.resolved()),
         episodes: EpisodeCounts { asked: plan.episodes().len() as u32, ok: 0, error: 0 },
         batches: BatchCounts::default(),
@@ -82,8 +85,8 @@ pub fn continue_run(manifest: &mut Manifest, before: &Run, plan: &Plan) -> Resul
 ///
 /// # Errors
 /// When the records cannot be read or the manifest not be written.
-pub fn finish(store: &Store, mut manifest: Manifest, outcome: Option<&Outcome>) -> Result<()> {
-    let records = read_run(store.directory())?.records;
+pub fn finish(store: &mut Store, mut manifest: Manifest, outcome: Option<&Outcome>) -> Result<()> {
+    let records = store.read()?.records;
     let episodes = manifest.episodes();
     let count = |status: Status| {
         let records = episodes.iter().filter_map(|key| records.get(key));

@@ -28,4 +28,4 @@ pub use clock::now;
 pub use dispatcher::{Ending, Outcome};
 pub use early::baseline;
 pub use engine::evaluate;
-pub use store::read_run as read;
+pub use store::{read_run as read, refuse_links};

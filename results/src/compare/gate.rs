@@ -1,12 +1,14 @@
 //! Whether a run is good enough: against a baseline, or against the paper.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::pairs::{CompareError, Part, compare};
 use crate::paper::Paper;
 use crate::run::manifest::{Manifest, RunStatus};
 use crate::run::read::Run;
 use crate::run::record::EpisodeRecord;
+use crate::run::seal::{is_whole, with_digest};
 use crate::statistics::Estimate;
 use crate::statistics::margins::{Decision, not_worse};
 use crate::tables::counts::Counts;
@@ -39,6 +41,9 @@ pub struct Gate {
     pub decision: Decision,
     /// The main check first, then every suite where there are several.
     pub checks: Vec<Check>,
+    /// What must be said of the runs, for example damage that was accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One number compared with its reference.
@@ -68,6 +73,10 @@ pub enum GateError {
     Withheld(String),
     #[error("the baseline has schema {0}, this build reads schema {BASELINE_SCHEMA}")]
     Schema(u16),
+    #[error("the file is not a baseline")]
+    Json(#[from] serde_json::Error),
+    #[error("the baseline was changed after it was written")]
+    Changed,
 }
 
 impl Baseline {
@@ -75,6 +84,23 @@ impl Baseline {
     pub fn of(run: &Run) -> Self {
         let records = run.records.values().cloned().collect();
         Self { baseline_schema: BASELINE_SCHEMA, manifest: run.manifest.clone(), records }
+    }
+
+    /// The file's text, with a digest of its content.
+    pub fn to_text(&self) -> String {
+        with_digest(&serde_json::to_string(self).expect("a baseline is plain data"))
+    }
+
+    /// Reads a file. One of an earlier version has no digest.
+    ///
+    /// # Errors
+    /// When it is not a baseline, or was changed.
+    pub fn from_text(text: &str) -> Result<Self, GateError> {
+        let value: Value = serde_json::from_str(text)?;
+        match is_whole(&value) {
+            Some(false) => Err(GateError::Changed),
+            Some(true) | None => Ok(serde_json::from_value(value)?),
+        }
     }
 
     /// The run it was made of.
@@ -86,7 +112,7 @@ impl Baseline {
             return Err(GateError::Schema(self.baseline_schema));
         }
         let records = self.records.into_iter().map(|record| (record.key(), record)).collect();
-        Ok(Run { manifest: self.manifest, records, torn_line: None })
+        Ok(Run { manifest: self.manifest, records, torn_line: None, notes: Vec::new() })
     }
 }
 
@@ -140,7 +166,8 @@ pub fn against_baseline(run: &Run, baseline: &Run, margin: f64) -> Result<Gate, 
     let mut checks: Vec<Check> = comparison.parts.iter().map(check).collect();
     // `all` is the last part and the main check.
     checks.rotate_right(1);
-    Ok(Gate::new("baseline".into(), margin, checks))
+    let notes = [&run.notes[..], &baseline.notes[..]].concat();
+    Ok(Gate { notes, ..Gate::new("baseline".into(), margin, checks) })
 }
 
 /// Compares a run with the paper's numbers.
@@ -158,7 +185,8 @@ pub fn against_paper(run: &Run, paper: &Paper, margin: f64) -> Result<Gate, Gate
     let checks = average
         .chain(suites)
         .map(|(name, comparison, scale)| paper_check(name, comparison, scale, margin));
-    Ok(Gate::new(paper.paper.clone(), margin, checks.collect::<Result<_, _>>()?))
+    let gate = Gate::new(paper.paper.clone(), margin, checks.collect::<Result<_, _>>()?);
+    Ok(Gate { notes: run.notes.clone(), ..gate })
 }
 
 fn paper_check(
@@ -191,6 +219,6 @@ impl Gate {
         let failed = checks.iter().any(|check| check.decision == Decision::Fail);
         let main = checks.first().map_or(Decision::Inconclusive, |check| check.decision);
         let decision = if failed { Decision::Fail } else { main };
-        Self { against, margin, decision, checks }
+        Self { against, margin, decision, checks, notes: Vec::new() }
     }
 }

@@ -19,6 +19,7 @@ mod estimates;
 mod holm;
 mod intervals;
 pub mod margins;
+pub mod newcombe;
 mod paired;
 pub mod power;
 pub mod random;
