@@ -112,7 +112,9 @@ fn an_edited_manifest_is_refused_and_actions_that_are_gone_are_noted() {
     let words = "stored actions are missing or changed: long-task01-trial002";
     assert!(report.stdout.contains(words), "{}", report.stdout);
     let replay = udvla(&["replay", &directory, "long-task01-trial002"]);
-    assert_ne!(replay.code, 0, "{}", replay.stdout);
+    assert_eq!(replay.code, 6, "{}", replay.stderr);
+    let words = "✗ long-task01-trial002: its actions cannot be read";
+    assert!(replay.stdout.contains(words), "{}", replay.stdout);
     let file = run.directory().join("run.json");
     let manifest = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, manifest.replace("\"policy\": \"random\"", "\"policy\": \"udvla\""))

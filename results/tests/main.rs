@@ -9,6 +9,8 @@ mod exercise;
 mod exports;
 mod hostile;
 mod html;
+mod instructions;
+mod paper;
 mod paper_tables;
 mod plots;
 mod read;

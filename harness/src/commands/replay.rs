@@ -107,7 +107,10 @@ fn replay(
     video: Option<&Path>,
 ) -> Result<Vec<String>> {
     let name = record.actions.as_ref().context("an episode without actions was chosen")?;
-    let bytes = actions::read(directory, record).with_context(|| format!("no `{name}`"))?;
+    let bytes = match actions::read(directory, record) {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(vec![format!("its actions cannot be read: {error}")]),
+    };
     let (rows, width, actions) = read_actions(&bytes).with_context(|| format!("in `{name}`"))?;
     let video = video.map(|folder| VideoRequest {
         path: folder.join(format!("{}.mp4", record.key())).to_string_lossy().into_owned(),

@@ -120,7 +120,9 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn write_manifest(&mut self, manifest: &Manifest) -> Result<()> {
-        if let (Some(id), None) = (&manifest.id, &self.chain) {
+        if let Some(id) = &manifest.id
+            && self.chain.as_ref().is_none_or(|chain| chain.run() != id)
+        {
             let end = RecordsEnd::of(&self.record_bytes()?);
             self.chain = Some(Chain::new(id.clone(), end));
         }

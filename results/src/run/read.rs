@@ -94,8 +94,8 @@ impl ReadError {
                 Some("restore `run.json`; only the program may change it")
             }
             Self::Damaged { .. } => Some(
-                "restore the files from a copy; or pass `--accept-damaged`, which leaves out what \
-                 the run did not write and says so in every output",
+                "restore the files from a copy; or add `--accept-damaged` to `resume` or to a \
+                 command that reads runs: it leaves out what the run did not write, and says so",
             ),
             Self::Unreadable { .. } | Self::Manifest { .. } => None,
         }

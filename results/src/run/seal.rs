@@ -78,6 +78,11 @@ impl Chain {
         self.end.sha256 = digest_of(line).to_owned();
     }
 
+    /// Id of the run.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
     /// How many lines there are, and the digest of the last one.
     pub fn end(&self) -> &RecordsEnd {
         &self.end

@@ -171,7 +171,7 @@ mod tests {
 
     /// The share of 2,000 runs over ten tasks of 50 trials that ever claim something; the tasks'
     /// rates are `rates`, their mean is the reference, and `order` arranges the episodes.
-    fn alarms_over_tasks(rates: [f64; 10], order: impl Fn(&mut Vec<f64>, &mut u64)) -> f64 {
+    fn alarms_over_tasks(rates: [f64; 10], order: impl Fn(&mut [f64], &mut u64)) -> f64 {
         let reference = rates.iter().sum::<f64>() / 10.0;
         let mut state = 5;
         let claims = (0..2000).filter(|_| {
@@ -192,7 +192,7 @@ mod tests {
         (*state >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    fn shuffle(episodes: &mut Vec<f64>, state: &mut u64) {
+    fn shuffle(episodes: &mut [f64], state: &mut u64) {
         for last in (1..episodes.len()).rev() {
             let other = (uniform(state) * (last + 1) as f64) as usize;
             episodes.swap(last, other);
