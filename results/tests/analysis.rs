@@ -83,6 +83,24 @@ fn a_gate_passes_fails_or_cannot_tell() {
 }
 
 #[test]
+fn a_suite_that_fails_alone_but_not_among_four_leaves_the_gate_open() {
+    let mut baseline = build::libero_as_published();
+    for suite in ["spatial", "object", "goal", "long"] {
+        build::spread(&mut baseline, suite, 500);
+    }
+    let mut run = baseline.clone();
+    let goal = |run: &udvla_results::run::read::Run| {
+        let gate = against_baseline(run, &baseline, 0.02).unwrap();
+        let check = gate.checks.iter().find(|check| check.name == "goal").unwrap();
+        (check.difference.high < -0.02, check.decision.name(), gate.decision.name())
+    };
+    build::spread(&mut run, "goal", 483);
+    assert_eq!(goal(&run), (true, "inconclusive", "pass"));
+    build::spread(&mut run, "goal", 470);
+    assert_eq!(goal(&run), (true, "fail", "fail"));
+}
+
+#[test]
 fn a_suite_that_fails_by_itself_fails_the_gate() {
     let baseline = build::libero_as_published();
     let mut run = baseline.clone();

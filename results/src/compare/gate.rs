@@ -9,13 +9,16 @@ use crate::run::manifest::{Manifest, RunStatus};
 use crate::run::read::Run;
 use crate::run::record::EpisodeRecord;
 use crate::run::seal::{is_whole, with_digest};
-use crate::statistics::Estimate;
 use crate::statistics::margins::{Decision, not_worse};
+use crate::statistics::newcombe::difference_p;
+use crate::statistics::{Estimate, PairedCounts, holm, paired_difference_p};
 use crate::tables::counts::Counts;
 use crate::tables::format::plural;
 use crate::tables::summary::Summary;
 use crate::tables::verdict::PaperComparison;
 
+/// The error rate of a gate's failures over all suites.
+const LEVEL: f64 = 0.05;
 /// Version of the baseline file that this build writes.
 pub const BASELINE_SCHEMA: u16 = 1;
 
@@ -57,6 +60,9 @@ pub struct Check {
     pub difference: Estimate,
     /// Whether the run is not worse.
     pub decision: Decision,
+    /// The p value against a loss of exactly the margin, where it is a rate.
+    #[serde(skip)]
+    p: Option<f64>,
 }
 
 /// Why there is no decision.
@@ -161,7 +167,15 @@ pub fn against_baseline(run: &Run, baseline: &Run, margin: f64) -> Result<Gate, 
                 (format!("{}/{} against {}/{}", part.b, part.n, part.a, part.n), part.difference)
             }
         };
-        Check::new(part.name.clone(), numbers, difference, margin)
+        let pairs = PairedCounts {
+            both: part.b - part.only_b,
+            only_a: part.only_b,
+            only_b: part.only_a,
+            neither: part.n - part.b - part.only_a,
+        };
+        let rate = part.length.is_none();
+        let p = rate.then(|| paired_difference_p(pairs, -margin));
+        Check { p, ..Check::new(part.name.clone(), numbers, difference, margin) }
     };
     let mut checks: Vec<Check> = comparison.parts.iter().map(check).collect();
     // `all` is the last part and the main check.
@@ -205,17 +219,35 @@ fn paper_check(
     let published = comparison.published.estimate.value;
     let measured = published + difference.value;
     let numbers = format!("{measured:.3} against {published:.3} ({})", comparison.published.source);
-    Ok(Check::new(name.into(), numbers, difference.over(f64::from(scale)), margin))
+    let tests = comparison.tests;
+    let p = tests.map(|tests| difference_p(tests.measured, comparison.published.count(), -margin));
+    Ok(Check { p, ..Check::new(name.into(), numbers, difference.over(f64::from(scale)), margin) })
 }
 
 impl Check {
     fn new(name: String, numbers: String, difference: Estimate, margin: f64) -> Self {
-        Self { name, numbers, difference, decision: not_worse(difference, margin) }
+        Self { name, numbers, difference, decision: not_worse(difference, margin), p: None }
+    }
+}
+
+/// Takes back the failures of suites, which all come after the main check, that are not significant
+/// by Holm over the suites.
+fn correct(checks: &mut [Check]) {
+    let suites: &mut [Check] = checks.get_mut(1..).unwrap_or_default();
+    let fails = |check: &Check| check.decision == Decision::Fail;
+    // A suite that does not fail is no claim.
+    let p_value = |check: &Check| if fails(check) { check.p.unwrap_or(0.0) } else { 1.0 };
+    let corrected = holm(&suites.iter().map(p_value).collect::<Vec<_>>());
+    for (check, p) in suites.iter_mut().zip(corrected) {
+        if fails(check) && p >= LEVEL {
+            check.decision = Decision::Inconclusive;
+        }
     }
 }
 
 impl Gate {
-    fn new(against: String, margin: f64, checks: Vec<Check>) -> Self {
+    fn new(against: String, margin: f64, mut checks: Vec<Check>) -> Self {
+        correct(&mut checks);
         let failed = checks.iter().any(|check| check.decision == Decision::Fail);
         let main = checks.first().map_or(Decision::Inconclusive, |check| check.decision);
         let decision = if failed { Decision::Fail } else { main };

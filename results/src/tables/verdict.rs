@@ -32,6 +32,8 @@ pub struct PaperComparison {
 /// p values of a success rate against a published one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tests {
+    /// Successes and episodes of the run.
+    pub measured: (u32, u32),
     /// That the rates are equal.
     pub difference: f64,
     /// That they differ by the margin or more.
@@ -119,7 +121,12 @@ impl MeasuredNumber {
                 let tests = self.successes.map(|successes| {
                     let (a, b) = ((successes, self.n), published.count());
                     let p = difference_p(a, b, 0.0);
-                    Tests { difference: p, equivalence: equivalence_p(a, b, MARGIN), suites: 1 }
+                    Tests {
+                        measured: a,
+                        difference: p,
+                        equivalence: equivalence_p(a, b, MARGIN),
+                        suites: 1,
+                    }
                 });
                 let verdict = judge(difference, MARGIN * self.scale);
                 return PaperComparison { published, difference: Some(difference), tests, verdict };
@@ -162,8 +169,8 @@ pub fn correct<'a>(comparisons: impl Iterator<Item = &'a mut PaperComparison>) {
         .into_iter()
         .zip(p_values(|tests| tests.equivalence))
         .collect::<Vec<_>>();
-    for ((found, _, verdict, tests), (p, equivalence)) in judged.iter_mut().zip(corrected) {
-        **tests = Some(Tests { difference: p, equivalence, suites });
+    for ((found, before, verdict, tests), (p, equivalence)) in judged.iter_mut().zip(corrected) {
+        **tests = Some(Tests { difference: p, equivalence, suites, ..*before });
         // The correction takes a claim back; it never makes one of the other kind.
         let agrees = **verdict == Verdict::Agrees && equivalence < LEVEL;
         **verdict = match (p < LEVEL, agrees) {
