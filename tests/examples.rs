@@ -79,7 +79,8 @@ fn blocks(page: &Path) -> Vec<Block> {
 /// Command lines of the program in a block or an inline example, without comments.
 fn command_lines(commands: &str) -> Vec<String> {
     let joined = commands.replace("\\\n", " ");
-    let lines = joined.lines().map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned());
+    let lines =
+        joined.lines().map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned());
     lines.filter(|line| line.split(' ').next().is_some_and(|c| c.ends_with("udvla-eval"))).collect()
 }
 
@@ -106,7 +107,13 @@ fn every_command_line_of_the_docs_is_accepted_by_the_parser() {
             for line in command_lines(&block.commands) {
                 let words = shlex::split(&line).unwrap_or_else(|| panic!("{line}"));
                 let parsed = Cli::try_parse_from(words);
-                assert!(parsed.is_ok(), "{}:{}: {line}\n{}", block.page, block.line, parsed.unwrap_err());
+                assert!(
+                    parsed.is_ok(),
+                    "{}:{}: {line}\n{}",
+                    block.page,
+                    block.line,
+                    parsed.unwrap_err()
+                );
                 count += 1;
             }
         }
@@ -124,11 +131,13 @@ fn run_page(page: &Path) -> usize {
     let data = std::env::var_os("UDVLA_TEST_DATA").map(PathBuf::from);
     let mut count = 0;
     for block in blocks(page) {
-        let Some(needs) = block.marker.as_deref().and_then(|marker| marker.strip_prefix("run")) else {
+        let Some(needs) = block.marker.as_deref().and_then(|marker| marker.strip_prefix("run"))
+        else {
             continue;
         };
         if let Some(needed) = needs.strip_prefix(", needs ") {
-            let Some(data) = data.as_ref().map(|data| data.join(needed)).filter(|d| d.exists()) else {
+            let Some(data) = data.as_ref().map(|data| data.join(needed)).filter(|d| d.exists())
+            else {
                 println!("skipped: {needed}: an example in {} needs its files", block.page);
                 continue;
             };

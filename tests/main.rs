@@ -6,6 +6,7 @@ mod assemble;
 mod broken_checkpoints;
 mod calvin;
 mod cli;
+mod damaged;
 mod early;
 mod endings;
 #[cfg(feature = "torch")]

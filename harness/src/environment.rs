@@ -98,6 +98,13 @@ pub fn beside(name: &str) -> Result<PathBuf> {
     })
 }
 
+/// Whether a program is of this build: in the folder of this executable.
+pub fn is_beside(program: &Path) -> bool {
+    let folder = |path: PathBuf| Some(path.canonicalize().ok()?.parent()?.to_owned());
+    let here = std::env::current_exe().ok().and_then(folder);
+    here.is_some() && folder(program.to_owned()) == here
+}
+
 /// The folder that holds the Python package `udvla_sims`.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use super::checkpoint::{
 };
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
-    PlotsArguments, ReplayArguments, TablesArguments,
+    PlotsArguments, ReadArguments, ReplayArguments, ReportArguments, TablesArguments,
 };
 use crate::benchmarks::{self, Benchmark};
 use crate::plan::Video;
@@ -52,10 +52,7 @@ pub enum Command {
     /// variable of the first shell is needed.
     Resume(ResumeArguments),
     /// Write tables, plots and the page `report.html` of a run directory again
-    Report {
-        /// The run directory
-        directory: PathBuf,
-    },
+    Report(ReportArguments),
     /// Put run directories into the paper's tables
     Tables(TablesArguments),
     /// Draw several runs side by side and beside the paper
@@ -177,6 +174,12 @@ pub struct ResumeArguments {
     /// Episodes to record as video
     #[arg(long, value_enum, help_heading = "As before unless given")]
     pub video: Option<Video>,
+    /// Start what the directory names: its interpreter, programs and folders with Python packages
+    #[arg(long)]
+    pub trust: bool,
+    /// How the directory is read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// Flags of `setup`.

@@ -91,6 +91,7 @@ impl<'a> EpisodeIdentity<'a> {
             final_state_sha256: None,
             notes: Notes::new(),
             actions: None,
+            actions_sha256: None,
             video: None,
         }
     }
