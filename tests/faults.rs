@@ -124,6 +124,8 @@ fn a_worker_that_grows_is_replaced_between_episodes_or_at_once() {
         run.records().into_values().filter(|record| record.attempts == 2).map(|r| r.task).collect();
     assert_eq!(retried, [5], "{}", ended.stderr);
     assert!(ended.stderr.contains("more than 1.5 times its limit of 0.10 GiB"), "{}", ended.stderr);
+    let log = std::fs::read_to_string(run.directory().join("logs/worker-00.log")).unwrap();
+    assert!(log.contains("udvla-eval: the simulator worker took"), "{log}");
     let (openings, replaced) = openings(&run);
     assert!(openings >= 3 && !replaced.is_empty(), "{openings} {replaced:?}");
     assert!(replaced[0].contains("GiB of memory, more than `--worker-memory`"), "{replaced:?}");

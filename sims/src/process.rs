@@ -229,7 +229,11 @@ impl Worker {
             }
             io::ErrorKind::InvalidData => SimError::Wire(error.to_string()),
             io::ErrorKind::OutOfMemory => match &self.memory {
-                Some(memory) => memory.error(),
+                Some(memory) => {
+                    let error = memory.error();
+                    self.log.note(&error.to_string());
+                    error
+                }
                 None => SimError::Wire(error.to_string()),
             },
             _ => {
