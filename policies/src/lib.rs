@@ -17,6 +17,7 @@ pub mod formula;
 mod names;
 pub mod normalize;
 mod policy;
+pub mod published;
 pub mod tokens;
 #[cfg(feature = "torch")]
 pub mod udvla;

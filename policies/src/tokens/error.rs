@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::python_json::{Fault, parse};
+
 /// Why a tokenizer or normalization file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe variants and fields")]
@@ -30,8 +32,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, TokenError> {
     std::fs::read_to_string(path).map_err(|source| TokenError::Read { path: path.into(), source })
 }
 
-/// Reads a file as JSON.
+/// Reads a file as JSON, as Python may have written it.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TokenError> {
-    serde_json::from_str(&read_text(path)?)
-        .map_err(|source| TokenError::Json { path: path.into(), source })
+    parse(&read_text(path)?).map_err(|fault| match fault {
+        Fault::Json(source) => TokenError::Json { path: path.into(), source },
+        Fault::NoNumber(key) => TokenError::content(path, format!("has no number at `{key}`")),
+    })
 }

@@ -7,6 +7,7 @@ mod bytes;
 mod error;
 mod fast;
 mod merge;
+mod python_json;
 mod synthetic;
 mod text;
 
@@ -16,3 +17,5 @@ pub use synthetic::{synthetic_json, synthetic_ranks};
 pub use text::TextTokenizer;
 
 pub(crate) use error::read_json;
+#[cfg(feature = "torch")]
+pub(crate) use python_json::{Fault, parse};

@@ -11,7 +11,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::device::{Placement, dtype_name};
 use super::error::CheckpointError;
-use super::files::{read_text, unreadable};
+use super::files::{parse_json, read_text, unreadable};
 
 /// File name of a single weight file.
 pub const SINGLE: &str = "model.safetensors";
@@ -97,9 +97,7 @@ impl Index {
             let dir = dir.to_owned();
             return Err(CheckpointError::MissingDirectory { what: "weight folder", dir });
         } else if file.is_file() {
-            return serde_json::from_str(&read_text(&file)?).map_err(|source| {
-                CheckpointError::Json { what: "index of weight files", file, source }
-            });
+            return parse_json("index of weight files", &read_text(&file)?, &file);
         } else if single.is_file() {
             return Ok(Self::default());
         }
