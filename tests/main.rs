@@ -5,6 +5,7 @@ mod broken_checkpoints;
 mod calvin;
 mod cli;
 mod early;
+mod field;
 mod interruptions;
 mod libero;
 #[cfg(feature = "torch")]

@@ -15,4 +15,5 @@ pub mod observation;
 pub mod process;
 pub mod protocol;
 pub mod sequences;
+pub mod shell;
 pub mod wire;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 pub use crate::error::SimError;
 
 use crate::causes::{describe_signal, likely_cause};
+use crate::shell;
 use crate::wire::{self, OpenConfig, Reply, Request, WIRE_VERSION};
 
 /// Command line of a worker.
@@ -51,18 +52,18 @@ impl Worker {
         let log = options.create(true).append(true).open(&command.log).map_err(failed)?;
         let log_start = log.metadata().map_err(failed)?.len();
         let mut process = Command::new(&command.program);
+        process.args(&command.arguments);
+        // Our library path must not reach a simulator that brings another libtorch either.
+        for name in shell::withheld() {
+            process.env_remove(name);
+        }
         process
-            .args(&command.arguments)
+            .envs(shell::kernels())
             .envs(&command.environment)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(log.try_clone().map_err(failed)?))
             .stderr(Stdio::from(log))
             .process_group(0);
-        // PYTHONHOME of another interpreter breaks this one, and our library path must not reach
-        // a simulator that brings another libtorch.
-        for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH"] {
-            process.env_remove(name);
-        }
         // SAFETY: prctl is async-signal-safe and touches only the new process.
         unsafe {
             process.pre_exec(|| {

@@ -30,6 +30,7 @@ const RULES: &[Rules] = &[
             "wire",
             "error",
             "body",
+            "shell",
             "process",
         ],
     },
@@ -80,6 +81,8 @@ const RULES: &[Rules] = &[
         layers: &[
             "exit",
             "environment",
+            "locked",
+            "installer",
             "vulkan",
             "benchmarks",
             "plan",

@@ -14,9 +14,14 @@ use udvla_sims::identity::Subject;
 use super::clock;
 use super::dispatcher::Outcome;
 use super::store::{Store, read_run};
+use crate::benchmarks;
 use crate::exit::Refused;
+use crate::locked;
 use crate::plan::Plan;
 use crate::report::Heading;
+
+/// Beginning of the names of facts that belong to the machine.
+const MACHINE: &str = "machine.";
 
 /// The manifest of a run that starts, with what its first worker reports about the simulator.
 pub fn new(
@@ -26,6 +31,9 @@ pub fn new(
     command: Vec<String>,
 ) -> Result<Manifest> {
     setting.extend(BTreeMap::from(policy.setting.clone()));
+    let benchmark = benchmarks::of_protocol(&plan.protocol)?;
+    locked::judge(&mut setting, benchmark.facts().environment.lock);
+    let found = facts_of_machine(&mut setting);
     let adapters = plan.simulator.adapters_digest()?;
     setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
     let subject = Subject { seed: Some(plan.execution.seed), ..policy.subject.clone() };
@@ -40,7 +48,7 @@ pub fn new(
         subject,
         setting: setting.into(),
         software: software(),
-        machine: machine(),
+        machine: BTreeMap::from_iter(machine().into_iter().chain(found)),
         command,
         directory: here.to_string_lossy().into_owned(),
         plan: plan.tasks.clone(),
@@ -52,6 +60,13 @@ pub fn new(
         ended: None,
         stopped_early: None,
     })
+}
+
+/// Takes out what a worker reports of its machine (`machine.libc`), which is recorded and never
+/// compared.
+fn facts_of_machine(setting: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let taken = setting.extract_if(.., |name, _| name.starts_with(MACHINE));
+    taken.map(|(name, value)| (name[MACHINE.len()..].to_owned(), value)).collect()
 }
 
 /// Makes `manifest` that of a run which continues `before`, as `plan` says.
