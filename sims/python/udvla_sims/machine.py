@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -33,7 +34,11 @@ def facts() -> dict[str, str]:
 
 
 def blas_kernels(maps: str = "/proc/self/maps") -> list[str]:
-    """Every loaded BLAS with version and kernel, for example `OpenBLAS 0.3.23 Haswell`.
+    """Numpy's BLAS with version and kernel, for example `OpenBLAS 0.3.23 Haswell`.
+
+    Other packages bring libraries of their own, of which some are loaded only where something is
+    rendered; they choose kernels by the same rules. Without one of numpy's own (a system's BLAS)
+    every loaded BLAS is named.
 
     Args:
         maps: the list of this process's mapped files.
@@ -41,7 +46,8 @@ def blas_kernels(maps: str = "/proc/self/maps") -> list[str]:
     lines = Path(maps).read_text().splitlines() if Path(maps).exists() else []
     paths = {line.split(maxsplit=5)[5] for line in lines if line.count("/")}
     blas = [path for path in paths if any(part in Path(path).name.lower() for part in _BLAS)]
-    return sorted({_described(path) for path in blas})
+    numpys = [path for path in blas if "numpy" in Path(path).parent.name]
+    return sorted({_described(path) for path in numpys or blas})
 
 
 def numpy_kernels() -> str:
@@ -61,10 +67,16 @@ def _described(path: str) -> str:
     name = Path(path).name
     if "openblas" not in name:
         return name
-    library = ctypes.CDLL(path)
-    words = [_answer(library, "config").replace("OpenBLAS ", "").split(" ")[0]]
-    words.append(_answer(library, "corename") or "of an unknown kernel")
-    return " ".join(["OpenBLAS", *(word for word in words if word)])
+    try:
+        library = ctypes.CDLL(path)
+    except OSError:
+        # A file that was replaced while it is in use.
+        return name
+    # Old versions do not tell theirs; wheels have it in the file's name.
+    texts = (_answer(library, "config"), name)
+    found = (re.search(r"\d+\.\d+(\.[a-z0-9]+)*(?=\.so| |$)", text) for text in texts)
+    version = next((match[0] for match in found if match), name)
+    return f"OpenBLAS {version} {_answer(library, 'corename') or 'of an unknown kernel'}"
 
 
 def _answer(library: ctypes.CDLL, question: str) -> str:

@@ -72,6 +72,8 @@ fn run(python: &Path, adapters: &OsString) -> Result<c_int, String> {
             python.into(),
             // Neither the current folder, nor variables of the shell, nor the user's own packages.
             "-I".into(),
+            // What a simulator prints is in the log also if it dies.
+            "-u".into(),
             // Files are read alike whatever the user's locale.
             "-X".into(),
             "utf8".into(),
@@ -132,7 +134,7 @@ fn embed(libpython: &Path, library: &Path, arguments: &[OsString]) -> Result<c_i
             .map_err(|error| load_error(library, &error))?;
         let entry: Symbol<Entry> =
             worker.get(b"udvla_worker_main\0").map_err(|error| error.to_string())?;
-        let count = c_int::try_from(strings.len()).expect("nine arguments");
+        let count = c_int::try_from(strings.len()).expect("ten arguments");
         Ok(entry(count, pointers.as_mut_ptr()))
     }
 }
