@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::tokens::{TokenError, read_json};
+use crate::tokens::{TokenError, read_json, read_value};
 
 /// The range of each action dimension in the training data.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +30,7 @@ impl NormStats {
             let what = format!("has no statistics `{name}`, only {}", names.join(", "));
             return Err(TokenError::content(path, what));
         };
-        let Entry { q01, q99 } = entry;
+        let Entry { q01, q99 } = read_value(entry, path, &format!("norm_stats.{name}."))?;
         if q01.len() != q99.len() || q01.is_empty() {
             let what = format!("has {} and {} quantiles in `{name}`", q01.len(), q99.len());
             return Err(TokenError::content(path, what));
@@ -69,7 +70,8 @@ impl NormStats {
 /// Contents of the file.
 #[derive(Deserialize)]
 struct StatsFile {
-    norm_stats: BTreeMap<String, Entry>,
+    /// Entries that are not used may have numbers that are none.
+    norm_stats: BTreeMap<String, Value>,
 }
 
 /// The parts of an entry that are used.
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn numbers_that_are_not_used_may_be_no_numbers() {
         let text = r#"{"norm_stats": {"a": {"mean": [NaN], "std": [Infinity], "q01": [-2],
-            "q99": [4]}, "b": {"q01": [], "q99": []}}}"#;
+            "q99": [4]}, "b": {"q01": [NaN], "q99": "none"}}}"#;
         assert_eq!(stats(text, "a").unwrap().q01, [-2.0]);
     }
 

@@ -1,6 +1,7 @@
 //! JSON as Python writes it: `NaN`, `Infinity` and `-Infinity` stand where a number is missing.
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Why a text is not the expected JSON.
 #[derive(Debug)]
@@ -19,14 +20,21 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
     };
     let Some(text) = with_nulls(text) else { return Err(Fault::Json(error)) };
     let deserializer = &mut serde_json::Deserializer::from_str(&text);
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
-        match error.to_string().contains("invalid type: null") {
-            true => Fault::NoNumber(path),
-            false => Fault::Json(error),
-        }
-    })
+    serde_path_to_error::deserialize(deserializer).map_err(fault)
+}
+
+/// The value as `T`; paths in a fault begin at the value.
+pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
+    serde_path_to_error::deserialize(value).map_err(fault)
+}
+
+fn fault(error: serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let path = error.path().to_string();
+    let error = error.into_inner();
+    match error.to_string().contains("invalid type: null") {
+        true => Fault::NoNumber(path),
+        false => Fault::Json(error),
+    }
 }
 
 /// The text with `null` instead of each word that is no JSON; `None` if there is none.
