@@ -12,6 +12,7 @@ mod endings;
 #[cfg(feature = "torch")]
 mod examples;
 mod faults;
+mod field;
 mod interruptions;
 mod kills;
 mod libero;

@@ -18,6 +18,7 @@ pub mod formula;
 mod names;
 pub mod normalize;
 mod policy;
+pub mod published;
 #[cfg(test)]
 mod recorded;
 pub mod tokens;

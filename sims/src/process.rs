@@ -17,6 +17,7 @@ use crate::causes::{describe_signal, likely_cause};
 use crate::checks::check_spec;
 use crate::log::{self, Log};
 use crate::memory::Memory;
+use crate::shell;
 use crate::stream::{Waiting, is_readable};
 use crate::tree::{self, MARKER};
 use crate::wire::{self, Message, OpenConfig, Reply, Request, WIRE_VERSION};
@@ -80,19 +81,19 @@ impl Worker {
         let (log, output) = Log::start(&command.log, log::LIMIT).map_err(failed)?;
         let marker = new_marker();
         let mut process = Command::new(&command.program);
+        process.args(&command.arguments);
+        // Our library path must not reach a simulator that brings another libtorch either.
+        for name in shell::withheld() {
+            process.env_remove(name);
+        }
         process
-            .args(&command.arguments)
+            .envs(shell::kernels())
             .envs(&command.environment)
             .env(MARKER, &marker)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(output.try_clone().map_err(failed)?)
             .stderr(output)
             .process_group(0);
-        // PYTHONHOME of another interpreter breaks this one, and our library path must not reach
-        // a simulator that brings another libtorch.
-        for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH"] {
-            process.env_remove(name);
-        }
         // SAFETY: prctl is async-signal-safe. The first call makes this process adopt what a
         // worker leaves behind; the second one touches only the new process.
         unsafe {

@@ -40,7 +40,7 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
     let overrides =
         Overrides { trust: super::reading::trust(arguments.trust), ..Overrides::default() };
     let plan = cli::plan_of_run(&run.manifest, directory.clone(), &overrides)?;
-    let mut simulator = open(&plan, &run.manifest, video.is_some())?;
+    let (mut simulator, others) = open(&plan, &run.manifest, video.is_some())?;
     let mut equal = 0;
     for record in &episodes {
         let differences = replay(&mut simulator.worker, &directory, record, video.as_deref())
@@ -56,6 +56,12 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
     }
     simulator.close();
     println!("\n{equal} of {} episodes end as recorded", episodes.len());
+    if equal < episodes.len() && !others.is_empty() {
+        let names = others.join(", ");
+        println!(
+            "this machine is not the run's: {names} differ, which can move the last bits of a state"
+        );
+    }
     Ok(if equal == episodes.len() { Exit::Complete } else { Exit::GateFailed })
 }
 
@@ -78,25 +84,27 @@ fn chosen<'a>(run: &'a Run, names: &[String]) -> Result<Vec<&'a EpisodeRecord>> 
     names.iter().map(|name| Ok(find(name)?)).collect()
 }
 
-/// The run's simulator, with a note for every setting that differs from the run's.
-fn open(plan: &Plan, manifest: &Manifest, video: bool) -> Result<Simulator> {
+/// The run's simulator, with a note for every setting that differs from the run's, and their names.
+fn open(plan: &Plan, manifest: &Manifest, video: bool) -> Result<(Simulator, Vec<String>)> {
     let purpose = Purpose { suites: plan.suites(), images: false, video };
     let simulator = Simulator::open(&plan.simulator, &manifest.protocol, purpose)?;
     let mut setting = simulator.setting.clone();
     let adapters = plan.simulator.adapters_digest()?;
     setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
     let before = BTreeMap::from(manifest.setting.clone());
+    let mut others = vec![];
     for (name, value) in setting {
         match before.get(&name) {
             // A replay without a video renders nothing.
             Some(before) if *before != value && (name != "renderer" || value != "none") => {
                 let text = format!("{name} is `{value}` here and was `{before}` in the run");
                 eprintln!("note: {}", printable_line(&text));
+                others.push(name);
             }
             _ => {}
         }
     }
-    Ok(simulator)
+    Ok((simulator, others))
 }
 
 /// What differs from the record.

@@ -15,9 +15,14 @@ use udvla_sims::identity::{Setting, Subject};
 use super::clock;
 use super::ending::{Ending, Outcome};
 use super::store::Store;
+use crate::benchmarks;
 use crate::exit::Refused;
+use crate::locked;
 use crate::plan::Plan;
 use crate::report::Heading;
+
+/// Beginning of the names of facts that belong to the machine.
+const MACHINE: &str = "machine.";
 
 /// The manifest of a run that starts: enough for `resume`. What only the policy and the first
 /// simulator tell is added by [`identify`].
@@ -60,7 +65,7 @@ pub fn is_of_a_start(manifest: &Manifest) -> bool {
 }
 
 /// Completes the manifest of a start with the policy's facts and what the first worker reports about
-/// the simulator.
+/// the simulator and its machine.
 ///
 /// # Errors
 /// When the adapters cannot be read.
@@ -71,11 +76,21 @@ pub fn identify(
     mut setting: BTreeMap<String, String>,
 ) -> Result<()> {
     setting.extend(BTreeMap::from(policy.setting.clone()));
+    let benchmark = benchmarks::of_protocol(&plan.protocol)?;
+    locked::judge(&mut setting, benchmark.facts().environment.lock);
+    manifest.machine.extend(facts_of_machine(&mut setting));
     let adapters = plan.simulator.adapters_digest()?;
     setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
     manifest.setting = setting.into();
     manifest.subject = Subject { seed: manifest.subject.seed, ..policy.subject.clone() };
     Ok(())
+}
+
+/// Takes out what a worker reports of its machine (`machine.libc`), which is recorded and never
+/// compared.
+fn facts_of_machine(setting: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let taken = setting.extract_if(.., |name, _| name.starts_with(MACHINE));
+    taken.map(|(name, value)| (name[MACHINE.len()..].to_owned(), value)).collect()
 }
 
 /// Makes `manifest` that of a run which continues `before`, as `plan` says.

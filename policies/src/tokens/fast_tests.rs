@@ -115,6 +115,21 @@ fn broken_files_are_errors() {
 }
 
 #[test]
+fn a_configuration_of_another_vocabulary_is_refused_with_both_names() {
+    let (tokenizer, config) = synthetic_json();
+    // Characters beyond those of the vocabulary, and none at all.
+    for min_token in ["-158", "-300", "1"] {
+        let other = config.replace("-64", min_token);
+        let error = from_text(&tokenizer, &other).unwrap_err().to_string();
+        for part in ["tokenizer.json", "config.json", min_token] {
+            assert!(error.contains(part), "`{error}` lacks `{part}`");
+        }
+    }
+    let made_for = config.replace("{", "{ \"time_horizon\": 5, \"action_dim\": null,");
+    assert_eq!(from_text(&tokenizer, &made_for).unwrap().chunk(), (Some(5), None));
+}
+
+#[test]
 fn published_chunks_have_the_published_ids() {
     let zeros = [
         ("fast_calvin_abcd_a10_s50", 10, [vec![439; 16], vec![902]].concat()),
