@@ -43,7 +43,7 @@ fn a_report_and_a_comparison_are_pages_of_their_own() {
     let words = ["compare", &text(a.directory()), &text(b.directory()), "--html"];
     let compared = udvla(&[&words[..], &[&text(file.clone())]].concat());
     assert_eq!(compared.code, 0, "{}", compared.stderr);
-    assert!(compared.stdout.starts_with("# Comparison"), "{}", compared.stdout);
+    assert!(compared.stdout.starts_with("Comparison\n"), "{}", compared.stdout);
     assert!(std::fs::read_to_string(&file).unwrap().starts_with("<!DOCTYPE html>"));
 }
 

@@ -13,6 +13,7 @@ mod imagine;
 #[cfg(feature = "torch")]
 mod inspect;
 mod list;
+mod names;
 mod pages;
 mod plots;
 mod replay;

@@ -30,7 +30,8 @@ pub fn terminal(summary: &Summary) -> String {
     text + "\n" + &wrapped(&closing_line(summary), "")
 }
 
-fn terminal_table(table: &Table) -> String {
+/// One table with its title above and its notes below.
+pub(super) fn terminal_table(table: &Table) -> String {
     let columns = table.shown_columns();
     let rows: Vec<Vec<String>> = table.rows.iter().map(|row| table.shown_cells(row)).collect();
     let mut widths = widths(&columns, &rows);
