@@ -17,6 +17,7 @@
 //! videos, worker threads the images of predicted futures.
 
 pub mod benchmarks;
+pub mod cameras;
 pub mod cli;
 pub mod commands;
 pub mod environment;

@@ -1,5 +1,6 @@
 //! One subcommand per file, and the table from subcommand to file.
 
+pub mod action_table;
 mod audit;
 #[cfg(feature = "torch")]
 mod bench;
@@ -94,6 +95,7 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         step_timeout: arguments.step_timeout,
         start_timeout: arguments.start_timeout,
         video: arguments.video,
+        trials: arguments.trials,
     };
     let plan = cli::plan_of_run(&manifest, directory, &overrides)?;
     play(&plan, show, manifest.command)

@@ -20,8 +20,10 @@ use udvla_sims::protocol::Protocol;
 
 use crate::environment;
 
+mod limit;
 mod manifest;
 
+pub use limit::spread;
 pub use manifest::Overrides;
 
 /// The model's name among the policies.
