@@ -107,9 +107,11 @@ impl std::error::Error for Refused {
 pub fn report(error: &anyhow::Error) -> Exit {
     let refused = error.downcast_ref::<Refused>();
     let hint = refused.and_then(Refused::next_step);
-    let text = chain(error) + &hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
+    let paint = |word: &'static str| console::style(word).for_stderr().bold();
+    let hint = hint.map(|hint| format!("\n\n{} {hint}", paint("hint:").cyan()));
+    let text = chain(error) + &hint.unwrap_or_default();
     // A closed stderr is not an error of its own.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    let _ = writeln!(std::io::stderr(), "{} {text}", paint("error:").red());
     if refused.is_some() { Exit::Refused } else { Exit::Internal }
 }
 

@@ -32,7 +32,7 @@ use crate::cli::{self, Cli, Command, ResumeArguments, RunCommand};
 use crate::cli::{BenchCommand, MakeArguments};
 use crate::exit::Exit;
 use crate::plan::{Overrides, Plan};
-use crate::report::Show;
+use crate::report::{Detail, Show, color};
 use crate::run::{self, Ending};
 
 /// Does what was typed.
@@ -40,11 +40,12 @@ use crate::run::{self, Ending};
 /// # Errors
 /// [`crate::exit::Refused`] for what cannot work as asked, anything else for faults.
 pub fn run(cli: Cli) -> Result<Exit> {
-    let show = Show::choose(cli.quiet, cli.no_progress);
+    let detail = if cli.verbose { Detail::Episodes } else { Detail::Totals };
+    let show = Show::choose(cli.quiet, cli.no_progress, detail);
     match cli.command {
         Command::Run(command) => evaluate(&command, show),
         Command::Resume(arguments) => resume(arguments, show),
-        Command::Report { directory } => report::run(&directory),
+        Command::Report { directory } => report::run(&directory, show),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
@@ -105,16 +106,17 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
 fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
     let Some(outcome) = run::evaluate(plan, show, command)? else { return Ok(Exit::Interrupted) };
     if let Ending::GaveUp(reason) = &outcome.ending {
-        eprintln!("error: {reason}");
+        eprintln!("{} {reason}", color::label("error:"));
     }
-    report::run(&plan.directory)?;
+    report::run(&plan.directory, show)?;
     let directory = plan.directory.display();
     match outcome.ending {
         Ending::Complete => {}
         Ending::StoppedEarly => eprintln!(
-            "\nhint: the same command with `--out {directory}` and without `--stop-early` plays the rest"
+            "\n{} the same command with `--out {directory}` and without `--stop-early` plays the rest",
+            color::label("hint:")
         ),
-        _ => eprintln!("\nhint: udvla-eval resume {directory}"),
+        _ => eprintln!("\n{} udvla-eval resume {directory}", color::label("hint:")),
     }
     Ok(outcome.ending.exit())
 }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use udvla_policies::Remark;
 use udvla_results::run::manifest::EarlyStop;
+use udvla_results::tables::format::plural;
 use udvla_sims::episode::EpisodeKey;
+
+use super::color;
 
 /// Something a user should see while a run goes on.
 #[derive(Debug)]
@@ -56,10 +59,8 @@ impl fmt::Display for GaveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failures { count, last } => {
-                write!(
-                    f,
-                    "gave up after {count} failures of the simulator in a row; the last: {last}"
-                )
+                let failures = plural(*count as u32, "failure");
+                write!(f, "gave up after {failures} of the simulator in a row; the last: {last}")
             }
             Self::PolicyFailed { message } => write!(f, "the policy failed: {message}"),
             Self::PolicyGone => f.write_str("the policy's thread ended without a message"),
@@ -73,12 +74,26 @@ impl fmt::Display for Notice {
             Self::Retrying { key, error } => write!(f, "{key}: {error}; it will be tried again"),
             Self::NotRunnable { key, error } => write!(f, "{key}: {error}; recorded as an error"),
             Self::Draining { running } => {
-                write!(f, "stopping after the {running} running episodes; Ctrl-C again to stop now")
+                let running = plural(*running as u32, "running episode");
+                write!(f, "stopping after {running}; Ctrl-C again to stop now")
             }
             Self::EarlyStop { stop, running } => {
-                write!(f, "{}: stopping after the {running} running episodes", stop.reason())
+                let running = plural(*running as u32, "running episode");
+                write!(f, "{}: stopping after {running}", stop.reason())
             }
             Self::Remark(remark) => write!(f, "policy: {remark} (more in logs/policy.log)"),
+        }
+    }
+}
+
+impl Notice {
+    /// The text in the color of its meaning, for stderr.
+    pub(super) fn painted(&self) -> String {
+        let text = self.to_string();
+        match self {
+            Self::NotRunnable { .. } => color::bad(&text),
+            Self::Retrying { .. } | Self::Draining { .. } => color::warning(&text),
+            Self::EarlyStop { .. } | Self::Remark(_) => text,
         }
     }
 }

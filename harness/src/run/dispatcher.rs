@@ -185,6 +185,10 @@ impl<'a> Dispatcher<'a> {
                 }
                 Ok(())
             }
+            Event::Advanced { key, stage, steps } => {
+                self.reporter.advanced(&key, stage, steps);
+                Ok(())
+            }
             Event::Batch { rows, seconds, remarks } => {
                 self.batches.batches += 1;
                 self.batches.rows += rows as u64;
@@ -226,6 +230,7 @@ impl<'a> Dispatcher<'a> {
     fn failed(&mut self, worker: usize, key: &EpisodeKey, error: EpisodeError) -> Result<()> {
         let mut job = self.playing[worker].take().expect("only started episodes fail");
         self.schedule.unload(worker);
+        self.reporter.ended(key);
         if let EpisodeError::Simulator(error) = &error
             && error.is_setup()
         {

@@ -16,7 +16,7 @@ use super::store::Store;
 use super::{early, manifest, signals};
 use crate::plan::Plan;
 use crate::policy;
-use crate::report::{Reporter, Show};
+use crate::report::{Reporter, Running, Show};
 
 /// Failures in a row, per worker, after which a run gives up.
 const FAILURES_PER_WORKER: usize = 3;
@@ -101,8 +101,9 @@ impl Run<'_> {
     fn play(self, remaining: Remaining) -> Result<Outcome> {
         let Remaining { manifest, done, episodes, watch } = remaining;
         let Self { plan, show, pool, store, .. } = self;
+        let running = Running::of(plan);
         let mut reporter =
-            Reporter::new(show, done.len() + episodes.len(), plan.execution.replicas);
+            Reporter::new(show, done.len() + episodes.len(), plan.execution.replicas, running);
         reporter.start(&manifest::heading(plan, &manifest, done.len()), &done);
         let assignment = Assignment {
             protocol: &plan.protocol,
