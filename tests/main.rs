@@ -29,4 +29,5 @@ mod support;
 mod toy;
 #[cfg(feature = "torch")]
 mod udvla;
+mod words;
 mod worker;

@@ -36,7 +36,9 @@ fn an_unknown_suite_is_answered_with_the_nearest_name() {
 
 #[test]
 fn a_task_or_trial_out_of_range_is_refused() {
-    refused(&["libero", "--task", "10"], &["10", "0..=9"]);
+    refused(&["libero", "--task", "10"], &["10", "from 0 to 9, or a range such as 0-9"]);
+    refused(&["libero", "--task", "4-2"], &["4-2", "type 2-4"]);
+    refused(&["libero", "--limit", "0"], &["--limit", "1.."]);
     refused(&["libero", "--trials", "51"], &["51", "1..=50"]);
     refused(&["libero", "--step-timeout", "0"], &["more than 0"]);
 }

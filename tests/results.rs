@@ -43,7 +43,7 @@ fn a_report_and_a_comparison_are_pages_of_their_own() {
     let words = ["compare", &text(a.directory()), &text(b.directory()), "--html"];
     let compared = udvla(&[&words[..], &[&text(file.clone())]].concat());
     assert_eq!(compared.code, 0, "{}", compared.stderr);
-    assert!(compared.stdout.starts_with("# Comparison"), "{}", compared.stdout);
+    assert!(compared.stdout.starts_with("Comparison\n"), "{}", compared.stdout);
     assert!(std::fs::read_to_string(&file).unwrap().starts_with("<!DOCTYPE html>"));
 }
 
@@ -65,6 +65,55 @@ fn several_runs_are_drawn_side_by_side() {
     let doubled = udvla(&["plots", &text(a.directory()), &text(a.directory()), "--out", &out]);
     assert_eq!(doubled.code, 2, "{}", doubled.stdout);
     assert_eq!(udvla(&["plots", "no-such-run"]).code, 2);
+}
+
+#[test]
+fn several_subjects_are_rows_and_pairs() {
+    let (a, _) = two();
+    let other = |policy: &str| {
+        let run = Run::fake(&[&TASKS[..6], &["--policy", policy, "--trials", "3"]].concat());
+        assert_eq!(run.go().code, 0);
+        run
+    };
+    let (b, c) = (other("idle"), other("expert"));
+    let runs = [&a, &b, &c].map(|run| text(run.directory()));
+    let runs = [runs[0].as_str(), &runs[1], &runs[2]];
+    let names = ["--name", "noise", "--name", "nothing", "--name", "solution"];
+    let latex = udvla(&[&["tables"][..], &runs, &names, &["--format", "latex"]].concat());
+    assert_eq!(latex.code, 0, "{}", latex.stderr);
+    let rows = ["noise", "nothing", "solution"].map(|name| latex.stdout.find(name).expect(name));
+    assert!(rows.is_sorted(), "rows in the order given: {}", latex.stdout);
+    assert!(!latex.stdout.contains("documentclass"), "{}", latex.stdout);
+    let refused = udvla(&[&["tables"][..], &runs, &names[..4]].concat());
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("2 names for 3 rows"), "{}", refused.stderr);
+    let shown = udvla(&["tables", runs[0]]);
+    assert!(!shown.stdout.contains("Table 2") && !shown.stdout.contains('\\'), "{}", shown.stdout);
+    assert!(shown.stdout.contains("tasks 0, 1 of 10: not set beside"), "{}", shown.stdout);
+    assert!(udvla(&["tables", runs[0], "--all"]).stdout.contains("Table 2"));
+    let pairs = |words: &[&str]| -> Vec<(u64, u64)> {
+        let words = [&["compare"][..], &runs, words, &["--format", "json"]].concat();
+        let compared = udvla(&words);
+        assert_eq!(compared.code, 0, "{}", compared.stderr);
+        let json: serde_json::Value = serde_json::from_str(&compared.stdout).unwrap();
+        let pairs = json["pairs"].as_array().unwrap().iter();
+        pairs.map(|pair| (pair["a"].as_u64().unwrap(), pair["b"].as_u64().unwrap())).collect()
+    };
+    assert_eq!(pairs(&[]), [(0, 1), (0, 2), (1, 2)]);
+    assert_eq!(pairs(&["--against", "first"]), [(0, 1), (0, 2)]);
+    assert_eq!(udvla(&["compare", runs[0]]).code, 2);
+}
+
+#[test]
+fn every_running_episode_is_shown_when_asked() {
+    let words = ["--policy", "random", "--suite", "goal", "--limit", "2"];
+    let ended = Run::fake(&words).go_with(&["--verbose"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("goal-task00-trial000  step 0 of 300  "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("goal-task01-trial000: "), "{}", ended.stderr);
+    let quiet = Run::fake(&words).go();
+    assert!(!quiet.stderr.contains("step 0 of"), "{}", quiet.stderr);
+    assert!(quiet.stderr.contains("2 of 2 episodes in"), "{}", quiet.stderr);
 }
 
 #[test]
@@ -127,9 +176,28 @@ fn a_replay_ends_as_recorded_and_an_edited_one_does_not() {
     store_records(&run.directory(), records.iter());
     let replayed = udvla(&["replay", &directory]);
     assert_eq!(replayed.code, 6, "{}{}", replayed.stdout, replayed.stderr);
-    assert!(replayed.stdout.contains("✗ long-task00-trial000: stages"), "{}", replayed.stdout);
+    let line = "✗ long-task00-trial000 (episode 0): stages";
+    assert!(replayed.stdout.contains(line), "{}", replayed.stdout);
     let none = udvla(&["replay", &directory, "long-task09-trial000"]);
     assert_eq!(none.code, 2, "{}", none.stderr);
+}
+
+#[test]
+fn episodes_are_replayed_by_number_range_and_name() {
+    let (run, _) = two();
+    let directory = text(run.directory());
+    // Two tasks of three trials: episode 4 is the second trial of task 1.
+    let replayed = udvla(&["replay", &directory, "4,0-1", "long-task01-trial002"]);
+    assert_eq!(replayed.code, 0, "{}{}", replayed.stdout, replayed.stderr);
+    let names: Vec<&str> =
+        replayed.stdout.lines().filter_map(|line| line.split([' ', ':']).nth(1)).collect();
+    let expected = ["long-task01-trial001", "long-task00-trial000", "long-task00-trial001"];
+    assert_eq!(names[..3], expected, "{}", replayed.stdout);
+    assert!(replayed.stdout.contains("long-task01-trial002 (episode 5)"), "{}", replayed.stdout);
+    assert!(replayed.stdout.ends_with("4 of 4 episodes end as recorded\n"));
+    let none = udvla(&["replay", &directory, "6"]);
+    assert_eq!(none.code, 2);
+    assert!(none.stderr.contains("from 0 to 5"), "{}", none.stderr);
 }
 
 #[test]

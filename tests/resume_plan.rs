@@ -42,6 +42,24 @@ fn a_run_of_schema_1_resumes_from_its_command_line() {
 }
 
 #[test]
+fn a_run_is_extended_by_a_resume_with_more_trials() {
+    let (long, short) = (Run::fake(&RANDOM), Run::fake(&[&RANDOM[..5], &["1"]].concat()));
+    assert_eq!((long.go().code, short.go().code), (0, 0));
+    let directory = short.directory().display().to_string();
+    let ended = udvla(&["resume", "--no-progress", "--trials", "3", &directory]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_same_outcomes(&short.records(), &long.records());
+    let manifest = short.manifest();
+    assert_eq!((manifest.episodes.asked, manifest.episodes.ok), (30, 30));
+    let fewer = udvla(&["resume", "--trials", "2", &directory]);
+    assert_eq!(fewer.code, 2);
+    assert!(fewer.stderr.contains("has 3 trials per task already"), "{}", fewer.stderr);
+    let beyond = udvla(&["resume", "--trials", "51", &directory]);
+    assert_eq!(beyond.code, 2);
+    assert!(beyond.stderr.contains("pass `--trials 50`"), "{}", beyond.stderr);
+}
+
+#[test]
 fn a_resume_changes_workers_and_refuses_what_the_run_lacks() {
     let run = Run::fake(&RANDOM);
     assert_eq!(run.go().code, 0);

@@ -22,8 +22,12 @@ fn a_run_plays_every_episode_once_and_writes_tables_and_plots() {
     assert_eq!(manifest.batches.rows, u64::from(calls));
     for file in ["tables/summary.md", "tables/summary.csv", "tables/tasks.csv"] {
         assert!(run.directory().join(file).exists(), "{file}");
-        assert!(ended.stdout.contains(file), "{}", ended.stdout);
     }
+    let (files, tables) = ended.stdout.split_once("\n\n").unwrap();
+    let page = run.directory().join("report.html").display().to_string();
+    assert!(files.starts_with(&format!("wrote {page}; beside it plots (")), "{files}");
+    assert!(files.ends_with("tables (3 files)") && !files.contains('\n'), "{files}");
+    assert!(tables.ends_with("30 of 30 episodes, 0 errors, 0 retried\n"), "{tables}");
     let successes = records.values().filter(|record| record.success() == Some(true)).count();
     assert!(successes > 0 && successes < 30, "the fake solves some episodes, not {successes}");
     assert!(ended.stdout.contains(&format!("{successes}/30")), "{}", ended.stdout);

@@ -119,8 +119,15 @@ fn an_imagination_is_a_chunk_and_pictures() {
     let pair = [&["imagine", &image, &image, "--steps-film", &film][..], &words].concat();
     let ended = udvla(&pair);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    let actions = ended.stdout.lines().filter(|line| line.split_whitespace().count() == 8);
+    let numbers = |line: &&str| line.split_whitespace().all(|word| word.parse::<f64>().is_ok());
+    let actions = ended.stdout.lines().filter(numbers);
+    let actions = actions.filter(|line| line.split_whitespace().count() == 8);
     assert_eq!(actions.count(), 10, "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("0.02 m") && ended.stdout.contains("gripper"),
+        "{}",
+        ended.stdout
+    );
     let size = |file: &str| {
         let bytes = std::fs::read(file).unwrap();
         let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -147,6 +154,13 @@ fn an_imagination_is_a_chunk_and_pictures() {
     let ended = udvla(&[&["imagine", &image][..], &words].concat());
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     assert!(ended.stderr.contains("`static`, `gripper`"), "{}", ended.stderr);
+    let [of_static, of_gripper] = ["static", "gripper"].map(|name| format!("{name}={image}"));
+    let named = ["imagine", "--image", &of_gripper, "--image", &of_static];
+    let ended = udvla(&[&named[..], &words].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let ended = udvla(&[&named[..3], &words].concat());
+    assert_eq!(ended.code, 2, "{}", ended.stdout);
+    assert!(ended.stderr.contains("camera `static` has no image"), "{}", ended.stderr);
 }
 
 #[test]

@@ -108,8 +108,10 @@ impl std::error::Error for Refused {
 pub fn report(error: &anyhow::Error) -> Exit {
     let refused = error.downcast_ref::<Refused>();
     let hint = refused.and_then(Refused::next_step);
-    let text = chain(error) + &hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
-    eprintln!("error: {}", printable(&text));
+    let paint = |word: &'static str| console::style(word).for_stderr().bold();
+    let hint = hint.map(|hint| format!("\n\n{} {}", paint("hint:").cyan(), printable(hint)));
+    let text = printable(&chain(error)) + &hint.unwrap_or_default();
+    eprintln!("{} {text}", paint("error:").red());
     if refused.is_some() { Exit::Refused } else { Exit::Internal }
 }
 

@@ -21,6 +21,7 @@
 pub mod output;
 
 pub mod benchmarks;
+pub mod cameras;
 pub mod cli;
 pub mod commands;
 pub mod environment;

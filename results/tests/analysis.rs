@@ -38,7 +38,7 @@ fn errors_and_missing_episodes_have_no_partner_and_are_named() {
     let found = compare(&a, &b).unwrap();
     assert_eq!(found.parts[0].n, 498);
     assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
-    assert!(found.warnings[0].contains("1 errors") && found.warnings[1].contains("1 missing"));
+    assert!(found.warnings[0].contains("1 error,") && found.warnings[1].contains("1 missing"));
 }
 
 #[test]

@@ -13,7 +13,8 @@ use udvla_results::out::exports::{episodes_csv, lerobot_json, vla_eval_json};
 use udvla_results::out::html::{compare_page, run_page};
 use udvla_results::out::plots::{of_comparison, of_run, of_runs};
 use udvla_results::out::render::{
-    compare_markdown, markdown, paper_latex, paper_markdown, summary_csv, tasks_csv, terminal,
+    compare_markdown, markdown, paper_latex, paper_markdown, paper_text, summary_csv, tasks_csv,
+    terminal,
 };
 use udvla_results::paper::Paper;
 use udvla_results::run::damage::Damage;
@@ -54,10 +55,11 @@ fn all_of(run: &Run) {
     let tables = paper_tables(&paper, std::slice::from_ref(run), &[]);
     paper_markdown("paper", &tables);
     paper_latex(&tables);
+    paper_text(&tables);
     let plots = of_run(run, &paper).expect("plots are drawn in memory");
     let page = run_page(run, &summary, &plots, &paper);
     assert!(plots.iter().all(|plot| !plot.svg.contains("NaN")) && !page.contains(">NaN"));
-    of_runs(&[run.clone(), run.clone()], &paper).expect("plots are drawn in memory");
+    of_runs(&[run.clone(), run.clone()], &[], &paper).expect("plots are drawn in memory");
     if let Ok(found) = compare(run, run) {
         compare_markdown(&found, ["a", "b"]);
         compare_page(&found, ["a", "b"], &of_comparison(&found).expect("it is drawn in memory"));

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use udvla_results::out::render::{paper_csv, paper_json, paper_latex, paper_markdown};
+use udvla_results::out::render::{
+    paper_csv, paper_json, paper_latex, paper_latex_document, paper_markdown,
+};
 use udvla_results::run::damage::Damage;
-use udvla_results::run::merge::{MergeError, read_all};
+use udvla_results::run::merge::{MergeError, read_kinds};
 use udvla_results::run::read::Run;
 use udvla_results::tables::model::{Row, RowKind, Table};
-use udvla_results::tables::paper_tables::paper_tables;
+use udvla_results::tables::paper_tables::{measured_only, paper_tables, tables_of};
+use udvla_results::tables::summary::Summary;
 
 use crate::build;
 
@@ -153,7 +156,10 @@ fn every_target_of_the_subject_has_its_row() {
 #[test]
 fn latex_has_as_many_ends_as_begins_and_csv_and_json_can_be_read() {
     let tables = tables(&[build::libero_as_published()]);
-    let latex = paper_latex(&tables);
+    let fragment = paper_latex(&tables);
+    assert!(fragment.starts_with("% needs") && !fragment.contains("document"), "{fragment}");
+    assert!(fragment.contains("\\caption{Table 3, LIBERO"), "{fragment}");
+    let latex = paper_latex_document(&tables);
     assert_eq!(latex.matches("\\begin{").count(), latex.matches("\\end{").count());
     for wanted in [
         "\\setcounter{table}{2}\n\\begin{table}\n\\caption{LIBERO (n: episodes of a suite)}",
@@ -213,7 +219,7 @@ fn parts_of_a_run_give_the_bytes_of_the_whole_in_any_order() {
     let (_folder, mut directories) = split(&whole, 3);
     for _ in 0..3 {
         directories.rotate_left(1);
-        let merged = read_all(&directories, Damage::Refuse).unwrap();
+        let merged = read_kinds(&directories, Damage::Refuse).unwrap();
         assert_eq!(merged.len(), 1);
         assert_eq!(paper_json(&tables(&merged)), expected);
     }
@@ -223,36 +229,71 @@ fn parts_of_a_run_give_the_bytes_of_the_whole_in_any_order() {
 fn benchmarks_stay_apart() {
     let (_one, libero) = split(&build::libero_as_published(), 1);
     let (_other, calvin) = split(&build::calvin_as_published(), 1);
-    let merged = read_all(&[libero, calvin].concat(), Damage::Refuse).unwrap();
+    let merged = read_kinds(&[libero, calvin].concat(), Damage::Refuse).unwrap();
     let names: Vec<&str> = merged.iter().map(|run| &*run.manifest.protocol.benchmark).collect();
-    assert_eq!(names, ["calvin", "libero"]);
+    assert_eq!(names, ["libero", "calvin"], "in the order of the directories");
 }
 
 #[test]
-fn doubled_episodes_and_other_runs_are_refused_by_name() {
+fn doubled_episodes_are_refused_by_name() {
     let (_folder, directories) = split(&build::libero_as_published(), 2);
     let twice = [directories[0].clone(), directories[0].clone()];
-    let error = read_all(&twice, Damage::Refuse).unwrap_err();
+    let error = read_kinds(&twice, Damage::Refuse).unwrap_err();
     assert!(matches!(&error, MergeError::Doubled { key, .. } if key.suite == "goal"), "{error}");
-    let refused = |change: &dyn Fn(&mut Run)| {
-        let mut other = build::libero_as_published();
-        other.records.clear();
+}
+
+#[test]
+fn other_subjects_settings_and_protocols_are_rows_of_their_own() {
+    let whole = build::libero_as_published();
+    let (_folder, directories) = split(&whole, 2);
+    let changes: [fn(&mut Run); 3] = [
+        |run| build::set_subject(run, "checkpoint", "sha256:ffff"),
+        |run| build::set_setting(run, "renderer", "x"),
+        |run| run.manifest.protocol.suites[3].max_steps = 600,
+    ];
+    for (change, name) in changes.into_iter().zip(["udvla ffff", "renderer x", "other"]) {
+        let mut other = whole.clone();
         change(&mut other);
+        other.manifest.run = "other".into();
         other.manifest.protocol_fingerprint = other.manifest.protocol.fingerprint();
-        let folder = TempDir::new().unwrap();
-        build::store(&other, folder.path(), &[]);
-        read_all(&[directories[0].clone(), folder.path().into()], Damage::Refuse)
-            .unwrap_err()
-            .to_string()
-    };
-    let subject = refused(&|run| {
-        build::set_subject(run, "checkpoint", "sha256:ffff");
-    });
-    assert!(subject.contains("subject.checkpoint") && subject.contains("sha256:ffff"), "{subject}");
-    let setting = refused(&|run| build::set_setting(run, "renderer", "x"));
-    assert!(setting.contains("setting.renderer"), "{setting}");
-    let protocol = refused(&|run| run.manifest.protocol.suites[3].max_steps = 600);
-    assert!(protocol.contains("protocol.suites.long.max_steps"), "{protocol}");
+        let (_one, more) = split(&other, 1);
+        let runs = read_kinds(&[&more[..], &directories[..]].concat(), Damage::Refuse).unwrap();
+        assert_eq!(runs.len(), 2);
+        let tables = measured_only(tables(&runs));
+        let rows: Vec<&Row> =
+            tables[0].rows.iter().filter(|row| row.kind == RowKind::Whole).collect();
+        assert!(rows[0].method.ends_with(name), "{name}: {}", rows[0].method);
+        assert_ne!(rows[0].method, rows[1].method);
+        assert_eq!(rows.iter().map(|row| row.n.as_str()).collect::<Vec<_>>(), ["n = 2000"; 2]);
+    }
+}
+
+#[test]
+fn rows_have_the_users_names_and_only_measured_tables_are_kept() {
+    let paper = build::paper();
+    let runs = [build::libero_as_published(), build::libero_long(10)];
+    let summaries = ["ours", "theirs"].into_iter().zip(&runs);
+    let summaries: Vec<Summary> =
+        summaries.map(|(name, run)| Summary::new(run, &paper).named(Some(name.into()))).collect();
+    let tables = measured_only(tables_of(&paper, &summaries, &[]));
+    assert_eq!(tables.iter().map(|table| &*table.source).collect::<Vec<_>>(), ["Table 3"]);
+    let names = tables[0].rows.iter().filter(|row| row.kind == RowKind::Whole);
+    assert_eq!(names.map(|row| &*row.method).collect::<Vec<_>>(), ["ours", "theirs"]);
+    assert!(tables[0].notes.iter().any(|note| note.starts_with("theirs: protocol")));
+}
+
+#[test]
+fn a_part_of_a_suite_has_no_cell_in_the_papers_table() {
+    let mut run = build::libero_as_published();
+    run.manifest.plan.retain(|task| task.suite != "goal" || task.task < 3);
+    run.records.retain(|key, _| key.suite != "goal" || key.task < 3);
+    let table = &measured_only(tables(&[run]))[0];
+    let row = measured(table);
+    assert_eq!(
+        row.cells.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [true, true, false, true, false]
+    );
+    assert!(table.notes.iter().any(|note| note.starts_with("goal, tasks 0, 1, 2 of 10: not set")));
 }
 
 #[test]

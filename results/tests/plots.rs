@@ -101,7 +101,7 @@ fn plots() -> Vec<(String, Plot)> {
         ("several", vec![build::libero_as_published(), expert, build::simpler_as_published()]),
     ];
     for (name, runs) in several {
-        let of_runs = of_runs(&runs, &paper).unwrap().0;
+        let of_runs = of_runs(&runs, &[], &paper).unwrap().0;
         plots.extend(of_runs.into_iter().map(|plot| (format!("{name}-{}", plot.name), plot)));
     }
     plots
@@ -121,20 +121,20 @@ fn a_run_has_the_plots_that_its_records_give() {
 
 #[test]
 fn several_runs_have_the_plots_that_their_differences_give() {
-    let (plots, without) = of_runs(&variants(), &build::paper()).unwrap();
+    let (plots, without) = of_runs(&variants(), &[], &build::paper()).unwrap();
     let names: Vec<_> = plots.iter().map(|plot| plot.name.as_str()).collect();
     let expected =
         ["calvin-methods", "calvin-in-a-row", "calvin-decoding-speed", "calvin-denoising-steps"];
     assert_eq!(names, expected);
     assert_eq!(without, []);
-    let (plots, without) = of_runs(&[build::libero_as_published()], &build::paper()).unwrap();
+    let (plots, without) = of_runs(&[build::libero_as_published()], &[], &build::paper()).unwrap();
     assert_eq!((plots.len(), without.len()), (1, 3));
     assert!(without.iter().any(|plot| plot.takes.contains("--denoise-steps")), "{without:?}");
 }
 
 #[test]
 fn runs_in_one_plot_are_told_apart_by_what_differs() {
-    let (plots, _) = of_runs(&variants(), &build::paper()).unwrap();
+    let (plots, _) = of_runs(&variants(), &[], &build::paper()).unwrap();
     let texts = |plot: &Plot| -> Vec<String> {
         let mut texts = Vec::new();
         collect(tree(&plot.svg).root(), &mut texts);
@@ -142,20 +142,55 @@ fn runs_in_one_plot_are_told_apart_by_what_differs() {
     };
     let chains = texts(&plots[1]);
     let told = |start: &str| chains.iter().any(|text| text.starts_with(start));
-    assert!(told("udvla 91c0aa17 jd3p 4 steps: average length 3."), "{chains:?}");
-    assert!(told("udvla 01234567 jd3p 72 steps: average length 0.00"), "{chains:?}");
-    assert!(told("paper, Table 2: average length 4.64"), "{chains:?}");
+    assert!(told("udvla 91c0aa17 jd3p 4 steps, n = 500: average length 3."), "{chains:?}");
+    assert!(told("udvla 01234567 jd3p 72 steps, n = 500: average length 0.00"), "{chains:?}");
+    assert!(told("paper, Table 2, n = 500: average length 4.64"), "{chains:?}");
     // Nothing that other policies do not have tells runs of one policy apart.
     let mut with_expert = variants();
     with_expert.truncate(1);
     let mut expert = with_expert[0].clone();
     expert.manifest.subject = Subject { policy: Some("expert".into()), ..Subject::default() };
     with_expert.push(expert);
-    let (mixed, _) = of_runs(&with_expert, &build::paper()).unwrap();
+    let (mixed, _) = of_runs(&with_expert, &[], &build::paper()).unwrap();
     assert!(texts(&mixed[0]).contains(&"udvla".to_owned()), "{:?}", texts(&mixed[0]));
+    assert!(told("share of the episodes that ran") && told("paper"), "{chains:?}");
     // The number of steps is the axis there.
     let steps = texts(&plots[3]);
     assert!(steps.contains(&"udvla 91c0aa17 jd3p".to_owned()), "{steps:?}");
+}
+
+#[test]
+fn bars_have_their_n_and_names_and_a_zoomed_axis_says_so() {
+    let texts = |plot: &Plot| -> Vec<String> {
+        let mut texts = Vec::new();
+        collect(tree(&plot.svg).root(), &mut texts);
+        texts.into_iter().map(|text| text.0).collect()
+    };
+    let names = [Some("ours, 64 steps".to_owned()), Some("theirs".to_owned())];
+    let mut runs = vec![build::calvin_as_published(); 2];
+    build::set_subject(&mut runs[1], "decoding", "ar");
+    let (plots, _) = of_runs(&runs, &names, &build::paper()).unwrap();
+    let bars = texts(&plots[0]);
+    for name in ["ours, 64 steps", "theirs"] {
+        assert!(bars.iter().any(|text| text == name), "{name}: {bars:?}");
+    }
+    // Two measured rows, and the published ones whose n is stated.
+    assert_eq!(bars.iter().filter(|text| *text == "n = 500").count(), 2 + 3, "{bars:?}");
+    assert!(bars.iter().filter(|text| *text == "n not known").count() >= 5, "{bars:?}");
+    let chains = texts(&plots[1]);
+    let zoomed = |texts: &[String]| texts.iter().any(|text| text.contains("does not begin at 0"));
+    assert!(zoomed(&chains), "{chains:?}");
+    let all = build::calvin_with_lengths([100, 0, 0, 100, 100, 200]);
+    let mut some = build::libero_long_counts(&[0, 31, 50]);
+    some.manifest.run = "some".into();
+    for run in [all, some] {
+        let whole = success_by_task(&build::summary(&run)).unwrap();
+        let mut found = Vec::new();
+        collect(tree(&whole).root(), &mut found);
+        let found: Vec<String> = found.into_iter().map(|text| text.0).collect();
+        let begins = found.iter().any(|text| text == "0");
+        assert_eq!(begins, !zoomed(&found), "{found:?}");
+    }
 }
 
 #[test]
@@ -208,7 +243,7 @@ fn pauses_and_unreadable_times_stand_in_the_plot_over_time() {
     let has = |text: &str| texts.iter().any(|(found, _)| found.starts_with(text));
     // 99 episodes from 01:01:03 to 05:49:44.2, and nothing in between.
     assert!(has("99 episodes in 288.7 min: 0.34 per minute"), "{texts:?}");
-    assert!(has("! 1 records have no time"), "{texts:?}");
+    assert!(has("! 1 record has no time"), "{texts:?}");
     assert!(has("hours since"), "{texts:?}");
 }
 

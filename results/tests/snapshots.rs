@@ -4,16 +4,18 @@ use insta::assert_snapshot;
 use scraper::Html;
 use udvla_results::compare::audit::printed::of_paper;
 use udvla_results::compare::gate::against_paper;
+use udvla_results::compare::many::{Pairing, compare_many};
 use udvla_results::compare::pairs::compare;
 use udvla_results::out::html::run_page;
 use udvla_results::out::plots::of_runs;
 use udvla_results::out::render::{
-    audit_markdown, compare_markdown, gate_junit, gate_markdown, markdown, paper_markdown, terminal,
+    audit_markdown, compare_many_markdown, compare_markdown, gate_junit, gate_markdown, markdown,
+    paper_markdown, paper_text, plain, terminal,
 };
 use udvla_results::run::manifest::{EarlyStop, RunStatus};
 use udvla_results::run::read::Run;
 use udvla_results::tables::caption::Caption;
-use udvla_results::tables::paper_tables::paper_tables;
+use udvla_results::tables::paper_tables::{measured_only, paper_tables};
 
 use crate::build;
 
@@ -64,7 +66,9 @@ fn the_page_of_a_troubled_run() {
 fn the_papers_tables_with_and_without_runs() {
     let paper = build::paper();
     let runs = [build::calvin_as_published(), build::libero_as_published(), simpler_with_notes()];
-    assert_snapshot!("paper", paper_markdown(&paper.paper, &paper_tables(&paper, &runs, &[])));
+    let tables = paper_tables(&paper, &runs, &[]);
+    assert_snapshot!("paper", paper_markdown(&paper.paper, &tables));
+    assert_snapshot!("paper_in_a_terminal", paper_text(&measured_only(tables)));
 }
 
 #[test]
@@ -72,6 +76,12 @@ fn comparisons_gates_and_audits() {
     let paper = build::paper();
     let (a, b) = (build::libero_long_counts(&[50, 31, 9]), build::libero_long_counts(&[49, 40, 9]));
     assert_snapshot!("compare", compare_markdown(&compare(&a, &b).unwrap(), ["a", "b"]));
+    let three = [a.clone(), b, a];
+    let found = compare_many(&three, Pairing::Each).unwrap();
+    let names = ["a", "b_1", "c"].map(str::to_owned);
+    let page = compare_many_markdown(&found, &names);
+    assert_snapshot!("compare_many", page);
+    assert_snapshot!("compare_many_in_a_terminal", plain(&page));
     let gate = against_paper(&build::libero_as_published(), &paper, 0.02).unwrap();
     assert_snapshot!("gate", gate_markdown(&gate));
     assert_snapshot!("junit", gate_junit(&gate));
@@ -95,7 +105,7 @@ fn the_text_of_a_html_page() {
 
 #[test]
 fn plots_that_runs_do_not_give_are_listed() {
-    let (_, without) = of_runs(&[troubled()], &build::paper()).unwrap();
+    let (_, without) = of_runs(&[troubled()], &[], &build::paper()).unwrap();
     let lines: Vec<String> =
         without.iter().map(|plot| format!("{}: {}", plot.title, plot.takes)).collect();
     assert_snapshot!(lines.join("\n"));

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use udvla_results::run::manifest::PlannedTask;
 use udvla_sims::protocol::{Protocol, Suite};
 
+use super::range::{Numbers, contain};
 use crate::environment::PythonEnvironment;
 use crate::exit::Refused;
 
@@ -68,7 +69,12 @@ pub struct Facts {
     pub simulator_flags: fn(Command) -> Command,
     /// Name of the adapter option that holds the simulator's files, for `resume --data`.
     pub data_option: Option<&'static str>,
+    /// The numbers of an action, in order.
+    pub action: &'static [ActionNumber],
 }
+
+/// One number of an action: its name, as the adapter reports it, and its unit.
+pub type ActionNumber = (&'static str, &'static str);
 
 /// What the command line chose that does not belong to one benchmark.
 #[derive(Debug, Clone, Default)]
@@ -109,10 +115,10 @@ pub fn value_name(value: impl ValueEnum) -> String {
 }
 
 /// The planned tasks of a suite: those of `wanted` (all if empty), `trials` each.
-pub(super) fn planned(suite: &Suite, wanted: &[u16], trials: u16) -> Vec<PlannedTask> {
+pub(super) fn planned(suite: &Suite, wanted: &[Numbers], trials: u16) -> Vec<PlannedTask> {
     (0..)
         .zip(&suite.tasks)
-        .filter(|(task, _)| wanted.is_empty() || wanted.contains(task))
+        .filter(|(task, _)| wanted.is_empty() || contain(wanted, *task))
         .map(|(task, instruction)| PlannedTask {
             suite: suite.name.clone(),
             task,

@@ -40,6 +40,15 @@ static FACTS: Facts = Facts {
     episode_flags: EpisodeFlags::augment_args,
     simulator_flags: SimulatorFlags::augment_args,
     data_option: Some("calvin_root"),
+    action: &[
+        ("x", "0.02 m"),
+        ("y", "0.02 m"),
+        ("z", "0.02 m"),
+        ("rx", "0.05 rad"),
+        ("ry", "0.05 rad"),
+        ("rz", "0.05 rad"),
+        ("gripper", "-1 closes, 1 opens"),
+    ],
 };
 
 #[derive(Debug, Clone, Args)]

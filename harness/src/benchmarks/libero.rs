@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, ValueEnum};
 use udvla_sims::protocol::Protocol;
 
 use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
+use super::range::{Numbers, numbers};
 use crate::environment::PythonEnvironment;
 
 /// LIBERO's Python environment.
@@ -31,17 +32,26 @@ static FACTS: Facts = Facts {
     episode_flags: EpisodeFlags::augment_args,
     simulator_flags: SimulatorFlags::augment_args,
     data_option: Some("assets"),
+    action: &[
+        ("x", "0.05 m"),
+        ("y", "0.05 m"),
+        ("z", "0.05 m"),
+        ("rx", "0.5 rad"),
+        ("ry", "0.5 rad"),
+        ("rz", "0.5 rad"),
+        ("gripper", "-1 opens, 1 closes"),
+    ],
 };
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
 struct EpisodeFlags {
-    /// Suite to run; repeat for several
-    #[arg(long, value_enum, default_value = "all", value_name = "SUITE")]
+    /// Suites to run, for example long or spatial,goal; LIBERO's own names such as libero_10 work too
+    #[arg(long, value_enum, default_value = "all", value_name = "SUITES", value_delimiter = ',')]
     suite: Vec<SuiteChoice>,
-    /// Task index (0 to 9) within each suite; repeat for several [default: all]
-    #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(u16).range(0..=9))]
-    task: Vec<u16>,
+    /// Tasks (0 to 9) of each suite, for example 3 or 0-4,7 [default: all]
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', value_parser = |text: &str| numbers(text, 9))]
+    task: Vec<Numbers>,
     /// Episodes per task, from the first stored initial state on [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
     trials: Option<u16>,
@@ -65,12 +75,16 @@ struct SimulatorFlags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SuiteChoice {
     /// Same objects, different layouts
+    #[value(alias = "libero_spatial")]
     Spatial,
     /// Different objects
+    #[value(alias = "libero_object")]
     Object,
     /// Different goals
+    #[value(alias = "libero_goal")]
     Goal,
     /// Long tasks (LIBERO-10)
+    #[value(aliases = ["libero_10", "libero_long", "10"])]
     Long,
     /// All four
     All,

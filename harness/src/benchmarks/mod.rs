@@ -12,10 +12,12 @@ use crate::exit::Refused;
 mod benchmark;
 mod calvin;
 mod libero;
+mod range;
 mod simpler;
 mod toy;
 
-pub use benchmark::{Benchmark, Choices, Facts, Selection, Simulator, value_name};
+pub use benchmark::{ActionNumber, Benchmark, Choices, Facts, Selection, Simulator, value_name};
+pub use range::{Numbers, numbers};
 
 /// Every benchmark, in the order of `list`.
 pub const ALL: &[&dyn Benchmark] =

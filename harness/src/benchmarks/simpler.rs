@@ -35,13 +35,22 @@ static FACTS: Facts = Facts {
     episode_flags: EpisodeFlags::augment_args,
     simulator_flags: SimulatorFlags::augment_args,
     data_option: Some("simpler_root"),
+    action: &[
+        ("x", "m"),
+        ("y", "m"),
+        ("z", "m"),
+        ("rx", "rad"),
+        ("ry", "rad"),
+        ("rz", "rad"),
+        ("gripper", "-1 closes, 1 opens"),
+    ],
 };
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
 struct EpisodeFlags {
-    /// Task to run; repeat for several [default: all]
-    #[arg(long, value_enum, value_name = "TASK")]
+    /// Tasks to run, for example spoon or spoon,carrot [default: all]
+    #[arg(long, value_enum, value_name = "TASKS", value_delimiter = ',')]
     task: Vec<TaskChoice>,
     /// Episode ids to run per task, from 0 on
     #[arg(long, default_value_t = 24, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=24))]
@@ -77,12 +86,16 @@ struct SimulatorFlags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TaskChoice {
     /// put the spoon on the towel
+    #[value(alias = "widowx_spoon_on_towel")]
     Spoon,
     /// put carrot on plate
+    #[value(alias = "widowx_carrot_on_plate")]
     Carrot,
     /// stack the green block on the yellow block
+    #[value(alias = "widowx_stack_cube")]
     Stack,
     /// put eggplant into yellow basket
+    #[value(alias = "widowx_put_eggplant_in_basket")]
     Eggplant,
     /// All four
     All,

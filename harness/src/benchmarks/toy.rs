@@ -21,6 +21,7 @@ static FACTS: Facts = Facts {
     episode_flags: EpisodeFlags::augment_args,
     simulator_flags: |command| command,
     data_option: None,
+    action: &[("x", "1"), ("y", "1"), ("z", "1")],
 };
 
 #[derive(Debug, Args)]

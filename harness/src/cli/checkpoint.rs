@@ -7,13 +7,18 @@ use udvla_policies::udvla::checkpoint::published_settings;
 use udvla_policies::udvla::{Attention, Preset, Target};
 
 use super::model::ModelArguments;
+use crate::cameras::camera_and_file;
 
 /// `imagine`.
 #[derive(Debug, Args)]
 pub struct ImagineArguments {
-    /// What the cameras see now, PNG files in the order of the benchmark's cameras
-    #[arg(required = true, value_name = "IMAGE")]
+    /// What the cameras see now, PNG files in the order of the benchmark's cameras; `--image` names
+    /// them instead
+    #[arg(required_unless_present = "image", conflicts_with = "image", value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
+    /// What one camera sees now, for example static=now.png; repeat for every camera
+    #[arg(long, value_name = "CAMERA=FILE", value_parser = camera_and_file)]
+    pub image: Vec<(String, PathBuf)>,
     /// Instruction
     #[arg(long, value_name = "TEXT")]
     pub instruction: String,

@@ -15,6 +15,7 @@ use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
     PlotsArguments, ReadArguments, ReplayArguments, ReportArguments, TablesArguments,
 };
+use super::runs_folder::run_path;
 use crate::benchmarks::{self, Benchmark};
 use crate::plan::Video;
 
@@ -35,6 +36,9 @@ pub struct Cli {
     /// Print only errors and the final tables
     #[arg(short, long, global = true, help_heading = "Output")]
     pub quiet: bool,
+    /// Show every running episode with its task and step
+    #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = "Output")]
+    pub verbose: bool,
     /// Print plain lines instead of progress bars
     #[arg(long, global = true, help_heading = "Output")]
     pub no_progress: bool,
@@ -130,8 +134,12 @@ pub type BenchmarkName = String;
 /// Flags of `resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArguments {
-    /// The run directory
+    /// The run directory, or the name of a run in `runs`
+    #[arg(value_parser = run_path())]
     pub directory: PathBuf,
+    /// Trials per task, to extend the run; CALVIN: sequences
+    #[arg(long, visible_alias = "rollouts", value_name = "N", help_heading = "As before unless given", value_parser = clap::value_parser!(u16).range(1..))]
+    pub trials: Option<u16>,
     /// Simulators that run at once
     #[arg(short, long, value_name = "N", help_heading = "As before unless given", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,

@@ -13,6 +13,7 @@ mod model;
 mod plan;
 mod results;
 mod run;
+mod runs_folder;
 
 pub use benchmark::{DoctorCommand, RunCommand};
 #[cfg(feature = "torch")]

@@ -10,10 +10,11 @@ use udvla_results::run::manifest::Manifest;
 use super::benchmark::RunCommand;
 use super::command::{Cli, Command};
 use super::run::{PolicyArguments, RunArguments, WorkerArguments};
+use super::runs_folder::{self, RUNS};
 use crate::benchmarks::{Benchmark, Choices};
 use crate::environment;
 use crate::exit::Refused;
-use crate::plan::{Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
+use crate::plan::{self, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
 
 /// The plan of `udvla-eval BENCHMARK …`.
 ///
@@ -21,7 +22,10 @@ use crate::plan::{Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
 /// [`Refused`] when something asked for cannot work.
 pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     let RunCommand { benchmark, flags, run, worker } = command;
-    let selection = benchmark.select(flags, &choices(run, worker))?;
+    let mut selection = benchmark.select(flags, &choices(run, worker))?;
+    if let Some(limit) = run.limit {
+        selection.tasks = plan::spread(selection.tasks, limit);
+    }
     if selection.tasks.is_empty() {
         return Err(Refused::new("no task is left to run").into());
     }
@@ -155,7 +159,7 @@ fn execution(
 
 /// A reference of `--stop-early`, which may be a path.
 fn absolute_reference(reference: &str) -> String {
-    match Path::new(reference).canonicalize() {
+    match runs_folder::found(reference.into(), Path::new(RUNS)).canonicalize() {
         Ok(path) if reference != "paper" => path.to_string_lossy().into_owned(),
         _ => reference.to_owned(),
     }
@@ -166,7 +170,7 @@ fn new_directory(label: &str) -> PathBuf {
     let now = jiff::Timestamp::now();
     let stamp = now.strftime("%Y%m%d-%H%M%S");
     let id = (now.subsec_nanosecond().unsigned_abs() / 1000 + std::process::id()) & 0xffff;
-    PathBuf::from(format!("runs/{label}-{stamp}-{id:04x}"))
+    Path::new(RUNS).join(format!("{label}-{stamp}-{id:04x}"))
 }
 
 /// Runs of schema 1 stored the command line alone: it is parsed again, in the folder where it was

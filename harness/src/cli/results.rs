@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use udvla_results::run::damage::Damage;
 
+use super::runs_folder::run_path;
+
 /// How run directories are read.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct ReadArguments {
@@ -23,7 +25,8 @@ impl ReadArguments {
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArguments {
-    /// The run directory
+    /// The run directory, or the name of a run in `runs`
+    #[arg(value_parser = run_path())]
     pub directory: PathBuf,
     /// How the directories are read.
     #[command(flatten)]
@@ -33,14 +36,21 @@ pub struct ReportArguments {
 /// Arguments of `tables`.
 #[derive(Debug, Args)]
 pub struct TablesArguments {
-    /// Run directories; those of one benchmark are pooled
-    #[arg(required = true)]
+    /// Run directories, or names of runs in `runs`; parts of one run are pooled, runs with another
+    /// protocol, subject or setting are rows of their own
+    #[arg(required = true, value_name = "RUN", value_parser = run_path())]
     pub runs: Vec<PathBuf>,
     /// Run directory of a variant (attention, target, decoding): a row of its own in Tables 5 to 7
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = run_path())]
     pub variant: Vec<PathBuf>,
+    /// Name of a row; repeat for every row, in the order of the runs [default: the checkpoint's]
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
+    /// Print all tables of the paper, also those without a measured row
+    #[arg(long)]
+    pub all: bool,
     /// What to print
-    #[arg(long, value_enum, default_value_t = TableFormat::Markdown)]
+    #[arg(long, value_enum, default_value_t = TableFormat::Text)]
     pub format: TableFormat,
     /// Write all formats into this folder instead
     #[arg(short, long, value_name = "DIR")]
@@ -53,9 +63,13 @@ pub struct TablesArguments {
 /// Arguments of `plots`.
 #[derive(Debug, Args)]
 pub struct PlotsArguments {
-    /// Run directories; parts of one run are pooled
-    #[arg(required = true, value_name = "RUN")]
+    /// Run directories, or names of runs in `runs`; parts of one run are pooled
+    #[arg(required = true, value_name = "RUN", value_parser = run_path())]
     pub runs: Vec<PathBuf>,
+    /// Name of a run in legends and rows; repeat for every run, in their order [default: what
+    /// distinguishes it]
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
     /// Write the plots into this folder
     #[arg(short, long, value_name = "DIR", default_value = "plots")]
     pub out: PathBuf,
@@ -67,12 +81,16 @@ pub struct PlotsArguments {
 /// How tables are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
-    /// For reading
+    /// For a terminal
+    Text,
+    /// GitHub's tables
     Markdown,
     /// A line per number
     Csv,
-    /// A document; needs booktabs
+    /// A fragment for `\\input`; its document loads booktabs and graphicx
     Latex,
+    /// A whole document
+    LatexDocument,
     /// Rows and cells
     Json,
 }
@@ -94,12 +112,16 @@ pub struct AuditArguments {
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// A: a run directory, a baseline, lerobot's `eval_info.json` or an aggregate of vla-eval
-    pub a: PathBuf,
-    /// B: the same; two runs are compared episode by episode, anything else suite by suite
-    pub b: PathBuf,
+    /// Two or more: run directories or names, baselines, lerobot's `eval_info.json` or aggregates of
+    /// vla-eval; runs are compared episode by episode, other harnesses' files (two sides) suite by
+    /// suite
+    #[arg(required = true, num_args = 2.., value_name = "RUN", value_parser = run_path())]
+    pub runs: Vec<PathBuf>,
+    /// Compare the first run with every other one, instead of all pairs
+    #[arg(long, value_enum)]
+    pub against: Option<Reference>,
     /// What to print
-    #[arg(long, value_enum, default_value_t = CompareFormat::Markdown)]
+    #[arg(long, value_enum, default_value_t = CompareFormat::Text)]
     pub format: CompareFormat,
     /// Also write the comparison as one HTML file
     #[arg(long, value_name = "FILE")]
@@ -109,10 +131,19 @@ pub struct CompareArguments {
     pub reading: ReadArguments,
 }
 
+/// Which of several runs the others are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reference {
+    /// The first one
+    First,
+}
+
 /// How a comparison is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CompareFormat {
-    /// For reading
+    /// For a terminal
+    Text,
+    /// GitHub's Markdown
     Markdown,
     /// Numbers and flips
     Json,
@@ -121,7 +152,8 @@ pub enum CompareFormat {
 /// Arguments of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
-    /// The run directory
+    /// The run directory, or the name of a run in `runs`
+    #[arg(value_parser = run_path())]
     pub run: PathBuf,
     /// What to write
     #[arg(long, value_enum)]
@@ -148,10 +180,11 @@ pub enum ExportFormat {
 /// Arguments of `gate`.
 #[derive(Debug, Args)]
 pub struct GateArguments {
-    /// The run directory
+    /// The run directory, or the name of a run in `runs`
+    #[arg(value_parser = run_path())]
     pub run: PathBuf,
     /// Run directory, or a file that `--save-baseline` wrote
-    #[arg(long, value_name = "RUN|FILE", required_unless_present_any = ["against", "save_baseline"])]
+    #[arg(long, value_name = "RUN|FILE", value_parser = run_path(), required_unless_present_any = ["against", "save_baseline"])]
     pub baseline: Option<PathBuf>,
     /// Published numbers to compare with
     #[arg(long, value_enum, conflicts_with = "baseline")]
@@ -183,9 +216,12 @@ pub enum Against {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArguments {
-    /// The run directory
+    /// The run directory, or the name of a run in `runs`
+    #[arg(value_parser = run_path())]
     pub run: PathBuf,
-    /// Episodes such as long-task03-trial017 [default: all with stored actions]
+    /// Episodes: names such as long-task03-trial017, or numbers such as 17 or 0-4,7 in the run's
+    /// order of suite, task and trial, from 0 [default: all with stored actions]
+    #[arg(value_name = "EPISODE", value_delimiter = ',')]
     pub episodes: Vec<String>,
     /// Make videos of them in this folder
     #[arg(long, value_name = "DIR")]
@@ -220,7 +256,7 @@ pub struct PlanArguments {
     #[arg(long, default_value_t = 0.8, value_parser = share)]
     pub power: f64,
     /// Run directory whose speed gives the hours
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = run_path())]
     pub like: Option<PathBuf>,
     /// How the directories are read.
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use udvla_results::compare::audit::csv::read_csv;
 use udvla_results::compare::audit::printed::{PrintedTable, of_paper};
-use udvla_results::out::render::audit_markdown;
+use udvla_results::out::render::{audit_markdown, plain};
 use udvla_results::paper::Paper;
 
 use crate::cli::AuditArguments;
@@ -29,6 +29,6 @@ pub fn run(arguments: &AuditArguments) -> Result<Exit> {
         tables.extend(read);
     }
     let (page, findings) = audit_markdown(&tables);
-    print!("{page}");
+    print!("{}", plain(&page));
     Ok(if arguments.strict && findings > 0 { Exit::GateFailed } else { Exit::Complete })
 }

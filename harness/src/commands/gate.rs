@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use udvla_results::compare::gate::{
     Baseline, Gate, GateError, against_baseline, against_paper, whole,
 };
-use udvla_results::out::render::{gate_junit, gate_markdown};
+use udvla_results::out::render::{gate_junit, gate_markdown, plain};
 use udvla_results::paper::Paper;
 use udvla_results::run::read::Run;
 use udvla_results::statistics::margins::Decision;
@@ -27,7 +27,7 @@ pub fn run(arguments: &GateArguments) -> Result<Exit> {
     }
     let Some(gate) = gate else { return Ok(Exit::Complete) };
     let page = gate_markdown(&gate);
-    print!("{page}");
+    print!("{}", plain(&page));
     if let Some(path) = &arguments.summary {
         super::files::write_file(path, &page).context("cannot write the summary")?;
     }

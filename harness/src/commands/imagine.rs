@@ -10,11 +10,12 @@ use udvla_policies::udvla::prompt::ImageDecoder;
 use udvla_policies::udvla::{Checkpoint, UdVla, UdVlaOptions};
 use udvla_policies::{Answer, Policy, PolicyInput};
 use udvla_sims::episode::EpisodeKey;
-use udvla_sims::observation::{ActionChunk, Image, Observation};
+use udvla_sims::observation::{Image, Observation};
 
+use super::action_table::action_table;
 use crate::cli::ImagineArguments;
 use crate::exit::{Exit, Refused};
-use crate::{images, policy};
+use crate::{cameras, images, policy};
 
 /// Images in a strip.
 const FRAMES: usize = 8;
@@ -38,7 +39,7 @@ pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
     let answers = policy
         .infer_watched(std::slice::from_ref(&row), &mut |_, step| steps.push(step.clone()))?;
     let [Answer::Chunk(decision)] = &answers[..] else { bail!("the model answers with a chunk") };
-    print(&decision.actions);
+    print!("{}", action_table(&arguments.benchmark, &decision.actions));
     decision.remarks.iter().for_each(|remark| eprintln!("note: {}", remark.text));
     if options.futures {
         save(&arguments.out, &observed_and_predicted(&row.observation.images, &decision.future)?)?;
@@ -91,27 +92,17 @@ fn save(file: &Path, image: &Image) -> Result<()> {
 }
 
 fn row(arguments: &ImagineArguments, policy: &UdVla) -> Result<PolicyInput> {
-    let cameras = &policy.spec().cameras;
-    if arguments.images.len() != cameras.len() {
-        let names: Vec<_> = cameras.iter().map(|camera| format!("`{}`", camera.name)).collect();
-        let text = format!(
-            "`{}` needs images of {} (in this order), {} were given",
-            arguments.benchmark,
-            names.join(", "),
-            arguments.images.len()
-        );
-        return Err(Refused::new(text).into());
-    }
-    let files = arguments.images.iter().zip(cameras);
-    let images = files.map(|(file, camera)| {
-        Ok(images::resize(&images::read(file)?, [camera.height, camera.width]))
-    });
+    let seen = &policy.spec().cameras;
+    let images = match arguments.image.as_slice() {
+        [] => cameras::in_order(seen, &arguments.images)?,
+        files => cameras::named(seen, files)?,
+    };
     Ok(PolicyInput {
         key: EpisodeKey { suite: "imagine".into(), task: 0, trial: 0 },
         call: 0,
         seed: arguments.seed,
         observation: Observation {
-            images: images.collect::<Result<_>>()?,
+            images,
             state: vec![],
             instruction: Arc::from(arguments.instruction.as_str()),
             stage: 0,
@@ -153,11 +144,4 @@ fn trace(policy: &UdVla, instruction: &str, steps: &[Step]) -> Value {
         "instruction": instruction,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
     })
-}
-
-fn print(chunk: &ActionChunk) {
-    for (step, action) in chunk.values.chunks_exact(chunk.width).enumerate() {
-        let numbers: Vec<_> = action.iter().map(|value| format!("{value:8.4}")).collect();
-        println!("{step:3}  {}", numbers.join(" "));
-    }
 }

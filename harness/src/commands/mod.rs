@@ -1,5 +1,6 @@
 //! One subcommand per file, and the table from subcommand to file.
 
+pub mod action_table;
 #[cfg(feature = "torch")]
 mod assemble;
 mod audit;
@@ -15,6 +16,7 @@ mod imagine;
 #[cfg(feature = "torch")]
 mod inspect;
 mod list;
+mod names;
 mod pages;
 mod plots;
 mod reading;
@@ -34,7 +36,7 @@ use crate::cli::{BenchCommand, MakeArguments};
 use crate::exit::Exit;
 use crate::output;
 use crate::plan::{Overrides, Plan};
-use crate::report::Show;
+use crate::report::{Detail, Show, color};
 use crate::run::{self, Ending, Evaluated};
 
 /// Does what was typed.
@@ -42,11 +44,14 @@ use crate::run::{self, Ending, Evaluated};
 /// # Errors
 /// [`crate::exit::Refused`] for what cannot work as asked, anything else for faults.
 pub fn run(cli: Cli) -> Result<Exit> {
-    let show = Show::choose(cli.quiet, cli.no_progress);
+    let detail = if cli.verbose { Detail::Episodes } else { Detail::Totals };
+    let show = Show::choose(cli.quiet, cli.no_progress, detail);
     match cli.command {
         Command::Run(command) => evaluate(&command, show),
         Command::Resume(arguments) => resume(arguments, show),
-        Command::Report(arguments) => report::run(&arguments.directory, arguments.reading.damage()),
+        Command::Report(arguments) => {
+            report::run(&arguments.directory, arguments.reading.damage(), show)
+        }
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
@@ -104,6 +109,7 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         video: arguments.video,
         trust: reading::trust(arguments.trust),
         damage,
+        trials: arguments.trials,
     };
     let plan = cli::plan_of_run(&manifest, directory, &overrides)?;
     play(&plan, show, manifest.command)
@@ -117,7 +123,7 @@ fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
     let ending = match run::evaluate(plan, show, command)? {
         Evaluated::NotStarted(ending) => ending,
         Evaluated::Played(ending) => {
-            report::run(directory, plan.damage)?;
+            report::run(directory, plan.damage, show)?;
             ending
         }
     };
@@ -138,11 +144,12 @@ fn explain(ending: &Ending, plan: &Plan) {
     match ending {
         Ending::Complete => {}
         Ending::StoppedEarly => eprintln!(
-            "\nhint: the same command with `--out {directory}` and without `--stop-early` plays the rest"
+            "\n{} the same command with `--out {directory}` and without `--stop-early` plays the rest",
+            color::label("hint:")
         ),
         _ => {
             let trust = if plan.needs_trust() { " --trust" } else { "" };
-            eprintln!("\nhint: udvla-eval resume {directory}{trust}");
+            eprintln!("\n{} udvla-eval resume {directory}{trust}", color::label("hint:"));
         }
     }
 }

@@ -5,6 +5,7 @@ use udvla_results::out::plots::{PlotError, of_runs};
 use udvla_results::out::report::{ReportError, write_plots};
 use udvla_results::paper::Paper;
 
+use super::names;
 use crate::cli::PlotsArguments;
 use crate::exit::{Exit, Refused};
 
@@ -19,8 +20,9 @@ pub fn run(arguments: &PlotsArguments) -> Result<Exit> {
         refused.maybe_hint(error.hint()).because(error)
     })?;
     super::reading::say_notes(&runs);
-    let (plots, without) =
-        of_runs(&runs, &Paper::bundled()).map_err(|error: PlotError| ReportError::from(error))?;
+    let names = names::of_runs(&arguments.name, &runs, names::Noun::Run)?;
+    let (plots, without) = of_runs(&runs, &names, &Paper::bundled())
+        .map_err(|error: PlotError| ReportError::from(error))?;
     for path in write_plots(&arguments.out, &plots)? {
         println!("wrote {}", path.display());
     }

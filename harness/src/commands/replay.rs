@@ -11,12 +11,16 @@ use udvla_results::run::actions;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::Run;
 use udvla_results::run::record::{EpisodeRecord, Status};
+use udvla_results::tables::format::plural;
+use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::{SimError, Worker};
 use udvla_sims::wire::{Reply, Request, VideoRequest};
 
+use crate::benchmarks;
 use crate::cli::{self, ReplayArguments};
 use crate::exit::{Exit, Refused};
 use crate::plan::{Overrides, Plan};
+use crate::report::color;
 use crate::simulator::{Purpose, Simulator};
 
 const STEP: Duration = Duration::from_secs(600);
@@ -42,20 +46,24 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
     let plan = cli::plan_of_run(&run.manifest, directory.clone(), &overrides)?;
     let (mut simulator, others) = open(&plan, &run.manifest, video.is_some())?;
     let mut equal = 0;
+    let numbers = numbers(&run);
     for record in &episodes {
+        let key = printable_line(&record.key().to_string());
+        let name = format!("{key} (episode {})", numbers[&record.key()]);
         let differences = replay(&mut simulator.worker, &directory, record, video.as_deref())
             .with_context(|| format!("{} cannot be replayed", record.key()))?;
-        let key = printable_line(&record.key().to_string());
         if differences.is_empty() {
             equal += 1;
             let outcome = if record.success() == Some(true) { "solved" } else { "not solved" };
-            println!("✓ {key}: {outcome}, final state as recorded");
+            println!("{} {name}: {outcome}, final state as recorded", color::mark(true));
         } else {
-            println!("✗ {}: {}", key, printable_line(&differences.join("; ")));
+            let differences = printable_line(&differences.join("; "));
+            println!("{} {name}: {differences}", color::mark(false));
         }
     }
     simulator.close();
-    println!("\n{equal} of {} episodes end as recorded", episodes.len());
+    let all = plural(episodes.len() as u32, "episode");
+    println!("\n{equal} of {all} {} as recorded", if episodes.len() == 1 { "ends" } else { "end" });
     if equal < episodes.len() && !others.is_empty() {
         let names = others.join(", ");
         println!(
@@ -65,23 +73,50 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
     Ok(if equal == episodes.len() { Exit::Complete } else { Exit::GateFailed })
 }
 
-/// The records to replay: those that are named, or all that ran and stored their actions.
-fn chosen<'a>(run: &'a Run, names: &[String]) -> Result<Vec<&'a EpisodeRecord>> {
+/// The number of every planned episode: its position in the run's order, from 0.
+fn numbers(run: &Run) -> BTreeMap<EpisodeKey, usize> {
+    run.manifest.episodes().into_iter().zip(0..).collect()
+}
+
+/// The records to replay: those that are asked for, or all that ran and stored their actions.
+fn chosen<'a>(run: &'a Run, words: &[String]) -> Result<Vec<&'a EpisodeRecord>> {
     let can = |record: &&EpisodeRecord| record.status == Status::Ok && record.actions.is_some();
-    let all: Vec<&EpisodeRecord> = run.records.values().filter(can).collect();
-    if names.is_empty() {
+    if words.is_empty() {
+        let all: Vec<&EpisodeRecord> = run.records.values().filter(can).collect();
         return match all.is_empty() {
             true => Err(Refused::new("the run has no episode with stored actions").into()),
             false => Ok(all),
         };
     }
-    let find = |name: &String| {
-        all.iter().find(|record| record.key().to_string() == *name).copied().ok_or_else(|| {
-            let hint = "episodes are named like their files in `actions`: long-task03-trial017";
-            Refused::new(format!("there is no episode `{name}` with stored actions")).hint(hint)
-        })
-    };
-    names.iter().map(|name| Ok(find(name)?)).collect()
+    let planned = run.manifest.episodes();
+    let mut records = Vec::new();
+    for word in words {
+        for key in named(word, &planned)? {
+            let record = run.records.get(&key).filter(can).ok_or_else(|| {
+                let text = format!("episode `{key}` has no stored actions");
+                Refused::new(text)
+                    .hint("it was not run or ended with an error; `udvla-eval resume RUN` runs it")
+            })?;
+            records.push(record);
+        }
+    }
+    Ok(records)
+}
+
+/// The planned episodes that a word names: one by its name, or some by their numbers.
+fn named(word: &str, planned: &[EpisodeKey]) -> Result<Vec<EpisodeKey>> {
+    if let Some(key) = planned.iter().find(|key| key.to_string() == word) {
+        return Ok(vec![key.clone()]);
+    }
+    let last = u16::try_from(planned.len().saturating_sub(1)).unwrap_or(u16::MAX);
+    let numbers = benchmarks::numbers(word, last).map_err(|_| {
+        let hint = format!(
+            "name it like its file in `actions` (long-task03-trial017), or by its number from 0 to \
+             {last} in the run's order of suite, task and trial"
+        );
+        Refused::new(format!("the run has no episode `{word}`")).hint(hint)
+    })?;
+    Ok(numbers.map(|number| planned[usize::from(number)].clone()).collect())
 }
 
 /// The run's simulator, with a note for every setting that differs from the run's, and their names.

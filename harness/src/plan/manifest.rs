@@ -52,6 +52,8 @@ pub struct Overrides {
     pub trust: Trust,
     /// What is done with a directory that is not as its run wrote it.
     pub damage: Damage,
+    /// Trials per task, at least as many as planned before.
+    pub trials: Option<u16>,
 }
 
 /// What `run.json` stores of a plan beside protocol and tasks.
@@ -95,6 +97,9 @@ impl Plan {
     /// # Errors
     /// [`Refused`] for something that the run does not have.
     pub fn apply(&mut self, overrides: &Overrides) -> Result<()> {
+        if let Some(trials) = overrides.trials {
+            self.extend(trials)?;
+        }
         let Self { simulator, policy, execution, .. } = self;
         if let Some(workers) = overrides.workers {
             let episodes = self.tasks.iter().map(|task| usize::from(task.trials)).sum::<usize>();
@@ -125,6 +130,30 @@ impl Plan {
         if !overrides.devices.is_empty() {
             execution.replicas = overrides.devices.len();
             self.new_devices = true;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Plans `trials` of every task, of which those planned before are some.
+    fn extend(&mut self, trials: u16) -> Result<()> {
+        let most = self.tasks.iter().map(|task| task.trials).max().unwrap_or(0);
+        if trials < most {
+            let text = format!("the run has {most} trials per task already, {trials} are fewer");
+            return Err(Refused::new(text)
+                .hint("a run only grows; start another one for fewer trials")
+                .into());
+        }
+        for task in &mut self.tasks {
+            let available = self.protocol.suite(&task.suite).map_or(0, |suite| suite.trials);
+            // Repeats of all initial states are planned as further trials.
+            let repeats = task.trials > available && trials.is_multiple_of(available.max(1));
+            if trials > available && !repeats {
+                let text = format!("`{}` has {available} trials per task", task.suite);
+                return Err(Refused::new(text).hint(format!("pass `--trials {available}`")).into());
+            }
+            task.trials = trials;
         }
         Ok(())
     }

@@ -21,9 +21,11 @@ use udvla_sims::protocol::Protocol;
 
 use crate::environment;
 
+mod limit;
 mod manifest;
 mod trust;
 
+pub use limit::spread;
 pub use manifest::{Overrides, Trust};
 
 /// The model's name among the policies.

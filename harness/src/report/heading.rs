@@ -5,11 +5,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use udvla_results::run::manifest::PlannedTask;
+use udvla_results::tables::format::plural;
 
 use crate::plan::Plan;
 
-/// Columns of the text after the label.
-const COLUMNS: usize = 90;
+/// Columns of the label, and of the text after it: 80 in all.
+const LABEL: usize = 9;
+const COLUMNS: usize = 71;
 
 /// The lines above the bars.
 #[derive(Debug)]
@@ -43,12 +45,16 @@ impl fmt::Display for Heading {
         let facts = |map: &BTreeMap<String, String>| -> Vec<String> {
             map.iter().map(|(name, value)| format!("{name} {}", short(value))).collect()
         };
-        let workers = format!("{} workers", self.workers);
+        let workers = plural(self.workers as u32, "worker");
         write_wrapped(f, "policy", &[vec![self.policy.clone()], facts(&self.subject)].concat())?;
         write_wrapped(f, "sims", &[vec![workers], facts(&self.setting)].concat())?;
         write_wrapped(f, "run", &[self.directory.display().to_string()])?;
         if self.done > 0 {
-            write_wrapped(f, "", &[format!("{} episodes are done already", self.done)])?;
+            let done = match self.done {
+                1 => "1 episode is done already".to_owned(),
+                done => format!("{done} episodes are done already"),
+            };
+            write_wrapped(f, "", &[done])?;
         }
         writeln!(f)
     }
@@ -86,16 +92,64 @@ fn write_wrapped(f: &mut fmt::Formatter<'_>, label: &str, facts: &[String]) -> f
     for fact in facts {
         let line = lines.last_mut().expect("one line from the start");
         let length = line.chars().count() + fact.chars().count();
-        if line.is_empty() {
-            line.clone_from(fact);
-        } else if length + 3 <= COLUMNS {
+        if !line.is_empty() && length + 3 <= COLUMNS {
             *line += &format!(" · {fact}");
-        } else {
-            lines.push(fact.clone());
+            continue;
         }
+        if line.is_empty() {
+            lines.pop();
+        }
+        lines.extend(at_words(fact));
     }
     for (index, line) in lines.iter().enumerate() {
-        writeln!(f, "{:<9}{line}", if index == 0 { label } else { "" })?;
+        writeln!(f, "{:<LABEL$}{line}", if index == 0 { label } else { "" })?;
     }
     Ok(())
+}
+
+/// A fact in lines broken between words; a word that is too long, such as a path, stays whole.
+fn at_words(fact: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in fact.split(' ') {
+        let line = lines.last_mut().expect("one line from the start");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= COLUMNS {
+            *line += &format!(" {word}");
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heading_is_wrapped_between_words_at_80_columns() {
+        let long = "Advanced Micro Devices EPYC 9654 with ninety six cores of which two are used";
+        let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let heading = Heading {
+            protocol: "libero".into(),
+            version: 1,
+            fingerprint: format!("sha256:{}", "d65eaef0".repeat(8)),
+            policy: "udvla".into(),
+            subject: BTreeMap::from([fact("decoding", "jd3p"), fact("seed", "0")]),
+            workers: 1,
+            setting: BTreeMap::from([fact("processor", long), fact("renderer", "egl")]),
+            directory: format!("/{}", "a-long-path/".repeat(9)).into(),
+            done: 1,
+        };
+        let text = heading.to_string();
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [long, "1 worker ", "1 episode is done already", "(d65eaef0)"] {
+            assert!(words.contains(part), "{part}: {text}");
+        }
+        for line in text.lines().filter(|line| !line.contains("a-long-path")) {
+            assert!(line.chars().count() <= LABEL + COLUMNS, "{line}");
+        }
+        assert!(text.contains(&format!("run      /{}", "a-long-path/".repeat(9))), "{text}");
+    }
 }

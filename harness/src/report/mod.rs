@@ -3,10 +3,13 @@
 //! The engine reports typed [`Notice`]s; [`Reporter`] counts, draws bars and prints lines;
 //! [`Heading`] and [`describe`] say what a run is.
 
+pub mod color;
 mod heading;
 mod notice;
 mod reporter;
+mod running;
 
 pub use heading::{Heading, describe};
 pub use notice::{GaveUp, Notice, PolicyRemark};
-pub use reporter::{Reporter, Show};
+pub use reporter::{Detail, Reporter, Show};
+pub use running::Running;

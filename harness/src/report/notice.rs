@@ -3,8 +3,12 @@
 use std::fmt;
 
 use udvla_policies::Remark;
+use udvla_results::out::printable::printable;
 use udvla_results::run::manifest::EarlyStop;
+use udvla_results::tables::format::plural;
 use udvla_sims::episode::EpisodeKey;
+
+use super::color;
 
 /// Something a user should see while a run goes on.
 #[derive(Debug)]
@@ -89,12 +93,28 @@ impl fmt::Display for Notice {
                 write!(f, "worker {worker}: {error}; {next}")
             }
             Self::Draining { running } => {
-                write!(f, "stopping after the {running} running episodes; Ctrl-C again to stop now")
+                let running = plural(*running as u32, "running episode");
+                write!(f, "stopping after {running}; Ctrl-C again to stop now")
             }
             Self::EarlyStop { stop, running } => {
-                write!(f, "{}: stopping after the {running} running episodes", stop.reason())
+                let running = plural(*running as u32, "running episode");
+                write!(f, "{}: stopping after {running}", stop.reason())
             }
             Self::Remark(remark) => write!(f, "policy: {remark} (more in logs/policy.log)"),
+        }
+    }
+}
+
+impl Notice {
+    /// The text in the color of its meaning, for stderr.
+    pub(super) fn painted(&self) -> String {
+        let text = printable(&self.to_string());
+        match self {
+            Self::NotRunnable { .. } => color::bad(&text),
+            Self::Retrying { .. } | Self::NotOpened { .. } | Self::Draining { .. } => {
+                color::warning(&text)
+            }
+            Self::EarlyStop { .. } | Self::Remark(_) => text,
         }
     }
 }

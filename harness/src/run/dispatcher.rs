@@ -131,6 +131,10 @@ impl<'a> Dispatcher<'a> {
                 }
                 Ok(())
             }
+            Event::Advanced { key, stage, steps } => {
+                self.reporter.advanced(&key, stage, steps);
+                Ok(())
+            }
             Event::Batch { rows, seconds, remarks } => {
                 self.count_batch(rows, seconds);
                 remarks.into_iter().try_for_each(|remark| self.log_remark(remark))
@@ -177,6 +181,7 @@ impl<'a> Dispatcher<'a> {
     fn failed(&mut self, worker: usize, error: SimError) -> Result<()> {
         let mut job = self.playing[worker].take().expect("only started episodes fail");
         self.schedule.unload(worker);
+        self.reporter.ended(&job.key);
         let is_setup = error.is_setup();
         if is_setup && !self.store.has_records() {
             return Err(Refused::from(&error).into());

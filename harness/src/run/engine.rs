@@ -22,7 +22,7 @@ use super::{early, manifest, signals};
 use crate::exit::Refused;
 use crate::plan::Plan;
 use crate::policy;
-use crate::report::{GaveUp, Notice, Reporter, Show};
+use crate::report::{GaveUp, Notice, Reporter, Running, Show};
 
 /// Runs a plan; `command` is stored for information.
 ///
@@ -162,8 +162,9 @@ impl Run<'_> {
     fn play(self, remaining: Remaining) -> Result<Ending> {
         let Remaining { manifest, done, episodes, errors, breaker, watch } = remaining;
         let Self { plan, show, pool, store, .. } = self;
+        let running = Running::of(plan);
         let mut reporter =
-            Reporter::new(show, done.len() + episodes.len(), plan.execution.replicas);
+            Reporter::new(show, done.len() + episodes.len(), plan.execution.replicas, running);
         reporter.start(&manifest::heading(plan, &manifest, done.len()), &done);
         let assignment = Assignment {
             protocol: &plan.protocol,

@@ -45,6 +45,8 @@ pub enum Event {
     Failed { worker: usize, key: EpisodeKey, error: SimError },
     /// An episode was dropped because the run stops.
     Abandoned { worker: usize },
+    /// A running episode has completed `stage` stages and played `steps` control steps.
+    Advanced { key: EpisodeKey, stage: u16, steps: u32 },
     /// The policy answered a batch of `rows` observations within `seconds`.
     Batch { rows: usize, seconds: f64, remarks: Vec<PolicyRemark> },
     /// The policy failed; no further batch will be answered.

@@ -250,7 +250,11 @@ impl WorkerThread {
         if self.options.save_futures {
             episode = episode.with_futures(&self.options.run_directory)?;
         }
-        let mut simulator = WorkerSimulator { worker, timeout: self.options.step_timeout };
+        let advanced = |stage, steps| {
+            self.report(Event::Advanced { key: key.clone(), stage, steps });
+        };
+        let timeout = self.options.step_timeout;
+        let mut simulator = WorkerSimulator { worker, timeout, advanced: &advanced };
         episode.play(&mut simulator, &mut |input| self.ask_policy(input))
     }
 
@@ -314,11 +318,17 @@ fn without_panic(
 struct WorkerSimulator<'a> {
     worker: &'a mut Worker,
     timeout: Duration,
+    /// Told the stages completed and the steps played after every observation.
+    advanced: &'a dyn Fn(u16, u32),
 }
 
 impl Simulator for WorkerSimulator<'_> {
     fn ask(&mut self, request: &Request, body: &[u8]) -> Result<(Reply, Vec<u8>), SimError> {
-        self.worker.ask(request, body, self.timeout)
+        let reply = self.worker.ask(request, body, self.timeout)?;
+        if let Reply::Observed { stage, steps, .. } = &reply.0 {
+            (self.advanced)(*stage, *steps);
+        }
+        Ok(reply)
     }
 }
 

@@ -191,6 +191,9 @@ pub fn against_baseline(run: &Run, baseline: &Run, margin: f64) -> Result<Gate, 
 pub fn against_paper(run: &Run, paper: &Paper, margin: f64) -> Result<Gate, GateError> {
     whole(run, "the run")?;
     let summary = Summary::new(run, paper);
+    if let Some(reason) = without_paper(&summary) {
+        return Err(GateError::Withheld(reason));
+    }
     let average = summary.average.iter().map(|average| ("average", average.paper.as_ref(), 1));
     let suites = summary.suites.iter().map(|suite| {
         let scale = if suite.chain.is_some() { suite.stages } else { 1 };
@@ -201,6 +204,15 @@ pub fn against_paper(run: &Run, paper: &Paper, margin: f64) -> Result<Gate, Gate
         .map(|(name, comparison, scale)| paper_check(name, comparison, scale, margin));
     let gate = Gate::new(paper.paper.clone(), margin, checks.collect::<Result<_, _>>()?);
     Ok(Gate { notes: run.notes.clone(), ..gate })
+}
+
+/// Why one of the run's numbers is not set beside the paper's.
+fn without_paper(summary: &Summary) -> Option<String> {
+    let suites = summary.suites.iter().map(|suite| (suite.name.as_str(), suite.partial.as_ref()));
+    let average = summary.average.iter().map(|average| ("average", average.partial.as_ref()));
+    let mut partial = suites.chain(average).filter_map(|(name, why)| Some((name, why?)));
+    let partial = partial.next().map(|(name, why)| format!("{name}: {why}"));
+    partial.map(|partial| summary.incomparable.clone().unwrap_or(partial))
 }
 
 fn paper_check(

@@ -4,5 +4,6 @@ pub mod audit;
 pub mod early;
 pub mod gate;
 pub mod imports;
+pub mod many;
 pub mod pairs;
 pub mod rates;

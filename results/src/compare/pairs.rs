@@ -11,6 +11,7 @@ use crate::statistics::{
     paired_length_difference,
 };
 use crate::tables::counts::Counts;
+use crate::tables::format::plural;
 use crate::tables::verdict::incomparable;
 
 /// Two runs, A and B, compared on the episodes that both have.
@@ -124,9 +125,10 @@ fn warnings(a: &Run, b: &Run, pairs: &[Pair<'_>]) -> Vec<String> {
         let Counts { ok, errors, missing, .. } = Counts::of_run(run);
         if errors + missing > 0 || ok as usize > pairs.len() {
             warnings.push(format!(
-                "{name}: {} of {ok} episodes that ran are paired; {errors} errors, {missing} \
-                 missing",
-                pairs.len()
+                "{name}: {} of {} that ran are paired; {}, {missing} missing",
+                pairs.len(),
+                plural(ok, "episode"),
+                plural(errors, "error")
             ));
         }
         warnings.extend(run.notes.iter().map(|note| format!("{name}: {note}")));

@@ -101,7 +101,8 @@ pub struct Manifest {
     /// The end of the records when the run last ended. Since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<RecordsEnd>,
-    /// The resolved plan that `resume` starts from; opaque to this crate. Since schema 2.
+    /// The resolved plan that `resume` starts from; opaque to this crate, except for the path of the
+    /// checkpoint. Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Value>,
 }
@@ -155,6 +156,12 @@ impl Manifest {
     /// The planned task with that suite and index.
     pub fn planned(&self, suite: &str, task: u16) -> Option<&PlannedTask> {
         self.plan.iter().find(|planned| planned.suite == suite && planned.task == task)
+    }
+
+    /// Name of the checkpoint's folder, as the resolved plan has it.
+    pub fn checkpoint_name(&self) -> Option<String> {
+        let path = self.resolved.as_ref()?.pointer("/policy/checkpoint")?.as_str()?;
+        Some(std::path::Path::new(path).file_name()?.to_string_lossy().into_owned())
     }
 
     /// Name, version and fingerprint of the protocol on one line.

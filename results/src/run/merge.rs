@@ -15,12 +15,6 @@ use super::read::{ReadError, Run};
 pub enum MergeError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Their protocols, subjects or settings differ.
-    #[error(
-        "`{}` and `{}` are not parts of one run, they differ in {}",
-        .one.display(), .other.display(), .fields.join("; ")
-    )]
-    Differs { one: PathBuf, other: PathBuf, fields: Vec<String> },
     #[error("{key} is in `{}` and in `{}`", .one.display(), .other.display())]
     Doubled { key: EpisodeKey, one: PathBuf, other: PathBuf },
 }
@@ -30,55 +24,29 @@ impl MergeError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Read(error) => error.hint(),
-            Self::Differs { .. } => Some(
-                "only parts of one run can be merged; `udvla-eval compare A B` compares two runs",
-            ),
             Self::Doubled { .. } => Some("leave one of them out: an episode counts once"),
         }
     }
 }
 
-/// Reads run directories and merges those of the same benchmark, benchmarks in order of name.
-///
-/// The result does not depend on the order of `directories`; errors name them in the order of
-/// their names.
-///
-/// # Errors
-/// See [`MergeError`]: protocol, subject and setting must be equal within a benchmark, and no
-/// episode may have two records.
-pub fn read_all(directories: &[PathBuf], damage: Damage) -> Result<Vec<Run>, MergeError> {
-    let benchmark = |manifest: &Manifest| manifest.protocol.benchmark.clone();
-    let mut runs = merge_where(directories, damage, |a, b| benchmark(a) == benchmark(b))?;
-    runs.sort_by_key(|run| benchmark(&run.manifest));
-    Ok(runs)
-}
-
 /// Reads run directories and merges those with equal protocol, subject and setting; the others
-/// stay separate, in the order of their directories' names.
+/// stay separate, in the order of their first directory.
+///
+/// The order of parts of one run does not change a byte; errors name them in the order of their
+/// names.
 ///
 /// # Errors
 /// When a directory cannot be read, or two parts of one run have a record of the same episode.
 pub fn read_kinds(directories: &[PathBuf], damage: Damage) -> Result<Vec<Run>, MergeError> {
-    merge_where(directories, damage, |a, b| differences::all(a, b, "other").is_empty())
-}
-
-/// A merged run and the directories it is made of.
-struct Merged {
-    parts: Vec<(PathBuf, Run)>,
-    run: Run,
-}
-
-fn merge_where(
-    directories: &[PathBuf],
-    damage: Damage,
-    belongs: impl Fn(&Manifest, &Manifest) -> bool,
-) -> Result<Vec<Run>, MergeError> {
     let mut sorted = directories.to_vec();
     sorted.sort();
     let mut merged: Vec<Merged> = Vec::new();
     for directory in sorted {
         let run = Run::read_with(&directory, damage)?;
-        match merged.iter_mut().find(|group| belongs(&group.run.manifest, &run.manifest)) {
+        let same = |group: &&mut Merged| {
+            differences::all(&group.run.manifest, &run.manifest, "other").is_empty()
+        };
+        match merged.iter_mut().find(same) {
             None => merged.push(Merged { parts: vec![(directory, run.clone())], run }),
             Some(group) => {
                 check(&group.parts, &directory, &run)?;
@@ -87,15 +55,21 @@ fn merge_where(
             }
         }
     }
+    let named = |group: &Merged| {
+        let typed = |directory: &PathBuf| directories.iter().position(|other| other == directory);
+        group.parts.iter().filter_map(|(directory, _)| typed(directory)).min()
+    };
+    merged.sort_by_key(named);
     Ok(merged.into_iter().map(|group| group.run).collect())
 }
 
+/// A merged run and the directories it is made of.
+struct Merged {
+    parts: Vec<(PathBuf, Run)>,
+    run: Run,
+}
+
 fn check(parts: &[(PathBuf, Run)], other: &Path, run: &Run) -> Result<(), MergeError> {
-    let (first, before) = &parts[0];
-    let fields = differences::all(&before.manifest, &run.manifest, "other");
-    if !fields.is_empty() {
-        return Err(MergeError::Differs { one: first.clone(), other: other.into(), fields });
-    }
     for (one, before) in parts {
         if let Some(key) = run.records.keys().find(|key| before.records.contains_key(*key)) {
             let (one, other) = (one.clone(), other.to_path_buf());

@@ -88,7 +88,10 @@ impl ReadError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing { .. } => Some("name the folder given to `--out`; it holds `run.json`"),
+            Self::Missing { .. } => Some(
+                "name the folder given to `--out`, or a run in the folder `runs`; it holds \
+                 `run.json`",
+            ),
             Self::Schema { .. } => Some("read it with the version that wrote it, or a newer one"),
             Self::Fingerprint { .. } | Self::Plan { .. } => {
                 Some("restore `run.json`; only the program may change it")

@@ -39,7 +39,8 @@ impl Caption {
 pub fn closing_line(summary: &Summary) -> String {
     let Counts { asked, ok, errors, missing, retried } = summary.counts;
     let missing = if missing > 0 { format!(", {missing} missing") } else { String::new() };
-    format!("{ok} of {asked} episodes, {}{missing}, {retried} retried", plural(errors, "error"))
+    let (asked, errors) = (plural(asked, "episode"), plural(errors, "error"));
+    format!("{ok} of {asked}, {errors}{missing}, {retried} retried")
 }
 
 /// The policy first, then the rest of the subject by name.

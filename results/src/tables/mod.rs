@@ -3,10 +3,12 @@
 pub mod caption;
 pub mod counts;
 pub mod format;
+pub(crate) mod labels;
 pub mod model;
 mod notes;
 mod number_form;
 pub mod paper_tables;
+mod protocol_label;
 pub mod run_tables;
 mod smallest;
 pub mod subtasks;

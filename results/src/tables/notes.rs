@@ -2,15 +2,21 @@
 
 use super::caption::Caption;
 use super::format;
+use super::run_tables::partial_note;
 use super::summary::{SuiteSummary, Summary};
 use crate::statistics::Rate;
 
-/// Name of a measured row: the policy, and its checkpoint if it has one.
+/// Name of a measured row: the user's; else the checkpoint's, by its folder and digest, or the
+/// policy's.
 pub(crate) fn method(summary: &Summary) -> String {
+    if let Some(name) = &summary.name {
+        return name.clone();
+    }
     let policy = summary.subject.policy.as_deref().unwrap_or("policy");
+    let name = summary.checkpoint_name.as_deref().unwrap_or(policy);
     match &summary.subject.checkpoint {
-        Some(checkpoint) => format!("this harness, {policy} {}", format::short_hash(checkpoint)),
-        None => format!("this harness, {policy}"),
+        Some(checkpoint) => format!("this harness, {name} {}", format::short_hash(checkpoint)),
+        None => format!("this harness, {name}"),
     }
 }
 
@@ -18,6 +24,9 @@ pub(crate) fn method(summary: &Summary) -> String {
 pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
     let Caption { lines: mut notes, warnings, .. } = Caption::new(summary);
     notes.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+    notes.extend(summary.suites.iter().filter_map(|suite| {
+        Some(format!("{}, {}", suite.name, partial_note(suite.partial.as_ref()?)))
+    }));
     notes.extend(summary.suites.iter().filter_map(|suite| {
         suite.paper.as_ref().map(|paper| format!("{}: {}", suite.name, paper.verdict))
     }));

@@ -1,5 +1,6 @@
 //! The paper's tables with measured rows.
 
+use super::labels::row_names;
 use super::model::{Cell, Column, Row, RowKind, Table};
 use super::notes::{measured_notes, method};
 use super::number_form::NumberForm;
@@ -13,20 +14,40 @@ use crate::run::benchmarks::{benchmark_title, suite_title};
 use crate::run::read::Run;
 use crate::statistics::{Estimate, Rate, average_length, suites_mean};
 
-/// All tables of the paper; `runs` fill a row of each table about their benchmark, `variants` only
+/// All tables of the paper; `runs` are rows of each table about their benchmark, `variants` only
 /// rows of the tables about variants. Runs with chains get a table by sub-task at the end.
 pub fn paper_tables(paper: &Paper, runs: &[Run], variants: &[Run]) -> Vec<Table> {
-    let summary = |run: &Run| Summary::new(run, paper);
-    let summaries: Vec<Summary> = runs.iter().map(summary).collect();
-    let variants: Vec<Summary> = runs.iter().chain(variants).map(summary).collect();
+    let summaries =
+        |runs: &[Run]| runs.iter().map(|run| Summary::new(run, paper)).collect::<Vec<_>>();
+    tables_of(paper, &summaries(runs), &summaries(variants))
+}
+
+/// As [`paper_tables`], for summaries that may have names.
+pub fn tables_of(paper: &Paper, runs: &[Summary], variants: &[Summary]) -> Vec<Table> {
     let main = paper.tables.iter().map(|table| {
-        let measured = summaries.iter().find(|summary| summary.benchmark == table.benchmark);
-        main_table(table, measured)
+        let of_table = runs.iter().filter(|summary| summary.benchmark == table.benchmark);
+        main_table(table, &of_table.collect::<Vec<_>>())
     });
-    let others = paper.variants.iter().map(|table| variant_table(table, &variants));
-    let subtasks = summaries.iter().filter_map(subtask_table);
+    let all: Vec<&Summary> = runs.iter().chain(variants).collect();
+    let others = paper.variants.iter().map(|table| variant_table(table, &all));
+    let names = row_names(&runs.iter().collect::<Vec<_>>());
+    let subtasks = runs.iter().zip(&names).filter_map(|(summary, name)| {
+        let table = subtask_table(summary)?;
+        let title = if runs.len() > 1 { format!("{}, {name}", table.title) } else { table.title };
+        Some(Table { title, ..table })
+    });
     let first = component_table(&paper.components);
     std::iter::once(first).chain(main).chain(others).chain(subtasks).collect()
+}
+
+/// The tables with a measured row, without the rows that no run fills.
+pub fn measured_only(tables: Vec<Table>) -> Vec<Table> {
+    let measured = |table: &Table| table.rows.iter().any(|row| row.kind == RowKind::Whole);
+    let filled = |mut table: Table| {
+        table.rows.retain(|row| row.kind != RowKind::NotMeasured);
+        table
+    };
+    tables.into_iter().filter(measured).map(filled).collect()
 }
 
 /// The models by their components: text, and nothing to measure.
@@ -45,17 +66,18 @@ fn component_table(table: &ComponentTable) -> Table {
     }
 }
 
-fn main_table(table: &PaperTable, measured: Option<&Summary>) -> Table {
+fn main_table(table: &PaperTable, measured: &[&Summary]) -> Table {
     let average = if table.measure == Measure::Share { "average length" } else { "average" };
     let headers = table.columns.iter().map(|column| column.name.clone());
     let mut rows = published_rows(table);
     let mut notes = vec![PUBLISHED.to_owned()];
-    match measured {
-        Some(summary) => {
-            rows.push(measured_row(table, summary));
-            notes.extend(measured_notes(summary));
-        }
-        None => rows.push(Row::not_measured("this harness".into(), table.columns.len() + 1)),
+    for (summary, method) in measured.iter().zip(row_names(measured)) {
+        let prefix = if measured.len() > 1 { format!("{method}: ") } else { String::new() };
+        rows.push(Row { method, ..measured_row(table, summary) });
+        notes.extend(measured_notes(summary).iter().map(|note| format!("{prefix}{note}")));
+    }
+    if measured.is_empty() {
+        rows.push(Row::not_measured("this harness".into(), table.columns.len() + 1));
     }
     Table {
         source: table.source.clone(),
@@ -174,7 +196,7 @@ fn last_cell<'a>(
     (cell, suite.paper.as_ref())
 }
 
-/// What a run measured of a column; `None` where it did not run.
+/// What a run measured of a column; `None` where it did not run, or not every task of it.
 fn column_rate(summary: &Summary, column: &PaperColumn) -> Option<Rate> {
     let suite = summary.suites.iter().find(|suite| suite.name == column.suite)?;
     match (column.task, column.in_a_row) {
@@ -182,6 +204,6 @@ fn column_rate(summary: &Summary, column: &PaperColumn) -> Option<Rate> {
         (None, Some(stages)) => {
             suite.chain.as_ref()?.in_a_row.get(usize::from(stages) - 1).copied()
         }
-        (None, None) => Some(suite.rate),
+        (None, None) => suite.partial.is_none().then_some(suite.rate),
     }
 }

@@ -60,6 +60,7 @@ fn suite_table(benchmark: &str, suite: &SuiteSummary) -> Table {
         table.add_column(Column::new("paper %", Align::Right), cells);
     }
     table.notes.extend(smallest::of_suite(suite));
+    table.notes.extend(suite.partial.iter().map(|part| partial_note(part)));
     if let Some(paper) = &suite.paper {
         let estimate = Some(paper.published.estimate);
         let cells = vec![
@@ -166,7 +167,13 @@ fn average_table(summary: &Summary, average: &AverageSummary) -> Table {
     }
     table.notes.extend(smallest::of_average(average));
     table.notes.extend(average.paper.as_ref().map(|paper| paper_note(paper, Unit::Points)));
+    table.notes.extend(average.partial.iter().map(|part| partial_note(part)));
     table
+}
+
+/// Why the paper's number is left out.
+pub(super) fn partial_note(part: &str) -> String {
+    format!("{part}: not set beside the paper's number, which is of the whole")
 }
 
 /// The verdict without the reason of a withheld one.

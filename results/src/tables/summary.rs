@@ -1,10 +1,10 @@
 //! A run in numbers: what every table, plot and page prints.
 
 use udvla_sims::identity::{Setting, Subject};
-use udvla_sims::protocol::{SuccessRule, Suite};
+use udvla_sims::protocol::Suite;
 
 use super::counts::Counts;
-use super::format::short_hash;
+use super::protocol_label::protocol_label;
 use super::subtasks::{SubtaskSummary, by_subtask};
 use super::verdict::{MeasuredNumber, PaperComparison, correct, incomparable, withheld};
 use crate::paper::{Paper, PaperTable};
@@ -17,6 +17,12 @@ use crate::statistics::{Estimate, Length, Rate, average_length, suites_mean};
 /// A run in numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
+    /// The run's name.
+    pub run: String,
+    /// The name that the user gave it, for rows and curves.
+    pub name: Option<String>,
+    /// Name of the checkpoint's folder, where the run has one.
+    pub checkpoint_name: Option<String>,
     /// The benchmark, as in the protocol.
     pub benchmark: String,
     /// Protocol name, version and the start of its fingerprint.
@@ -64,6 +70,8 @@ pub struct SuiteSummary {
     pub tasks: Vec<TaskSummary>,
     /// The comparison with the paper: of the success rate, or of the average length of chains.
     pub paper: Option<PaperComparison>,
+    /// Why the paper's number is not set beside it: the run has only some of the suite's tasks.
+    pub partial: Option<String>,
 }
 
 /// Episodes of several stages.
@@ -115,6 +123,8 @@ pub struct AverageSummary {
     pub counts: Counts,
     /// The comparison with the paper's average.
     pub paper: Option<PaperComparison>,
+    /// Why the paper's average is not set beside it: it is the mean of other suites or tasks.
+    pub partial: Option<String>,
 }
 
 impl Summary {
@@ -128,6 +138,9 @@ impl Summary {
         let counts = suites.iter().map(|suite| suite.counts).sum();
         let average = (suites.len() > 1).then(|| average(manifest, &suites, counts, table));
         Self {
+            run: manifest.run.clone(),
+            name: None,
+            checkpoint_name: manifest.checkpoint_name(),
             benchmark: manifest.protocol.benchmark.clone(),
             protocol: protocol_label(manifest),
             subject: manifest.subject.clone(),
@@ -141,6 +154,12 @@ impl Summary {
             torn_line: run.torn_line,
             notes: run.notes.clone(),
         }
+    }
+
+    /// The same under a name of the user's.
+    #[must_use]
+    pub fn named(self, name: Option<String>) -> Self {
+        Self { name, ..self }
     }
 
     /// The first suite whose episodes have several stages, with its chain.
@@ -167,11 +186,24 @@ fn suite(run: &Run, name: &str, table: Option<&PaperTable>) -> SuiteSummary {
             subtasks: protocol.map_or_else(Vec::new, |suite| by_subtask(suite, &records)),
             ..chain(&records, name, stages, table)
         }),
+        partial: protocol.and_then(|suite| partial(suite, &tasks)),
         tasks,
         paper: None,
     };
-    summary.paper = table.and_then(|table| suite_paper(&run.manifest, &summary, table));
+    if summary.partial.is_none() {
+        summary.paper = table.and_then(|table| suite_paper(&run.manifest, &summary, table));
+    } else if let Some(chain) = &mut summary.chain {
+        chain.paper.fill(None);
+    }
     summary
+}
+
+/// `tasks 0, 4 of 10` for a part of a suite.
+fn partial(suite: &Suite, tasks: &[TaskSummary]) -> Option<String> {
+    let names: Vec<String> = tasks.iter().map(|task| task.task.to_string()).collect();
+    let noun = if names.len() == 1 { "task" } else { "tasks" };
+    (names.len() < suite.tasks.len())
+        .then(|| format!("{noun} {} of {}", names.join(", "), suite.tasks.len()))
 }
 
 fn suite_paper(
@@ -244,9 +276,11 @@ fn average(
     let rates: Vec<_> = suites.iter().map(|suite| suite.rate).collect();
     let estimate = suites_mean(&rates);
     let successes = rates.iter().map(|rate| rate.successes).sum();
-    let paper = table.and_then(|table| {
+    let partial = table.filter(|table| table.average().is_some());
+    let partial = partial.and_then(|table| not_the_papers(suites, table));
+    let paper = table.filter(|_| partial.is_none()).and_then(|table| {
         let published = table.average()?;
-        let reason = withheld(manifest, table).or_else(|| gap(suites, table));
+        let reason = withheld(manifest, table).or_else(|| gap(suites));
         let Counts { errors, missing, ok: n, .. } = counts;
         // `gap` has checked that every suite has its episodes.
         let measured =
@@ -254,16 +288,21 @@ fn average(
         Some(measured.compare(published, reason))
     });
     let rate = Rate::new(successes, counts.ok, counts.errors);
-    AverageSummary { suites: suites.len(), estimate, rate, counts, paper }
+    AverageSummary { suites: suites.len(), estimate, rate, counts, paper, partial }
 }
 
-/// Why the suites do not make up the paper's average.
-fn gap(suites: &[SuiteSummary], table: &PaperTable) -> Option<String> {
+/// Why the suites are not those of the paper's average.
+fn not_the_papers(suites: &[SuiteSummary], table: &PaperTable) -> Option<String> {
     let names = table.suites();
     let run = |name: &&str| suites.iter().any(|suite| suite.name == **name);
     if names.len() != suites.len() || !names.iter().all(run) {
         return Some(format!("not the paper's {} suites", names.len()));
     }
+    suites.iter().find_map(|suite| Some(format!("{}: {}", suite.name, suite.partial.as_ref()?)))
+}
+
+/// Why one of the suites has no verdict.
+fn gap(suites: &[SuiteSummary]) -> Option<String> {
     let reason = |suite: &SuiteSummary| suite.paper.as_ref()?.verdict.reason().map(str::to_owned);
     suites.iter().find_map(|suite| Some(format!("{}: {}", suite.name, reason(suite)?)))
 }
@@ -287,35 +326,4 @@ fn mean_steps(records: &[&EpisodeRecord]) -> Option<f64> {
 fn mean_of(numbers: impl Iterator<Item = u32>) -> Option<f64> {
     let (sum, n) = numbers.fold((0_u64, 0_u32), |(sum, n), x| (sum + u64::from(x), n + 1));
     (n > 0).then(|| sum as f64 / f64::from(n))
-}
-
-/// `libero v1 (4bdfa967)`, followed by stored lists, changed rules and repeated initial states.
-fn protocol_label(manifest: &Manifest) -> String {
-    let protocol = &manifest.protocol;
-    let fingerprint = short_hash(&manifest.protocol_fingerprint);
-    let list = |suite: &Suite, key: &str| {
-        let reference = suite.details.list(key)?;
-        let sha256: String = reference.sha256.chars().take(8).collect();
-        Some(format!(" · {key} {} ({sha256})", reference.name))
-    };
-    let lists: String = protocol
-        .suites
-        .iter()
-        .flat_map(|suite| ["sequences", "annotations"].map(|key| list(suite, key)))
-        .flatten()
-        .collect();
-    let changed = protocol.suites.first().filter(|_| protocol.has_own_rules());
-    let rules = changed.map_or(String::new(), |suite| {
-        let rule = protocol.environment.success();
-        let success = rule.map_or("as in the protocol", SuccessRule::name);
-        format!(" · success {success}, at most {} steps", suite.max_steps)
-    });
-    let repeats = manifest.plan.iter().filter_map(|planned| {
-        let ids = protocol.suite(&planned.suite)?.trials;
-        (planned.trials > ids && ids > 0).then(|| (planned.trials / ids, ids))
-    });
-    let repeats = repeats.max().map_or(String::new(), |(repeats, ids)| {
-        format!(" · {repeats} repeats of the same {ids} initial states, with other sampling noise")
-    });
-    format!("{} v{} ({fingerprint}){lists}{rules}{repeats}", protocol.name, protocol.version)
 }

@@ -13,14 +13,14 @@ const NOTE: &str = "published lengths have no interval: the paper prints no spre
                     variant without a run needs a checkpoint trained that way, and none is public";
 
 /// The table with the measured rows below each published one.
-pub(crate) fn variant_table(table: &VariantTable, measured: &[Summary]) -> Table {
+pub(crate) fn variant_table(table: &VariantTable, measured: &[&Summary]) -> Table {
     let mut rows = Vec::new();
     let mut notes = vec![NOTE.to_owned()];
     let speeds = table.rows.iter().any(|row| row.tokens_per_second.is_some());
     for variant in &table.rows {
         rows.push(published(table, variant, speeds));
-        let runs: Vec<&Summary> =
-            measured.iter().filter(|summary| matches(table, variant, summary)).collect();
+        let matching = measured.iter().filter(|summary| matches(table, variant, summary));
+        let runs: Vec<&Summary> = matching.copied().collect();
         if runs.is_empty() {
             let method = format!("this harness, {}", variant.method);
             rows.push(Row::not_measured(method, 1 + usize::from(speeds)));

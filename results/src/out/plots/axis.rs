@@ -153,6 +153,15 @@ pub(super) fn start_below(lowest: f64, scale: f64) -> f64 {
     ((lowest / scale).min(0.8) * 10.0 + 1e-9).floor().max(0.0) / 10.0 * scale
 }
 
+/// Title of an axis of shares or lengths; an axis that does not begin at 0 says so.
+pub(super) fn zoomed(title: &str, axis: &Axis) -> String {
+    if axis.values.0 > 0.0 {
+        format!("{title}; the axis does not begin at 0")
+    } else {
+        title.into()
+    }
+}
+
 fn linear_ticks((from, to): (f64, f64), most: usize) -> Vec<f64> {
     let rough = (to - from) / most.max(1) as f64;
     if rough <= 0.0 || !rough.is_finite() {

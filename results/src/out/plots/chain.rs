@@ -1,6 +1,6 @@
 //! Chain curves: the share of episodes with at least 1, 2, … stages in a row.
 
-use super::axis::{Axis, CHART_WIDTH, Field, Scales, in_percent, start_below};
+use super::axis::{Axis, CHART_WIDTH, Field, Scales, in_percent, start_below, zoomed};
 use super::canvas::{Canvas, Look};
 use super::heading::{Entry, Heading, Sample};
 use super::labels::{LabelledRun, caption};
@@ -49,7 +49,7 @@ fn scales(field: &Field, stages: usize) -> Scales {
         across: (1..=stages).map(|k| (k as f64, k.to_string())).collect(),
         up: in_percent(&field.up.ticks(6)),
         below: "tasks in a row, at least".into(),
-        above: "share of the episodes that ran, %, with 95 % Wilson bands".into(),
+        above: zoomed("share of the episodes that ran, %, with 95 % Wilson bands", &field.up),
     }
 }
 
@@ -62,7 +62,7 @@ fn measured((index, run): (usize, &LabelledRun)) -> Option<Curve> {
         None => "nothing ran".into(),
     };
     Some(Curve {
-        label: format!("{}: {average}", run.label),
+        label: format!("{}, n = {}: {average}", run.label, chain.length.n),
         look: Look::of(index),
         shares: chain.in_a_row.iter().map(|rate| rate.estimate).collect(),
     })
@@ -72,12 +72,15 @@ fn published(runs: &[LabelledRun], paper: &Paper) -> Option<Curve> {
     let summary = &runs.first()?.summary;
     let table = paper.table(&summary.benchmark)?;
     let (suite, _) = summary.chained()?;
+    if suite.partial.is_some() {
+        return None;
+    }
     let average = table.average_length(&suite.name, suite.stages)?;
     let share =
         |stages| table.in_a_row(&suite.name, stages).map(|Published { estimate, .. }| estimate);
     let value = length(Some(average.estimate.value));
     Some(Curve {
-        label: format!("paper, {}: average length {value}", average.source),
+        label: format!("paper, {}, n = {}: average length {value}", average.source, average.n),
         look: Look::PAPER,
         shares: (1..=suite.stages).map(share).collect(),
     })

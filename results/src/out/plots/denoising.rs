@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::axis::{Axis, CHART_WIDTH, Field, Scales, in_percent, labelled, start_below};
+use super::axis::{Axis, CHART_WIDTH, Field, Scales, in_percent, labelled, start_below, zoomed};
 use super::canvas::{Canvas, Look};
 use super::heading::{Entry, Heading, Sample};
 use super::labels::{LabelledRun, caption};
@@ -86,7 +86,7 @@ fn scales(field: &Field, steps: &[u16], scale: f64) -> Scales {
         (in_percent(&ticks), "success, %, with 95 % intervals")
     };
     let below = "denoising steps per chunk, logarithmic".into();
-    Scales { across, up, below, above: above.into() }
+    Scales { across, up, below, above: zoomed(above, &field.up) }
 }
 
 fn draw_curve(

@@ -1,15 +1,12 @@
 //! Runs with short labels that distinguish them in one plot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::paper::Paper;
 use crate::run::read::Run;
 use crate::tables::caption::Caption;
-use crate::tables::format::short_hash;
+use crate::tables::labels::{Fields, differing, fields};
 use crate::tables::summary::Summary;
-
-/// Subject and setting of a run by field.
-type Fields = BTreeMap<String, String>;
 
 /// A run, its numbers, and its label.
 #[derive(Debug, Clone)]
@@ -22,11 +19,21 @@ pub(super) struct LabelledRun<'a> {
     pub(super) series: String,
 }
 
-/// The runs with labels: the policy, and the fields of subject and setting in which runs of that
-/// policy differ. Runs with equal labels get their folders' names as well, and a single run is
-/// `this run`.
-pub(super) fn label_runs<'a>(runs: &'a [Run], paper: &Paper) -> Vec<LabelledRun<'a>> {
-    let all: Vec<Fields> = runs.iter().map(fields).collect();
+/// The runs with labels: their names, where they are given; else the policy, and the fields of
+/// subject and setting in which runs of that policy differ. Runs with equal labels get their
+/// folders' names as well, and a single run without a name is `this run`.
+pub(super) fn label_runs<'a>(
+    runs: &'a [Run],
+    names: &[Option<String>],
+    paper: &Paper,
+) -> Vec<LabelledRun<'a>> {
+    let name = |index: usize| names.get(index).cloned().flatten();
+    let summaries: Vec<Summary> = runs
+        .iter()
+        .enumerate()
+        .map(|(index, run)| Summary::new(run, paper).named(name(index)))
+        .collect();
+    let all: Vec<Fields> = summaries.iter().map(fields).collect();
     let mut labels: Vec<String> = all.iter().map(|fields| label(fields, &all, "")).collect();
     for index in 0..labels.len() {
         let twins: Vec<usize> =
@@ -35,47 +42,24 @@ pub(super) fn label_runs<'a>(runs: &'a [Run], paper: &Paper) -> Vec<LabelledRun<
             twins.iter().for_each(|&twin| labels[twin] += &format!(" {}", runs[twin].manifest.run));
         }
     }
-    let series = all.iter().map(|fields| label(fields, &all, "denoise_steps"));
-    let mut labelled: Vec<LabelledRun> = runs
-        .iter()
-        .zip(labels.into_iter().zip(series))
-        .map(|(run, (label, series))| LabelledRun {
-            run,
-            summary: Summary::new(run, paper),
-            label,
-            series,
-        })
-        .collect();
-    if let [only] = &mut labelled[..] {
-        only.label = "this run".into();
+    if let [only] = &mut labels[..] {
+        *only = "this run".into();
     }
-    labelled
+    let series: Vec<String> =
+        all.iter().map(|fields| label(fields, &all, "denoise_steps")).collect();
+    let labelled = |((run, summary), (label, series)): ((&'a Run, Summary), (String, String))| {
+        let label = summary.name.clone().unwrap_or(label);
+        LabelledRun { run, summary, label, series }
+    };
+    runs.iter().zip(summaries).zip(labels.into_iter().zip(series)).map(labelled).collect()
 }
 
 /// The policy and the fields in which other runs of it differ, except `hidden`.
 fn label(fields: &Fields, all: &[Fields], hidden: &str) -> String {
-    let differs = |name: &str, value: &str| {
-        let others = all.iter().filter(|other| other.get("policy") == fields.get("policy"));
-        others.filter_map(|other| other.get(name)).any(|other| other != value)
-    };
-    let shown = fields
-        .iter()
-        .filter(|(name, value)| *name != "policy" && *name != hidden && differs(name, value));
-    let parts = shown.map(|(name, value)| match name.as_str() {
-        "decoding" | "checkpoint" => value.clone(),
-        "denoise_steps" => format!("{value} steps"),
-        name => format!("{} {value}", name.replace('_', " ")),
-    });
+    let same_policy = |other: &&Fields| other.get("policy") == fields.get("policy");
+    let others: Vec<&Fields> = all.iter().filter(same_policy).collect();
     let policy = fields.get("policy").map_or("unknown policy", String::as_str);
-    [policy.to_owned()].into_iter().chain(parts).collect::<Vec<_>>().join(" ")
-}
-
-/// Subject and setting, without the fields that mean nothing to a reader.
-fn fields(run: &Run) -> Fields {
-    let mut fields = Fields::from(run.manifest.subject.clone());
-    fields.extend(Fields::from(run.manifest.setting.clone()));
-    fields.retain(|name, _| !matches!(name.as_str(), "comparable" | "adapters"));
-    fields.into_iter().map(|(name, value)| (name, short_hash(&value))).collect()
+    [vec![policy.to_owned()], differing(fields, &others, hidden)].concat().join(" ")
 }
 
 /// The caption of a plot: that of a single run, or the protocols and the warnings of all.

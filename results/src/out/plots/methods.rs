@@ -1,5 +1,7 @@
 //! A table of the paper as bars: every method, and the runs.
 
+use std::collections::BTreeSet;
+
 use super::axis::{Axis, labelled};
 use super::canvas::{Anchor, Canvas, FAINT, GRID, INK, Lettering, PALE, PAPER, RUN, text_width};
 use super::heading::{Entry, Heading, MARGIN, Sample};
@@ -31,7 +33,8 @@ pub(super) fn methods(runs: &[LabelledRun], paper: &Paper) -> Result<Option<Stri
     let rows: Vec<Row> = published_rows(table).into_iter().chain(measured).collect();
     let columns = table.columns.len() as i32 + 1;
     let labels = rows.iter().map(|row| text_width(&shorten(&row.method, LABEL_WIDTH), 12));
-    let left = MARGIN + labels.max().unwrap_or(0) + SPACE;
+    let counts = rows.iter().map(|row| text_width(&count(row), 11));
+    let left = MARGIN + labels.max().unwrap_or(0) + SPACE + counts.max().unwrap_or(0) + SPACE;
     let width = left + columns * (BARS + NUMBER + SPACE) + MARGIN;
     let mut caption = caption(runs);
     caption.lines.push(
@@ -72,10 +75,24 @@ fn draw_labels(
             canvas.band([(MARGIN / 2, y), (width - MARGIN / 2, y + ROW)], RUN)?;
         }
         let label = shorten(&row.method, LABEL_WIDTH);
+        canvas.text(&label, (MARGIN, y + ROW / 2), Lettering::ink(12, Anchor::Left))?;
         let at = (left - SPACE, y + ROW / 2);
-        canvas.text(&label, at, Lettering::ink(12, Anchor::Right))?;
+        canvas.text(&count(row), at, Lettering::faint(11, Anchor::Right))?;
     }
     Ok(())
+}
+
+/// Episodes behind each bar of a row: `n = 500`, `n = 10 to 50`.
+fn count(row: &Row) -> String {
+    // The last column is the average, of all of them.
+    let cells = row.cells.iter().rev().skip(1).flatten();
+    let counts: BTreeSet<u32> = cells.filter_map(|cell| cell.n).collect();
+    match (counts.first(), counts.last()) {
+        (Some(least), Some(most)) if least == most => format!("n = {least}"),
+        (Some(least), Some(most)) => format!("n = {least} to {most}"),
+        _ if row.kind == RowKind::Published => row.n.clone(),
+        _ => String::new(),
+    }
 }
 
 fn draw_column(

@@ -36,7 +36,7 @@ const METHODS: &str = "Comparison with the paper's methods";
 /// # Errors
 /// If the drawing library fails.
 pub fn of_run(run: &Run, paper: &Paper) -> Result<Vec<Plot>, PlotError> {
-    let runs = label_runs(std::slice::from_ref(run), paper);
+    let runs = label_runs(std::slice::from_ref(run), &[], paper);
     let run = &runs[0];
     let plot = |name: &str, title: &'static str, svg: Option<String>| {
         svg.map(|svg| Plot { name: name.into(), title, svg })
@@ -51,16 +51,27 @@ pub fn of_run(run: &Run, paper: &Paper) -> Result<Vec<Plot>, PlotError> {
     Ok(plots.into_iter().flatten().collect())
 }
 
-/// The plots of several runs side by side, by benchmark, and those that cannot be made.
+/// The plots of several runs side by side, by benchmark, and those that cannot be made. `names` are
+/// those of the runs, in their order; a run without one is named by what distinguishes it.
 ///
 /// # Errors
 /// If the drawing library fails.
-pub fn of_runs(runs: &[Run], paper: &Paper) -> Result<(Vec<Plot>, Vec<Without>), PlotError> {
+pub fn of_runs(
+    runs: &[Run],
+    names: &[Option<String>],
+    paper: &Paper,
+) -> Result<(Vec<Plot>, Vec<Without>), PlotError> {
     let (mut plots, mut without) = (Vec::new(), Vec::new());
     let benchmark = |run: &Run| run.manifest.protocol.benchmark.clone();
     for name in runs.iter().map(benchmark).collect::<BTreeSet<String>>() {
-        let of_one: Vec<Run> = runs.iter().filter(|run| benchmark(run) == name).cloned().collect();
-        let runs = label_runs(&of_one, paper);
+        let names = names.iter().cloned().chain(std::iter::repeat(None));
+        let (of_one, names): (Vec<Run>, Vec<Option<String>>) = runs
+            .iter()
+            .zip(names)
+            .filter(|(run, _)| benchmark(run) == name)
+            .map(|(run, name)| (run.clone(), name))
+            .unzip();
+        let runs = label_runs(&of_one, &names, paper);
         let drawn = [
             ("methods", METHODS, methods::methods(&runs, paper)?, "a benchmark of the paper"),
             ("in-a-row", CHAINS, chain::in_a_row(&runs, paper)?, "episodes of several stages"),

@@ -1,6 +1,6 @@
 //! Decoding speed against the average length of chains.
 
-use super::axis::{Axis, CHART_WIDTH, Field, Scales, labelled, start_below};
+use super::axis::{Axis, CHART_WIDTH, Field, Scales, labelled, start_below, zoomed};
 use super::canvas::{Anchor, Canvas, Lettering, Look, Point, text_width};
 use super::heading::{Entry, Heading, Sample};
 use super::labels::{LabelledRun, caption};
@@ -56,7 +56,7 @@ pub(super) fn decoding_speed(
             across: labelled(&field.across.ticks(9)),
             up: labelled(&field.up.ticks(6)),
             below: "action chunks per second, logarithmic".into(),
-            above: "average length".into(),
+            above: zoomed("average length", &field.up),
         };
         field.draw(canvas, &scales)?;
         draw(canvas, &field, &dots)
@@ -98,8 +98,9 @@ fn measured((index, run): (usize, &LabelledRun)) -> Option<Dot> {
     }
     let machine = ["accelerators", "processor"].iter().find_map(|key| manifest.machine.get(*key));
     let legend = format!(
-        "{}: {speed:.3} chunks/s, {:.1} per batch, {}",
+        "{}, n = {}: {speed:.3} chunks/s, {:.1} per batch, {}",
         run.label,
+        chain.length.n,
         batches.rows as f64 / batches.batches as f64,
         machine.map_or("unknown machine", String::as_str),
     );

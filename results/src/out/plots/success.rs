@@ -45,7 +45,11 @@ pub fn success_by_task(summary: &Summary) -> Result<String, PlotError> {
             y += panel_height(panel);
         }
         let axis = "success, % of the episodes that ran, with 95 % Wilson intervals";
-        canvas.text(axis, ((AXIS.0 + AXIS.1) / 2, y - 4), Lettering::ink(12, Anchor::Middle))
+        let axis = match forest.start {
+            0 => axis.to_owned(),
+            _ => format!("{axis}; the axis does not begin at 0"),
+        };
+        canvas.text(&axis, ((AXIS.0 + AXIS.1) / 2, y - 4), Lettering::ink(12, Anchor::Middle))
     })
 }
 

@@ -33,7 +33,11 @@ pub(super) fn throughput(run: &LabelledRun) -> Result<Option<String>, PlotError>
     let mut caption = caption(std::slice::from_ref(run));
     caption.lines.push(pace(&ends, last));
     if ends.unreadable > 0 {
-        caption.warnings.push(format!("{} records have no time and are skipped", ends.unreadable));
+        let warning = match ends.unreadable {
+            1 => "1 record has no time and is skipped".to_owned(),
+            many => format!("{many} records have no time and are skipped"),
+        };
+        caption.warnings.push(warning);
     }
     let heading = Heading::new(&caption, "episodes over the time of the run", vec![]);
     let across = Axis::across_chart((0.0, last / divisor));

@@ -2,23 +2,29 @@
 
 mod audit;
 mod compare;
+mod compare_many;
 mod compare_rates;
 mod csv;
 mod gate;
 mod latex;
 mod markdown;
 mod paper;
+mod paper_text;
+mod plain;
 mod terminal;
 
 pub use audit::audit_markdown;
 pub use compare::compare_markdown;
 pub(crate) use compare::{READING as COMPARE_READING, rate_table};
+pub use compare_many::compare_many_markdown;
 pub use compare_rates::compare_rates_markdown;
 pub use csv::{subtasks_csv, summary_csv, tasks_csv};
 pub use gate::{gate_junit, gate_markdown};
 pub use latex::latex_table;
 pub use markdown::{escape as markdown_escape, markdown, markdown_table};
-pub use paper::{paper_csv, paper_json, paper_latex, paper_markdown};
+pub use paper::{paper_csv, paper_json, paper_latex, paper_latex_document, paper_markdown};
+pub use paper_text::paper_text;
+pub use plain::plain;
 pub use terminal::terminal;
 
 use crate::tables::model::{Align, Column};

@@ -2,7 +2,7 @@
 
 use ::csv::Error;
 
-use super::latex::numbered;
+use super::latex::{latex_table, numbered};
 use super::markdown::{escape, markdown_table};
 use crate::out::csv::{csv_text, header};
 use crate::tables::model::{Cell, Table};
@@ -20,9 +20,15 @@ pub fn paper_markdown(paper: &str, tables: &[Table]) -> String {
     page
 }
 
-/// The tables as a LaTeX document that needs `booktabs`, `graphicx` and `geometry`; every table
-/// has the paper's number and can also be copied on its own.
+/// The tables as a LaTeX fragment for `\input`; the document loads `booktabs` and `graphicx`.
 pub fn paper_latex(tables: &[Table]) -> String {
+    let tables: Vec<String> = tables.iter().map(latex_table).collect();
+    format!("% needs \\usepackage{{booktabs}} and \\usepackage{{graphicx}}\n{}", tables.join("\n"))
+}
+
+/// The tables as a LaTeX document that needs `booktabs`, `graphicx` and `geometry`; every table
+/// has the paper's number.
+pub fn paper_latex_document(tables: &[Table]) -> String {
     let tables: Vec<String> = tables.iter().map(numbered).collect();
     format!(
         "\\documentclass{{article}}\n\\usepackage[T1]{{fontenc}}\n\

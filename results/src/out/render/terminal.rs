@@ -31,7 +31,8 @@ pub fn terminal(summary: &Summary) -> String {
     printable(&(text + "\n" + &wrapped(&closing_line(summary), "")))
 }
 
-fn terminal_table(table: &Table) -> String {
+/// One table with its title above and its notes below.
+pub(super) fn terminal_table(table: &Table) -> String {
     let columns = table.shown_columns();
     let cells = |row| table.shown_cells(row).iter().map(|cell| printable_line(cell)).collect();
     let rows: Vec<Vec<String>> = table.rows.iter().map(cells).collect();
