@@ -195,6 +195,15 @@ def test_changing_tasks_leaks_no_memory(looking):
     assert grown < 60, f"{grown} MiB"
 
 
+def test_a_checkouts_folder_stands_for_its_assets(tmp_path, looking):
+    root = tmp_path / "LIBERO" / "libero" / "libero"
+    root.mkdir(parents=True)
+    (root / "assets").symlink_to(looking._assets.root)
+    adapter = Adapter(config(tmp_path, assets=str(tmp_path / "LIBERO"), suites=["object"]))
+    assert adapter._assets.root == root / "assets"
+    adapter.close()
+
+
 def test_a_missing_assets_folder_is_named(tmp_path):
     with pytest.raises(SetupError, match="/no/such/folder"):
         Adapter(config(tmp_path, assets="/no/such/folder"))

@@ -104,7 +104,7 @@ def resolve_assets(
         root = Path(requested).expanduser().resolve()
         if not root.is_dir():
             raise SetupError(f"the assets folder `{requested}` does not exist; {_HINT}")
-        return _folder("directory", root, suites, needed)
+        return _folder("directory", _located(root), suites, needed)
     own = package / "assets"
     if own.is_dir():
         return _folder("package", own, suites, needed)
@@ -113,6 +113,12 @@ def resolve_assets(
     if download.is_dir() and not missing_files(download, tasks):
         return _folder("hub", download, suites, needed)
     return _stand_ins(suites, cache, "none are on this machine; the built-in stand-ins are used")
+
+
+def _located(folder: Path) -> Path:
+    """The assets folder of a checkout, or the folder itself."""
+    places = [folder / name for name in json.loads(_UPSTREAM.read_text())["roots"]]
+    return next((place for place in places if (place / "scenes").is_dir()), folder)
 
 
 def _folder(
@@ -196,8 +202,8 @@ def _digest(root: Path, suites: dict[str, list[Task]]) -> str:
 
 
 def _foreign(root: Path, opened: set[str]) -> list[str]:
-    """The files of `opened`, if they are there, whose content is not LIBERO's own, by Git's object
-    names of the pinned commit."""
+    """The files of `opened` that are there and whose content is not LIBERO's own."""
+    # Git's object names at the pinned commit.
     known = json.loads(_UPSTREAM.read_text())["files"]
     foreign = []
     for path in sorted(opened):

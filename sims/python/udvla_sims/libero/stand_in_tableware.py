@@ -190,4 +190,6 @@ def _microwave() -> str:
     )
     # Parts that other things hit, and not one another: the door would stick in its frame.
     text = "\n".join([geoms(case), *regions, hinge])
-    return text.replace('group="0" rgba="0.8 0.8 0.8 0"', 'contype="0" group="0" rgba="0.8 0.8 0.8 0"')
+    return text.replace(
+        'group="0" rgba="0.8 0.8 0.8 0"', 'contype="0" group="0" rgba="0.8 0.8 0.8 0"'
+    )

@@ -1,8 +1,8 @@
 """Built-in stand-ins for LIBERO's assets: shapes of our own with the real objects' sizes.
 
-With them a machine that reaches only the package index can run every suite. The stored initial states fit (the joints are the same) and goals are decided by the same rules, but
-images and contacts differ from the real assets, so results cannot be compared with published
-ones.
+With them a machine that reaches only the package index can run every suite. The stored initial
+states fit (the joints are the same) and goals are decided by the same rules, but images and
+contacts differ from the real assets, so results cannot be compared with published ones.
 """
 
 from __future__ import annotations
