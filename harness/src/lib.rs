@@ -16,17 +16,22 @@
 //! Each thread owns its data; the dispatcher alone writes records. Workers write their own logs and
 //! videos, worker threads the images of predicted futures.
 
+pub mod assets;
 pub mod benchmarks;
 pub mod cli;
 pub mod commands;
 pub mod environment;
 pub mod exit;
 pub mod images;
+pub mod machine;
 #[cfg(feature = "torch")]
 pub mod masks;
 pub mod plan;
+pub mod platform;
 pub mod policy;
+pub mod preflight;
 pub mod report;
 pub mod run;
 pub mod simulator;
 pub mod vulkan;
+pub mod walls;

@@ -21,6 +21,8 @@ static FACTS: Facts = Facts {
     episode_flags: EpisodeFlags::augment_args,
     simulator_flags: |command| command,
     data_option: None,
+    assets: None,
+    worker_megabytes: 100,
 };
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ mod plan;
 mod results;
 mod run;
 
-pub use benchmark::{DoctorCommand, RunCommand};
+pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
 #[cfg(feature = "torch")]
 pub use checkpoint::{
     BenchCommand, DecodeArguments, ImagineArguments, InspectArguments, MakeArguments,

@@ -21,8 +21,10 @@ use udvla_sims::protocol::Protocol;
 use crate::environment;
 
 mod manifest;
+mod tested;
 
 pub use manifest::Overrides;
+pub use tested::is_synthetic;
 
 /// The model's name among the policies.
 pub const UDVLA: &str = "udvla";
