@@ -199,7 +199,7 @@ pub(super) fn files(
 }
 
 /// The command that fetches a benchmark's files.
-pub(super) fn fetch_command(name: &str) -> String {
+pub fn fetch_command(name: &str) -> String {
     format!("udvla-eval setup {name} {}", if name == "libero" { "--assets" } else { "--scene" })
 }
 

@@ -15,7 +15,7 @@ mod libero;
 mod simpler;
 mod toy;
 
-pub use benchmark::{Benchmark, Choices, Facts, Selection, Simulator, value_name};
+pub use benchmark::{Benchmark, Choices, Facts, Selection, Simulator, fetch_command, value_name};
 
 /// Every benchmark, in the order of `list`.
 pub const ALL: &[&dyn Benchmark] =

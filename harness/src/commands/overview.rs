@@ -157,7 +157,13 @@ fn policy_rows(_: &OverviewArguments, table: &mut Table) {
 fn simulator(benchmark: &dyn Benchmark) -> Row {
     let name = benchmark.name();
     match plan(benchmark) {
-        Ok(plan) => of_result(name, State::Broken, facts(benchmark, &plan)),
+        Ok(plan) => {
+            let mut row = of_result(name, State::Broken, facts(benchmark, &plan));
+            if row.text.contains("assets stand-ins") {
+                row.hint = Some(format!("{} for its own", benchmarks::fetch_command(name)));
+            }
+            row
+        }
         Err(error) => of_result(name, State::Absent, Err(error)),
     }
 }
