@@ -72,7 +72,7 @@ pub enum DoctorCommand {
     /// The machine and every benchmark.
     Overview(OverviewArguments),
     /// One simulator, with some control steps of each suite.
-    Simulator(DoctorSimulator),
+    Simulator(Box<DoctorSimulator>),
 }
 
 /// Flags of `doctor` without a benchmark.
@@ -122,7 +122,8 @@ impl FromArgMatches for DoctorCommand {
         }
         let (benchmark, flags) = chosen(matches)?;
         let DoctorArguments { frames, worker } = DoctorArguments::from_arg_matches(flags)?;
-        Ok(Self::Simulator(DoctorSimulator { benchmark, flags: flags.clone(), frames, worker }))
+        let flags = flags.clone();
+        Ok(Self::Simulator(Box::new(DoctorSimulator { benchmark, flags, frames, worker })))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -84,7 +84,7 @@ fn print_memory(plan: &Plan, weights: u64) {
     let each = benchmark.map_or(0, |benchmark| benchmark.facts().worker_megabytes);
     let workers = plan.execution.workers as u64;
     let simulators =
-        if plan.simulator.program.is_some() { 0 } else { workers * u64::from(each) << 20 };
+        if plan.simulator.program.is_some() { 0 } else { (workers * u64::from(each)) << 20 };
     let needed = simulators + weights;
     let gigabytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     println!(
