@@ -140,8 +140,8 @@ fn what_cannot_work_is_refused() {
         assert!(ended.stderr.contains(expected), "no `{expected}` in: {}", ended.stderr);
         assert!(!run.directory().exists());
     };
-    refused(&[], "git clone --recurse-submodules");
-    refused(&["--calvin-root", "/nowhere"], "no CALVIN checkout at `/nowhere`");
+    refused(&["--calvin-root", "/nowhere"], "no folder `/nowhere` with calvin's files");
+    refused(&["--calvin-root", "/nowhere"], "udvla-eval setup calvin --scene");
     refused(&["--sequences", "canonica"], "canonical, udvla-2026-01");
     refused(&["--sequences", "/dev/null"], "cannot be used");
     refused(&["--rollouts", "1001"], "the list `canonical` has 1000");

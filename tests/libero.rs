@@ -173,6 +173,8 @@ fn a_task_whose_simulator_raises_is_an_error_and_the_others_run() {
 #[test]
 fn incomplete_assets_are_refused_with_the_names_of_the_missing_files() {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("textures")).unwrap();
+    std::fs::write(folder.path().join("textures/light-gray-plaster.png"), "one of them").unwrap();
     let words = ["--policy", "idle", "--suite", "goal", "--trials", "1"];
     let Some(run) = run(&folder.path().display().to_string(), &words) else { return };
     let ended = run.go();

@@ -29,5 +29,6 @@ mod support;
 mod toy;
 #[cfg(feature = "torch")]
 mod udvla;
+mod walls;
 mod words;
 mod worker;

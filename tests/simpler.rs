@@ -149,8 +149,10 @@ fn repeats_are_further_trials_and_the_tables_say_so() {
 #[test]
 fn what_cannot_work_is_refused() {
     let idle = |words: &[&str]| Run::new(&[&["simpler", "--policy", "idle"], words].concat());
-    refused(&idle(&[]), &["scene files are not known", "git clone", "SIMPLER_ROOT"]);
-    refused(&idle(&["--simpler-root", "/nowhere"]), &["no SimplerEnv checkout at `/nowhere`"]);
+    refused(
+        &idle(&["--simpler-root", "/nowhere"]),
+        &["no folder `/nowhere` with simpler's files", "udvla-eval setup simpler --scene"],
+    );
     refused(&idle(&["--task", "lama"]), &["spoon, carrot, stack, eggplant, all"]);
     refused(&idle(&["--trials", "25"]), &["1..=24"]);
     refused(&idle(&["--adapter", "fat"]), &["slim, upstream"]);
@@ -172,7 +174,12 @@ fn a_python_that_sapien_has_no_wheels_for_is_refused() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("is not Python 3.11, 3.10"), "{text}");
+    assert!(
+        text.contains(
+            "is Python 3.12, and the packages of simpler exist for Python 3.11, 3.10 alone"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -266,7 +273,7 @@ fn a_missing_table_is_an_error_and_no_score() {
     let table = "data/hab2_bench_assets/stages/bridge_table_1_v1.glb";
     std::fs::remove_file(root.join(table)).unwrap();
     let run = real_with(&root, &python, &["--policy", "idle", "--trials", "1"]);
-    refused(&run, &[table, "git clone"]);
+    refused(&run, &[table, "udvla-eval setup simpler --scene"]);
 }
 
 #[test]

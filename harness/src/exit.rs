@@ -42,12 +42,36 @@ pub struct Refused {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Where it is a list: its entries.
+    parts: Vec<Refused>,
 }
 
 impl Refused {
     /// Refuses with a message: lower case, no full stop.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, source: None }
+        Self { message: message.into(), hint: None, source: None, parts: vec![] }
+    }
+
+    /// Everything that keeps a command from starting: one refusal as it is, more as a numbered
+    /// list with the next step of each; `None` if there is none.
+    pub fn all(refused: Vec<Self>) -> Option<Self> {
+        let flat = |one: Self| if one.parts.is_empty() { vec![one] } else { one.parts };
+        let mut parts: Vec<Self> = refused.into_iter().flat_map(flat).collect();
+        if parts.len() < 2 {
+            return parts.pop();
+        }
+        let mut message = format!("this cannot start yet, for {} reasons:", parts.len());
+        for (number, part) in (1..).zip(&parts) {
+            let text = causes(std::iter::successors(
+                Some(part as &(dyn std::error::Error + 'static)),
+                |error| error.source(),
+            ));
+            message += &format!("\n\n  {number}. {text}");
+            if let Some(hint) = &part.hint {
+                message += &format!("\n     hint: {hint}");
+            }
+        }
+        Some(Self { parts, ..Self::new(message) })
     }
 
     /// Adds the next step.
@@ -104,14 +128,19 @@ impl std::error::Error for Refused {
     }
 }
 
+/// An error with its causes in one text, and its hint.
+pub fn texts(error: &anyhow::Error) -> (String, Option<String>) {
+    let hint = error.downcast_ref::<Refused>().and_then(Refused::next_step);
+    (chain(error), hint.map(str::to_owned))
+}
+
 /// Prints an error with its causes and hint on stderr, and returns the exit code for it.
 pub fn report(error: &anyhow::Error) -> Exit {
     let refused = error.downcast_ref::<Refused>();
-    let hint = refused.and_then(Refused::next_step);
+    let (text, hint) = texts(error);
     let paint = |word: &'static str| console::style(word).for_stderr().bold();
-    let hint = hint.map(|hint| format!("\n\n{} {}", paint("hint:").cyan(), printable(hint)));
-    let text = printable(&chain(error)) + &hint.unwrap_or_default();
-    eprintln!("{} {text}", paint("error:").red());
+    let hint = hint.map(|hint| format!("\n\n{} {}", paint("hint:").cyan(), printable(&hint)));
+    eprintln!("{} {}{}", paint("error:").red(), printable(&text), hint.unwrap_or_default());
     if refused.is_some() { Exit::Refused } else { Exit::Internal }
 }
 
@@ -133,7 +162,11 @@ pub fn explain(message: &clap::Error) -> ExitCode {
 
 /// The error and its causes in one line; a cause that the text before it ends with is left out.
 fn chain(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |text, cause| {
+    causes(error.chain())
+}
+
+fn causes<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
+    chain.fold(String::new(), |text, cause| {
         let cause = cause.to_string();
         match text.as_str() {
             "" => cause,

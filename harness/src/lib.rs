@@ -20,6 +20,7 @@
 #[macro_use]
 pub mod output;
 
+pub mod assets;
 pub mod benchmarks;
 pub mod cameras;
 pub mod cli;
@@ -29,11 +30,15 @@ pub mod exit;
 pub mod images;
 pub mod installer;
 pub mod locked;
+pub mod machine;
 #[cfg(feature = "torch")]
 pub mod masks;
 pub mod plan;
+pub mod platform;
 pub mod policy;
+pub mod preflight;
 pub mod report;
 pub mod run;
 pub mod simulator;
 pub mod vulkan;
+pub mod walls;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 #[cfg(feature = "torch")]
-use udvla_policies::udvla::{Checkpoint, CheckpointError, UdVla, UdVlaOptions};
+use udvla_policies::udvla::{Checkpoint, UdVla, UdVlaOptions};
 use udvla_policies::{Policy, PolicySpec, weightless};
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::Protocol;
@@ -11,6 +11,8 @@ use crate::exit::Refused;
 #[cfg(feature = "torch")]
 use crate::plan::ModelPlan;
 use crate::plan::{Plan, PolicyPlan};
+#[cfg(feature = "torch")]
+pub use crate::preflight::refused;
 
 /// Opens the policy of a plan: one, or a replica per device.
 ///
@@ -83,11 +85,4 @@ fn udvla(model: &ModelPlan, futures: bool) -> Result<Vec<Box<dyn Policy>>> {
             refused(format!("the checkpoint `{path}` cannot be used"), error)
         })?;
     Ok(policies.into_iter().map(|policy| Box::new(policy) as Box<dyn Policy>).collect())
-}
-
-/// The error of a checkpoint, with what to do about it.
-#[cfg(feature = "torch")]
-pub fn refused(text: impl Into<String>, error: CheckpointError) -> Refused {
-    let hint = error.hint().unwrap_or_else(|| "docs/checkpoint.md says what belongs where".into());
-    Refused::new(text).because(error).hint(hint)
 }

@@ -52,6 +52,13 @@ impl Details {
             .collect()
     }
 
+    /// The simulator's files, by path in its repository, with their Git object names; empty where
+    /// the protocol names none.
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let entries = self.0.get("files").and_then(Value::as_object).into_iter().flatten();
+        entries.filter_map(|(path, name)| Some((path.clone(), name.as_str()?.to_owned()))).collect()
+    }
+
     /// The list of sequences, encoded as text (see [`crate::sequences`]).
     pub fn sequences(&self) -> Option<&str> {
         self.0.get("sequences")?["list"].as_str()

@@ -1,8 +1,7 @@
 //! What a benchmark is to the harness.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
@@ -10,6 +9,7 @@ use udvla_results::run::manifest::PlannedTask;
 use udvla_sims::protocol::{Protocol, Suite};
 
 use super::range::{Numbers, contain};
+use crate::assets::Catalog;
 use crate::environment::PythonEnvironment;
 use crate::exit::Refused;
 
@@ -71,6 +71,10 @@ pub struct Facts {
     pub data_option: Option<&'static str>,
     /// The numbers of an action, in order.
     pub action: &'static [ActionNumber],
+    /// The simulator's own files, where the package index does not have them.
+    pub assets: Option<fn() -> Catalog>,
+    /// Memory of one simulator with a loaded scene, in megabytes, about.
+    pub worker_megabytes: u32,
 }
 
 /// One number of an action: its name, as the adapter reports it, and its unit.
@@ -83,6 +87,11 @@ pub struct Choices {
     pub policy: String,
     /// Simulators that run at once.
     pub workers: Option<u16>,
+    /// Suites that are played; empty if unknown.
+    pub suites: Vec<String>,
+    /// Whether the results are to be believed: stand-ins for missing files are then used only if
+    /// they were asked for.
+    pub tested: bool,
     /// Whether another program stands in for the simulator, which then needs no files.
     pub without_files: bool,
 }
@@ -98,6 +107,15 @@ pub struct Selection {
     pub label: String,
     /// Most simulators that may run at once, where the protocol limits them.
     pub max_workers: Option<u16>,
+}
+
+impl Selection {
+    /// Names of the suites that are played.
+    pub fn suites(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.tasks.iter().map(|task| task.suite.clone()).collect();
+        names.dedup();
+        names
+    }
 }
 
 /// How a benchmark's workers differ from another's.
@@ -150,18 +168,66 @@ pub(super) fn shell(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// Prints a note; a closed stderr is not an error.
+/// Prints a note.
 pub(super) fn note(text: Option<String>) {
     if let Some(text) = text {
-        let _ = writeln!(std::io::stderr(), "note: {text}");
+        eprintln!("note: {text}");
     }
 }
 
-/// The absolute path of a checkout: workers have a working directory of their own.
-pub(super) fn checkout(of: &str, root: &Path, hint: &str) -> Result<String> {
-    let root = root.canonicalize().map_err(|error| {
-        let text = format!("there is no {of} checkout at `{}`", root.display());
-        Refused::new(text).because(error).hint(hint)
+/// The files of a benchmark: in the folder that the user names, else in the data folder; `None`
+/// where they are nowhere.
+///
+/// # Errors
+/// [`Refused`] when the named folder does not exist, or lacks files that the run opens.
+pub(super) fn files(
+    facts: &Facts,
+    given: Option<&Path>,
+    choices: &Choices,
+) -> Result<Option<PathBuf>> {
+    let catalog = (facts.assets.expect("a benchmark with files"))();
+    let name = facts.name;
+    let hint = format!("{}; or leave the folder out to use what it fetched", fetch_command(name));
+    let Some(given) = given else {
+        let root = catalog.installed(name)?;
+        return Ok(catalog.faults(&root, &choices.suites).is_empty().then_some(root));
+    };
+    let given = given.canonicalize().map_err(|error| {
+        Refused::new(format!("there is no folder `{}` with {name}'s files", given.display()))
+            .because(error)
+            .hint(hint.clone())
     })?;
-    Ok(root.to_string_lossy().into_owned())
+    let refused = |text: String| Refused::new(format!("`{}` {text}", given.display()));
+    let Some(root) = catalog.locate(&given) else {
+        let places = catalog.roots.iter().filter(|root| !root.is_empty());
+        let places: Vec<_> = places.map(|root| format!("`{root}`")).collect();
+        let text =
+            format!("holds none of {name}'s files (looked in it and in {})", places.join(", "));
+        return Err(refused(text).hint(hint).into());
+    };
+    let faults = catalog.faults(&root, &choices.suites);
+    if faults.is_empty() {
+        // Workers have a working directory of their own, so the path is absolute.
+        return Ok(Some(root));
+    }
+    let (text, pointers) = faults.text();
+    Err(refused(format!("{text} of {name}'s files"))
+        .hint(pointers.map_or(hint, str::to_owned))
+        .into())
+}
+
+/// The command that fetches a benchmark's files.
+pub fn fetch_command(name: &str) -> String {
+    format!("udvla-eval setup {name} {}", if name == "libero" { "--assets" } else { "--scene" })
+}
+
+/// The refusal for files that are nowhere.
+pub(super) fn no_files(facts: &Facts, flag: &str, variable: &str) -> Refused {
+    let name = facts.name;
+    Refused::new(format!("{name}'s files (meshes, textures, scenes) are not on this machine")).hint(
+        format!(
+            "{}; or name a copy or a checkout with `{flag} DIR` or {variable}",
+            fetch_command(name)
+        ),
+    )
 }

@@ -10,10 +10,10 @@ use udvla_sims::protocol::Protocol;
 use udvla_sims::sequences::{NAMES, Sequences};
 
 use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
+use crate::assets::Catalog;
 use crate::environment::PythonEnvironment;
 use crate::exit::Refused;
 
-const CLONE: &str = "git clone --recurse-submodules https://github.com/mees/calvin, then `--calvin-root calvin` or `CALVIN_ROOT=calvin`";
 const ANNOTATIONS: &str = "the file needs a line `sub-task: [\"sentence\"]` for each of the 34 sub-tasks of `udvla-eval list calvin`, like CALVIN's `new_playtable_validation.yaml`; leave `--annotations` out for CALVIN's own sentences";
 
 /// The variable by which pybullet's EGL plug-in takes another card than the first.
@@ -49,6 +49,11 @@ static FACTS: Facts = Facts {
         ("rz", "0.05 rad"),
         ("gripper", "-1 closes, 1 opens"),
     ],
+    assets: Some(|| {
+        let text = include_str!("../../../sims/python/udvla_sims/calvin/upstream.json");
+        Catalog::bundled(text)
+    }),
+    worker_megabytes: 400,
 };
 
 #[derive(Debug, Clone, Args)]
@@ -141,17 +146,18 @@ impl Benchmark for Calvin {
             ("renderer".into(), renderer),
             ("adapter".into(), value_name(adapter)),
         ]);
-        if let Some(root) = &calvin_root {
-            let root = benchmark::checkout("CALVIN", root, CLONE)?;
-            options.insert("calvin_root".into(), root);
-        } else if !choices.without_files {
-            return Err(Refused::new("CALVIN's scene files are not known").hint(CLONE).into());
+        if !choices.without_files {
+            let root = benchmark::files(&FACTS, calvin_root.as_deref(), choices)?;
+            let root =
+                root.ok_or_else(|| benchmark::no_files(&FACTS, "--calvin-root", "CALVIN_ROOT"))?;
+            options.insert("calvin_root".into(), checkout(calvin_root.as_deref(), &root)?);
         }
         Ok(Simulator { options, variables })
     }
 
     fn after_setup(&self) -> Option<String> {
-        Some(format!("the scene's files come from CALVIN itself: {CLONE}"))
+        let fetch = benchmark::fetch_command("calvin");
+        Some(format!("the scene's files come from CALVIN itself: {fetch}"))
     }
 
     fn list(&self) {
@@ -167,6 +173,16 @@ impl Benchmark for Calvin {
             println!("sequences {} ({count} sequences, sha256:{sha256})", list.name);
         }
     }
+}
+
+/// What the adapter takes: the checkout that was named, which also has CALVIN's rules to compare
+/// with, or the folder that `setup` made.
+fn checkout(given: Option<&Path>, root: &Path) -> Result<String> {
+    let folder = match given {
+        Some(given) => given.canonicalize()?,
+        None => root.parent().unwrap_or(root).to_owned(),
+    };
+    Ok(folder.to_string_lossy().into_owned())
 }
 
 fn sequences(name: &str) -> Result<Sequences> {

@@ -1,7 +1,7 @@
 //! LIBERO: four suites of ten tasks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{ArgMatches, Args, ValueEnum};
@@ -9,7 +9,12 @@ use udvla_sims::protocol::Protocol;
 
 use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
 use super::range::{Numbers, numbers};
-use crate::environment::PythonEnvironment;
+use crate::assets::Catalog;
+use crate::environment::{self, PythonEnvironment};
+use crate::exit::Refused;
+
+/// The value of `--assets` for the built-in shapes.
+const STAND_INS: &str = "stand-ins";
 
 /// LIBERO's Python environment.
 pub static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
@@ -41,6 +46,11 @@ static FACTS: Facts = Facts {
         ("rz", "0.5 rad"),
         ("gripper", "-1 opens, 1 closes"),
     ],
+    assets: Some(|| {
+        let text = include_str!("../../../sims/python/udvla_sims/libero/upstream.json");
+        Catalog::bundled(text)
+    }),
+    worker_megabytes: 1600,
 };
 
 #[derive(Debug, Clone, Args)]
@@ -63,8 +73,9 @@ struct EpisodeFlags {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Simulator")]
 struct SimulatorFlags {
-    /// LIBERO's meshes and textures, or `stand-ins` for the built-in shapes
-    /// [default: the package's own, its download, else stand-ins]
+    /// LIBERO's meshes and textures or a checkout of LIBERO, or `stand-ins` for the built-in
+    /// shapes [default: what `udvla-eval setup libero --assets` fetched, or another download;
+    /// stand-ins only for policies without trained weights]
     #[arg(long, env = "UDVLA_LIBERO_ASSETS", hide_env_values = true, value_name = "DIR")]
     assets: Option<String>,
     /// OpenGL back end
@@ -141,14 +152,54 @@ impl Benchmark for Libero {
                 |(option, name): (&str, &str)| Some((option.into(), benchmark::shell(name)?));
             options.extend(wishes.into_iter().filter_map(wish));
         }
-        // A folder is stored absolute, for `resume` may start elsewhere.
-        let absolute = |assets: String| match Path::new(&assets).canonicalize() {
-            Ok(path) if assets != "stand-ins" => path.to_string_lossy().into_owned(),
-            _ => assets,
+        let given = assets.as_deref().filter(|assets| !assets.is_empty());
+        let assets = match given {
+            Some(STAND_INS) => Some(STAND_INS.to_owned()),
+            // Another program plays LIBERO then.
+            given if choices.without_files => given.map(str::to_owned),
+            given => Some(assets_folder(given.map(Path::new), choices)?),
         };
-        options.extend(assets.map(|assets| ("assets".into(), absolute(assets))));
+        options.extend(assets.map(|assets| ("assets".into(), assets)));
         Ok(Simulator { options, variables: BTreeMap::new() })
     }
+
+    fn after_setup(&self) -> Option<String> {
+        let fetch = benchmark::fetch_command("libero");
+        Some(format!("LIBERO's own meshes and textures: {fetch} (90 MB)"))
+    }
+}
+
+/// The folder that is named or has everything, or `stand-ins` where that is enough.
+fn assets_folder(given: Option<&Path>, choices: &Choices) -> Result<String> {
+    let found = match benchmark::files(&FACTS, given, choices)? {
+        Some(root) => Some(root),
+        None => other_download(&choices.suites),
+    };
+    match found {
+        Some(root) => Ok(root.to_string_lossy().into_owned()),
+        None if choices.tested => Err(no_assets().into()),
+        None => Ok(STAND_INS.into()),
+    }
+}
+
+fn no_assets() -> Refused {
+    let refused = benchmark::no_files(&FACTS, "--assets", "UDVLA_LIBERO_ASSETS");
+    let hint = refused.next_step().unwrap_or_default();
+    let hint = format!(
+        "{hint}; `--assets stand-ins` plays on simple shapes, whose results are marked \"not comparable\""
+    );
+    refused.hint(hint)
+}
+
+/// A complete copy that LIBERO's own package brought: in its folder, or its download.
+fn other_download(suites: &[String]) -> Option<PathBuf> {
+    let catalog = (FACTS.assets?)();
+    let packages = environment::folder(&ENVIRONMENT).ok()?.join("lib");
+    let packages = std::fs::read_dir(packages).into_iter().flatten().flatten();
+    let own = packages.map(|lib| lib.path().join("site-packages/libero/libero/assets"));
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let download = home.map(|home| home.join(".cache/libero/assets"));
+    own.chain(download).find(|root| catalog.faults(root, suites).is_empty())
 }
 
 /// The renderer for `--renderer` and the shell's `MUJOCO_GL`, and what to say about the latter.

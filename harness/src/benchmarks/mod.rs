@@ -16,7 +16,9 @@ mod range;
 mod simpler;
 mod toy;
 
-pub use benchmark::{ActionNumber, Benchmark, Choices, Facts, Selection, Simulator, value_name};
+pub use benchmark::{
+    ActionNumber, Benchmark, Choices, Facts, Selection, Simulator, fetch_command, value_name,
+};
 pub use range::{Numbers, numbers};
 
 /// Every benchmark, in the order of `list`.
@@ -44,4 +46,21 @@ pub fn of_protocol(protocol: &Protocol) -> Result<&'static dyn Benchmark> {
             .hint(format!("it has {}", names.join(", ")))
             .into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_catalogs_are_pinned_and_name_files() {
+        for benchmark in listed() {
+            let catalog = (benchmark.facts().assets.unwrap())();
+            let hexadecimal =
+                |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(hexadecimal(&catalog.commit), "{}", benchmark.name());
+            assert!(catalog.files.len() > 40, "{}", benchmark.name());
+            assert!(catalog.files.values().all(|file| hexadecimal(&file.git)));
+        }
+    }
 }

@@ -8,11 +8,13 @@ use clap::{ArgMatches, Args, ValueEnum};
 use udvla_sims::protocol::{Protocol, SuccessRule, Suite};
 
 use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
+use crate::assets::{Catalog, CatalogFile};
 use crate::environment::PythonEnvironment;
 use crate::exit::Refused;
 use crate::vulkan::{self, Renderer};
+use crate::walls::Walls;
 
-const CLONE: &str = "git clone https://github.com/simpler-env/ManiSkill2_real2sim, then `--simpler-root ManiSkill2_real2sim` or `SIMPLER_ROOT=ManiSkill2_real2sim`";
+const COMMIT: &str = "ef7a4d4fdf4b69f2c2154db5b15b9ac8dfe10682";
 
 /// SAPIEN 2.2.2 has no wheels for later Pythons.
 static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
@@ -44,6 +46,8 @@ static FACTS: Facts = Facts {
         ("rz", "rad"),
         ("gripper", "-1 closes, 1 opens"),
     ],
+    assets: Some(catalog),
+    worker_megabytes: 900,
 };
 
 #[derive(Debug, Clone, Args)]
@@ -144,13 +148,20 @@ impl Benchmark for Simpler {
     fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {
         let SimulatorFlags { simpler_root, adapter, renderer } = benchmark::parsed(flags);
         let mut options = BTreeMap::from([("adapter".into(), value_name(adapter))]);
-        if let Some(root) = &simpler_root {
-            let root = benchmark::checkout("SimplerEnv", root, CLONE)?;
-            options.insert("simpler_root".into(), root);
-        } else if !choices.without_files {
-            return Err(Refused::new("SimplerEnv's scene files are not known").hint(CLONE).into());
+        let mut walls = Walls::default();
+        if !choices.without_files {
+            let root =
+                benchmark::files(&FACTS, simpler_root.as_deref(), choices).and_then(|root| {
+                    root.ok_or_else(|| {
+                        benchmark::no_files(&FACTS, "--simpler-root", "SIMPLER_ROOT").into()
+                    })
+                });
+            let root = walls.pass(root)?.unwrap_or_default();
+            options.insert("simpler_root".into(), root.to_string_lossy().into_owned());
         }
-        let drawing = vulkan::choose(renderer)?;
+        let drawing = walls.pass(vulkan::choose(renderer))?;
+        walls.finish()?;
+        let drawing = drawing.expect("a driver that was not chosen is a wall");
         if let Some(otherwise) = &drawing.otherwise {
             options.insert("otherwise".into(), serde_json::to_string(otherwise)?);
         }
@@ -163,7 +174,8 @@ impl Benchmark for Simpler {
             Some(_) => "",
             None => "no driver can render yet: scripts/lavapipe installs one; ",
         };
-        Some(format!("{driver}the scenes' files come from SimplerEnv's repository: {CLONE}"))
+        let fetch = benchmark::fetch_command("simpler");
+        Some(format!("{driver}the scenes' files come from SimplerEnv's repository: {fetch}"))
     }
 
     fn list(&self) {
@@ -173,6 +185,18 @@ impl Benchmark for Simpler {
                 println!("  {:<10}{task}, at most {} steps", named.name, named.max_steps);
             }
         }
+    }
+}
+
+/// The protocol's list of files; a checkout of SimplerEnv holds the repository as a submodule.
+fn catalog() -> Catalog {
+    let files = Protocol::simpler().suites[0].details.files().into_iter();
+    Catalog {
+        repository: "https://github.com/simpler-env/ManiSkill2_real2sim".into(),
+        commit: COMMIT.into(),
+        roots: vec![String::new(), "ManiSkill2_real2sim".into()],
+        into: String::new(),
+        files: files.map(|(path, git)| (path, CatalogFile { git, suites: vec![] })).collect(),
     }
 }
 

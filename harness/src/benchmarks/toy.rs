@@ -22,6 +22,8 @@ static FACTS: Facts = Facts {
     simulator_flags: |command| command,
     data_option: None,
     action: &[("x", "1"), ("y", "1"), ("z", "1")],
+    assets: None,
+    worker_megabytes: 100,
 };
 
 #[derive(Debug, Args)]

@@ -66,9 +66,30 @@ impl Subcommand for RunCommand {
     }
 }
 
-/// `udvla-eval doctor [BENCHMARK] …`; LIBERO without a name.
+/// `udvla-eval doctor [BENCHMARK] …`.
+#[derive(Debug, Clone)]
+pub enum DoctorCommand {
+    /// The machine and every benchmark.
+    Overview(OverviewArguments),
+    /// One simulator, with some control steps of each suite.
+    Simulator(Box<DoctorSimulator>),
+}
+
+/// Flags of `doctor` without a benchmark.
+#[derive(Debug, Clone, Args)]
+pub struct OverviewArguments {
+    /// Print the table as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Weights and tokenizers to check too
+    #[cfg(feature = "torch")]
+    #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// `udvla-eval doctor BENCHMARK …`.
 #[derive(Clone)]
-pub struct DoctorCommand {
+pub struct DoctorSimulator {
     /// The benchmark.
     pub benchmark: &'static dyn Benchmark,
     /// Its own flags, for [`Benchmark::simulator`].
@@ -79,9 +100,9 @@ pub struct DoctorCommand {
     pub worker: WorkerArguments,
 }
 
-impl std::fmt::Debug for DoctorCommand {
+impl std::fmt::Debug for DoctorSimulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("DoctorCommand").field(&self.benchmark.name()).finish()
+        f.debug_tuple("DoctorSimulator").field(&self.benchmark.name()).finish()
     }
 }
 
@@ -96,12 +117,13 @@ struct DoctorArguments {
 
 impl FromArgMatches for DoctorCommand {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let (benchmark, flags) = match matches.subcommand() {
-            Some(_) => chosen(matches)?,
-            None => (benchmarks::ALL[0], matches),
-        };
+        if matches.subcommand().is_none() {
+            return Ok(Self::Overview(OverviewArguments::from_arg_matches(matches)?));
+        }
+        let (benchmark, flags) = chosen(matches)?;
         let DoctorArguments { frames, worker } = DoctorArguments::from_arg_matches(flags)?;
-        Ok(Self { benchmark, flags: flags.clone(), frames, worker })
+        let flags = flags.clone();
+        Ok(Self::Simulator(Box::new(DoctorSimulator { benchmark, flags, frames, worker })))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -120,12 +142,12 @@ impl Args for DoctorCommand {
             flags(*benchmark, named(*benchmark)).about(about).long_about(None)
         });
         let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
-        flags(benchmarks::ALL[0], command)
+        OverviewArguments::augment_args(command)
             .about(Resettable::from(about))
             .long_about(Resettable::from(long_about))
             .args_conflicts_with_subcommands(true)
             .subcommand_value_name("BENCHMARK")
-            .subcommand_help_heading("Benchmarks (default: libero)")
+            .subcommand_help_heading("Benchmarks (without one: an overview)")
             .disable_help_subcommand(true)
             .subcommands(inner)
     }

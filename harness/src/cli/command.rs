@@ -79,9 +79,9 @@ pub enum Command {
         #[arg(value_parser = benchmark_names())]
         benchmark: Option<BenchmarkName>,
     },
-    /// Test the simulator, its assets and the renderer on this machine
+    /// Test what a run needs on this machine: device, memory, checkpoint, every simulator
     Doctor(DoctorCommand),
-    /// Make a simulator's Python environment from its lock file
+    /// Make a simulator's Python environment, or fetch its files
     Setup(SetupArguments),
     /// Show the actions and the future images that the policy predicts for images of your own
     #[cfg(feature = "torch")]
@@ -199,6 +199,14 @@ pub struct SetupArguments {
     /// Python 3.10, 3.11 or 3.12 to make it with [default: the first one found]
     #[arg(long, value_name = "PATH")]
     pub python: Option<PathBuf>,
+    /// Fetch the simulator's own files (meshes, textures, scenes) instead, at a pinned commit, to
+    /// where every command finds them
+    #[arg(long, visible_alias = "scene", conflicts_with_all = ["python", "print", "print_variables"])]
+    pub assets: bool,
+    /// Where to fetch them from: a folder with the files, a checkout, or a Git repository
+    /// [default: the repository of their authors]
+    #[arg(long, value_name = "URL|DIR", requires = "assets")]
+    pub from: Option<String>,
     /// Make nothing; print the environment's Python, or fail when it is missing
     #[arg(long)]
     pub print: bool,

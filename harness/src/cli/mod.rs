@@ -15,7 +15,7 @@ mod results;
 mod run;
 mod runs_folder;
 
-pub use benchmark::{DoctorCommand, RunCommand};
+pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
 #[cfg(feature = "torch")]
 pub use checkpoint::{
     AssembleArguments, BenchCommand, BenchmarkFiles, DecodeArguments, ImagineArguments,

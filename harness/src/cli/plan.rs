@@ -15,6 +15,9 @@ use crate::benchmarks::{Benchmark, Choices};
 use crate::environment;
 use crate::exit::Refused;
 use crate::plan::{self, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
+use crate::platform;
+use crate::preflight;
+use crate::walls::Walls;
 
 /// The plan of `udvla-eval BENCHMARK …`.
 ///
@@ -29,22 +32,39 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     if selection.tasks.is_empty() {
         return Err(Refused::new("no task is left to run").into());
     }
-    let episodes = selection.tasks.iter().map(|task| usize::from(task.trials)).sum();
-    let policy = policy(&run.tested, benchmark.name())?;
-    if run.save_futures && matches!(policy, PolicyPlan::Weightless { .. }) {
-        let text = format!("policy `{}` does not predict future images", policy.name());
-        return Err(Refused::new(text).hint("`--save-futures` goes with `--policy udvla`").into());
+    let mut walls = Walls::default();
+    let policy = walls.pass(policy(&run.tested, benchmark.name()))?;
+    if let Some(policy) = &policy {
+        walls.pass(check_futures(run, policy))?;
+        walls.pass(preflight::policy(policy))?;
     }
+    let choices = Choices {
+        suites: selection.suites(),
+        tested: policy.as_ref().is_none_or(PolicyPlan::is_tested),
+        ..choices(run, worker)
+    };
+    let simulator = walls.pass(simulator_plan(*benchmark, flags, worker, &choices))?;
+    walls.finish()?;
+    let (policy, simulator) = policy.zip(simulator).expect("what is absent was refused");
+    let episodes = selection.tasks.iter().map(|task| usize::from(task.trials)).sum();
     Ok(Plan {
         protocol: selection.protocol,
         tasks: selection.tasks,
         directory: run.out.clone().unwrap_or_else(|| new_directory(&selection.label)),
-        simulator: simulator_plan(*benchmark, flags, worker)?,
+        simulator,
         execution: execution(run, replicas(&policy), selection.max_workers, episodes),
         policy,
         new_devices: false,
         damage: Damage::Refuse,
     })
+}
+
+fn check_futures(run: &RunArguments, policy: &PolicyPlan) -> Result<()> {
+    if run.save_futures && matches!(policy, PolicyPlan::Weightless { .. }) {
+        let text = format!("policy `{}` does not predict future images", policy.name());
+        return Err(Refused::new(text).hint("`--save-futures` goes with `--policy udvla`").into());
+    }
+    Ok(())
 }
 
 /// The plan of a run directory, with `overrides`.
@@ -65,22 +85,28 @@ pub fn plan_of_run(manifest: &Manifest, directory: PathBuf, overrides: &Override
 /// How the workers of a benchmark are started: with embedded Python, or the program given.
 ///
 /// # Errors
-/// [`Refused`] when its files, its Python or a driver are missing.
+/// [`Refused`] with all that is missing: its files, its Python, a driver, the system it runs on.
 pub fn simulator_plan(
     benchmark: &dyn Benchmark,
     flags: &clap::ArgMatches,
     worker: &WorkerArguments,
+    choices: &Choices,
 ) -> Result<SimulatorPlan> {
-    let choices = Choices { without_files: worker.simulator.is_some(), ..Choices::default() };
-    let own = benchmark.simulator(flags, &choices)?;
-    let python = match worker.simulator {
-        Some(_) => None,
-        None => Some(environment::python(benchmark.facts().environment, worker.python.as_deref())?),
-    };
+    let mut walls = Walls::default();
+    let own = walls.pass(benchmark.simulator(flags, choices))?.unwrap_or_default();
+    let mut python = None;
+    if worker.simulator.is_none() {
+        walls.pass(platform::check())?;
+        let environment = benchmark.facts().environment;
+        python = walls.pass(environment::python(environment, worker.python.as_deref()))?;
+    }
+    walls.finish()?;
     let mut options = own.options;
     options.extend(worker.sim_option.iter().cloned());
     let program = worker.simulator.clone();
-    Ok(SimulatorPlan { python, program, options, variables: own.variables })
+    let plan = SimulatorPlan { python, program, options, variables: own.variables };
+    plan.command()?;
+    Ok(plan)
 }
 
 fn choices(run: &RunArguments, worker: &WorkerArguments) -> Choices {
@@ -88,6 +114,7 @@ fn choices(run: &RunArguments, worker: &WorkerArguments) -> Choices {
         policy: run.tested.policy.clone(),
         workers: run.workers,
         without_files: worker.simulator.is_some(),
+        ..Choices::default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `doctor`: does this machine run the benchmark?
+//! `doctor BENCHMARK`: does this machine run the benchmark?
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use udvla_sims::process::{SimError, Worker};
 use udvla_sims::protocol::{Protocol, Suite};
 use udvla_sims::wire::{self, Reply, Request};
 
-use crate::cli::{self, DoctorCommand};
+use crate::benchmarks::Choices;
+use crate::cli::{self, DoctorSimulator};
 use crate::exit::{Exit, Refused};
 use crate::images;
 use crate::simulator::{Purpose, Simulator};
@@ -23,10 +24,11 @@ const STEP: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// [`Refused`] when a part of the benchmark cannot be run.
-pub fn run(command: &DoctorCommand) -> Result<Exit> {
-    let DoctorCommand { benchmark, flags, frames, worker } = command;
+pub fn run(command: &DoctorSimulator) -> Result<Exit> {
+    let DoctorSimulator { benchmark, flags, frames, worker } = command;
     let protocol = benchmark.protocol();
-    let plan = cli::simulator_plan(*benchmark, flags, worker)?;
+    let choices = Choices { without_files: worker.simulator.is_some(), ..Choices::default() };
+    let plan = cli::simulator_plan(*benchmark, flags, worker, &choices)?;
     let begun = Instant::now();
     let purpose = Purpose { suites: vec![], images: true, video: false };
     let mut simulator = Simulator::open(&plan, &protocol, purpose)?;
@@ -40,12 +42,8 @@ pub fn run(command: &DoctorCommand) -> Result<Exit> {
         simulator.close();
         return Ok(Exit::Complete);
     }
-    let stand_ins = simulator.setting.get("assets").is_some_and(|assets| assets == "stand-ins");
     let log = simulator.close_and_keep_log();
-    let hint = match stand_ins {
-        true => "the built-in stand-ins do not cover every suite; pass `--assets DIR` with LIBERO's own meshes and textures".to_owned(),
-        false => format!("the worker's log is `{}`", log.display()),
-    };
+    let hint = format!("the worker's log is `{}`", log.display());
     Err(Refused::new(format!("{failed} of {} episodes do not run here", samples.len()))
         .hint(hint)
         .into())

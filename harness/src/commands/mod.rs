@@ -8,6 +8,8 @@ mod audit;
 mod bench;
 mod compare;
 mod doctor;
+mod dry_run;
+mod estimate;
 mod export;
 mod files;
 mod gate;
@@ -17,6 +19,7 @@ mod imagine;
 mod inspect;
 mod list;
 mod names;
+mod overview;
 mod pages;
 mod plots;
 mod reading;
@@ -30,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::cli::{self, Cli, Command, ResumeArguments, RunCommand};
+use crate::cli::{self, Cli, Command, DoctorCommand, ResumeArguments, RunCommand};
 #[cfg(feature = "torch")]
 use crate::cli::{BenchCommand, MakeArguments};
 use crate::exit::Exit;
@@ -61,7 +64,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Plan(arguments) => sample_size::run(&arguments),
         Command::List { benchmark } => list::run(benchmark.as_deref()),
-        Command::Doctor(command) => doctor::run(&command),
+        Command::Doctor(DoctorCommand::Overview(arguments)) => overview::run(&arguments),
+        Command::Doctor(DoctorCommand::Simulator(command)) => doctor::run(&command),
         Command::Setup(arguments) => setup::run(&arguments),
         #[cfg(feature = "torch")]
         Command::Bench { what: BenchCommand::Decode(arguments) } => bench::run(&arguments),
@@ -83,8 +87,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
 fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
     let plan = cli::plan_of_command(command)?;
     if command.run.dry_run {
-        print!("{}", crate::report::describe(&plan));
-        return Ok(Exit::Complete);
+        return dry_run::run(&plan);
     }
     play(&plan, show, std::env::args().skip(1).collect())
 }

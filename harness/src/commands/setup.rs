@@ -1,4 +1,4 @@
-//! `setup`: a simulator's Python environment from its lock file.
+//! `setup`: a simulator's Python environment from its lock file, or its files from their authors.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,16 +7,20 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::assets::{self, Origin};
 use crate::benchmarks::{self, Benchmark, Choices};
 use crate::cli::SetupArguments;
 use crate::environment::{self, PythonEnvironment};
 use crate::exit::{Exit, Refused};
 use crate::installer;
+use crate::platform;
 
-/// Makes a benchmark's environment unless it exists, or prints what was asked for.
+/// Makes a benchmark's environment unless it exists, fetches its files, or prints what was asked
+/// for.
 ///
 /// # Errors
-/// [`Refused`] when no suitable Python is found or packages cannot be installed.
+/// [`Refused`] when no suitable Python is found, packages cannot be installed, or files cannot be
+/// fetched.
 pub fn run(arguments: &SetupArguments) -> Result<Exit> {
     let benchmark = benchmarks::find(&arguments.benchmark).context("the command line checks it")?;
     let recipe = benchmark.facts().environment;
@@ -24,17 +28,37 @@ pub fn run(arguments: &SetupArguments) -> Result<Exit> {
         println!("{}", environment::python(recipe, None)?.display());
     } else if arguments.print_variables {
         print_variables(benchmark)?;
-    } else if make(recipe, arguments.python.as_deref())?
-        && let Some(hint) = benchmark.after_setup()
-    {
-        eprintln!("\nhint: {hint}");
+    } else if arguments.assets {
+        fetch(benchmark, arguments.from.as_deref())?;
+    } else {
+        platform::check()?;
+        if make(recipe, arguments.python.as_deref())?
+            && let Some(hint) = benchmark.after_setup()
+        {
+            eprintln!("\nhint: {hint}");
+        }
     }
     Ok(Exit::Complete)
 }
 
+/// Brings the simulator's own files into the data folder.
+fn fetch(benchmark: &dyn Benchmark, from: Option<&str>) -> Result<()> {
+    let name = benchmark.name();
+    let catalog = benchmark
+        .facts()
+        .assets
+        .ok_or_else(|| Refused::new(format!("`{name}` has no files to fetch")))?(
+    );
+    let origin = match from {
+        Some(text) => Origin::named(text, &catalog),
+        None => Origin::Repository(catalog.repository.clone()),
+    };
+    assets::fetch(&catalog, name, &origin).map(drop)
+}
+
 /// Makes the environment; false if it existed already.
 fn make(recipe: &PythonEnvironment, python: Option<&Path>) -> Result<bool> {
-    let (name, versions) = (recipe.name, recipe.versions);
+    let name = recipe.name;
     let folder = environment::folder(recipe)?;
     if folder.symlink_metadata().is_ok() {
         let Some(fault) = installer::fault(&folder, recipe) else {
@@ -44,11 +68,8 @@ fn make(recipe: &PythonEnvironment, python: Option<&Path>) -> Result<bool> {
         eprintln!("{name}: the environment is broken and is made again: {fault}");
     }
     let python = match python {
-        Some(path) => suitable_python(path.as_os_str(), versions).ok_or_else(|| {
-            Refused::new(format!("`{}` is not Python {}", path.display(), versions.join(", ")))
-                .hint("leave `--python` out to take the first one on PATH")
-        })?,
-        None => find(versions)?,
+        Some(path) => chosen_python(path, recipe)?,
+        None => find(recipe)?,
     };
     eprintln!("{name}: making {} with {}", folder.display(), python.display());
     // Built under another name, so that an environment is either complete or absent.
@@ -90,21 +111,51 @@ fn install(python: &Path, folder: &Path, recipe: &PythonEnvironment) -> Result<(
     }
 }
 
-/// The first suitable Python on PATH.
-fn find(versions: &[&str]) -> Result<PathBuf> {
-    let names = versions.iter().map(|version| format!("python{version}"));
-    names.chain(["python3".to_owned()]).find_map(|name| suitable_python(OsStr::new(&name), versions)).ok_or_else(
-        || {
-            Refused::new(format!("no Python {} on PATH", versions.join(", ")))
-                .hint("install one (Debian: apt-get install python3 python3-venv; or uv python install 3.11) or pass `--python PATH`")
-                .into()
-        },
-    )
+/// The interpreter that the user names.
+fn chosen_python(path: &Path, recipe: &PythonEnvironment) -> Result<PathBuf> {
+    let PythonEnvironment { name, versions, .. } = recipe;
+    let shown = path.display();
+    let hint = "leave `--python` out to take the first suitable one on PATH; `uv python install 3.11` fetches one";
+    let Some((version, executable)) = ask(path.as_os_str()) else {
+        return Err(Refused::new(format!("`{shown}` is no Python that runs")).hint(hint).into());
+    };
+    if !versions.contains(&version.as_str()) {
+        let text = format!(
+            "`{shown}` is Python {version}, and the packages of {name} exist for Python {} alone",
+            versions.join(", ")
+        );
+        return Err(Refused::new(text).hint(hint).into());
+    }
+    Ok(executable)
 }
 
-/// The interpreter's own path, if it runs and has a locked version; shims of version managers are
+/// The first suitable Python on PATH.
+fn find(recipe: &PythonEnvironment) -> Result<PathBuf> {
+    let PythonEnvironment { name, versions, .. } = recipe;
+    let exact = versions.iter().map(|version| format!("python{version}"));
+    let mut others = vec![];
+    for program in exact.chain(["python3".to_owned()]) {
+        match ask(OsStr::new(&program)) {
+            Some((version, executable)) if versions.contains(&version.as_str()) => {
+                return Ok(executable);
+            }
+            Some((version, _)) => others.push(version),
+            None => {}
+        }
+    }
+    let found = others.first().map_or(String::new(), |version| format!(", only Python {version}"));
+    let text = format!(
+        "no Python {} on PATH{found}; the packages of {name} exist for no other",
+        versions.join(", ")
+    );
+    Err(Refused::new(text)
+        .hint("install one (Debian: apt-get install python3 python3-venv; or uv python install 3.11) or pass `--python PATH`")
+        .into())
+}
+
+/// Version (`3.11`) and own path of an interpreter, if it runs; shims of version managers are
 /// resolved.
-fn suitable_python(program: &OsStr, versions: &[&str]) -> Option<PathBuf> {
+fn ask(program: &OsStr) -> Option<(String, PathBuf)> {
     let ask = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
     let output = Command::new(program)
         .args(["-I", "-c", ask])
@@ -115,5 +166,5 @@ fn suitable_python(program: &OsStr, versions: &[&str]) -> Option<PathBuf> {
         .filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout);
     let (version, executable) = text.trim().split_once('\n')?;
-    versions.contains(&version).then(|| PathBuf::from(executable))
+    Some((version.to_owned(), PathBuf::from(executable)))
 }

@@ -23,10 +23,12 @@ use crate::environment;
 
 mod limit;
 mod manifest;
+mod tested;
 mod trust;
 
 pub use limit::spread;
 pub use manifest::{Overrides, Trust};
+pub use tested::is_synthetic;
 
 /// The model's name among the policies.
 pub const UDVLA: &str = "udvla";

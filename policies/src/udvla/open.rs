@@ -17,6 +17,9 @@ use super::policy::UdVla;
 use super::prompt::{ActionDecoder, ImageDecoder, ObservationEncoder};
 use crate::policy::PolicySpec;
 
+/// Parameters from which on a processor is taken only by name.
+const LARGE: i64 = 1_000_000_000;
+
 impl UdVla {
     /// Opens the checkpoint directory `dir` for one benchmark.
     ///
@@ -35,6 +38,34 @@ impl UdVla {
         Ok(Self::replicas(checkpoint, options, device)?.remove(0))
     }
 
+    /// Where replicas on `devices`, named as in [`UdVlaOptions::device`], run; nothing is loaded.
+    ///
+    /// # Errors
+    /// An unknown or unusable device; a model of a billion parameters or more on a processor that
+    /// was not asked for by name.
+    pub fn placements(
+        checkpoint: &Checkpoint,
+        options: &UdVlaOptions,
+        devices: &[String],
+    ) -> Result<Vec<Placement>, CheckpointError> {
+        let config = checkpoint.config()?;
+        let shapes = Transformer::parameters(&config);
+        let count: i64 = shapes.iter().map(|(_, shape)| shape.iter().product::<i64>()).sum();
+        let place = |name: &String| {
+            let placement = device::placement(name, options.dtype.as_deref())?;
+            if placement.device == Device::Cpu && name == "auto" && count >= LARGE {
+                let billions = count as f64 / 1e9;
+                let reason = format!(
+                    "there is no GPU here, and a model of {billions:.1} billion parameters takes \
+                     minutes per decision on a processor; `--device cpu` runs it all the same"
+                );
+                return Err(CheckpointError::Device { name: name.clone(), reason });
+            }
+            Ok(placement)
+        };
+        devices.iter().map(place).collect()
+    }
+
     /// Opens one replica per entry of `devices`, named as in [`UdVlaOptions::device`], which is
     /// ignored. Replicas on the CPU share its threads.
     ///
@@ -49,10 +80,7 @@ impl UdVla {
         devices: &[String],
     ) -> Result<Vec<Self>, CheckpointError> {
         let opening = Opening::new(checkpoint, options)?;
-        let placements = devices
-            .iter()
-            .map(|name| device::placement(name, options.dtype.as_deref()))
-            .collect::<Result<Vec<Placement>, _>>()?;
+        let placements = Self::placements(checkpoint, options, devices)?;
         if placements.iter().any(|placement| placement.kind != placements[0].kind) {
             let reason = format!(
                 "devices {} have different default number formats; pass `--dtype`",

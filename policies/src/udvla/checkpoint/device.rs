@@ -1,6 +1,7 @@
 //! Devices and number formats by name, and loading of libtorch's CUDA library.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tch::{Cuda, Device, Kind};
@@ -18,7 +19,8 @@ pub struct Placement {
 /// Resolves a device name (`auto`, `cpu`, `cuda`, `cuda:N`) and a number format name
 /// (`f32`, `bf16`, `f16`, `f64`; default: f32 on a CPU, bf16 on a GPU).
 ///
-/// `auto` is the first usable GPU, or else the CPU.
+/// `auto` is the first usable GPU, or the CPU of a machine without NVIDIA device: a GPU that is
+/// there and cannot be used is an error, for a processor takes hours instead of minutes.
 ///
 /// # Errors
 /// An unknown name, or a GPU that does not exist or that libtorch cannot use.
@@ -93,8 +95,8 @@ fn kind(name: &str) -> Result<Kind, CheckpointError> {
 fn device(name: &str) -> Result<Device, CheckpointError> {
     let index = match name {
         "cpu" => return Ok(Device::Cpu),
-        "auto" if gpu_count().is_err() => return Ok(Device::Cpu),
-        "auto" | "cuda" => Some(0),
+        "auto" => return automatic(gpu_count(), nvidia_device(Path::new("/"))),
+        "cuda" => Some(0),
         _ => name.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok()),
     };
     let index = index.ok_or_else(|| CheckpointError::Choice {
@@ -110,13 +112,43 @@ fn device(name: &str) -> Result<Device, CheckpointError> {
     Ok(Device::Cuda(index))
 }
 
+/// The first GPU; without one the CPU, unless the machine has an NVIDIA device.
+fn automatic(
+    gpus: Result<usize, String>,
+    present: Option<PathBuf>,
+) -> Result<Device, CheckpointError> {
+    match (gpus, present) {
+        (Ok(_), _) => Ok(Device::Cuda(0)),
+        (Err(_), None) => Ok(Device::Cpu),
+        (Err(reason), Some(sign)) => Err(CheckpointError::Device {
+            name: "auto".into(),
+            reason: format!(
+                "this machine has an NVIDIA device (`{}`), but {reason}",
+                sign.display()
+            ),
+        }),
+    }
+}
+
+/// What shows that a machine has an NVIDIA device, below the root folder `root`.
+fn nvidia_device(root: &Path) -> Option<PathBuf> {
+    let signs = ["dev/nvidia0", "proc/driver/nvidia"].map(|sign| root.join(sign));
+    signs.into_iter().find(|sign| sign.exists())
+}
+
 /// Number of usable GPUs, at least 1, or why there is none.
 fn gpu_count() -> Result<usize, String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
-    LOADED.get_or_init(load_cuda).clone()?;
+    LOADED
+        .get_or_init(load_cuda)
+        .clone()
+        .map_err(|cause| format!("libtorch's CUDA part cannot be loaded ({cause})"))?;
     match usize::try_from(Cuda::device_count()) {
         Ok(count) if count > 0 => Ok(count),
-        _ => Err("libtorch finds no GPU and driver".into()),
+        _ => Err(match std::env::var("CUDA_VISIBLE_DEVICES") {
+            Ok(value) => format!("libtorch finds no GPU with `CUDA_VISIBLE_DEVICES={value}`"),
+            Err(_) => "libtorch finds no GPU or no driver that fits it".into(),
+        }),
     }
 }
 
@@ -157,9 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_an_automatic_device() {
-        let automatic = placement("auto", None).unwrap();
-        assert!(matches!(automatic.device, Device::Cpu | Device::Cuda(0)), "{automatic:?}");
+    fn a_gpu_that_is_there_and_cannot_be_used_is_an_error_not_the_processor() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(nvidia_device(root.path()), None);
+        let unusable = || Err("libtorch's CUDA part cannot be loaded (no such file)".to_owned());
+        assert_eq!(automatic(unusable(), nvidia_device(root.path())).unwrap(), Device::Cpu);
+        assert_eq!(automatic(Ok(2), None).unwrap(), Device::Cuda(0));
+        for sign in ["dev/nvidia0", "proc/driver/nvidia"] {
+            let root = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(root.path().join(sign)).unwrap();
+            let error = automatic(unusable(), nvidia_device(root.path())).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(sign) && text.contains("cannot be loaded (no such"), "{text}");
+            assert!(error.hint().unwrap().contains("--device cpu"));
+        }
     }
 
     #[test]

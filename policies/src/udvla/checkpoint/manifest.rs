@@ -29,6 +29,10 @@ pub struct Manifest {
     pub format: u32,
     /// Display name; not part of the digest.
     pub name: String,
+    /// Whether the weights are made up, for trials: simple shapes may then stand in for a
+    /// simulator's files. Not part of the digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synthetic: bool,
     /// Folder of the language model: `config.json` and weight files.
     pub model: PathBuf,
     /// Attention mask that the weights were trained with; overrides the model's mask flags.
@@ -153,6 +157,7 @@ impl Manifest {
     pub fn without_paths(&self) -> Self {
         let mut bare = self.clone();
         bare.name.clear();
+        bare.synthetic = false;
         bare.model.clear();
         bare.vision.clear();
         bare.text.ranks.clear();
@@ -226,6 +231,17 @@ mod tests {
         assert_eq!(here.without_paths(), there.without_paths());
         let changed = parse(&documented().replace("\"sign\"", "\"half\"")).unwrap();
         assert_ne!(here.without_paths(), changed.without_paths());
+    }
+
+    #[test]
+    fn synthetic_is_written_only_where_it_is_true_and_leaves_the_digest_alone() {
+        let trained = parse(&documented()).unwrap();
+        assert!(!trained.synthetic);
+        assert!(!serde_json::to_string(&trained).unwrap().contains("synthetic"));
+        let text = documented().replacen("\"name\"", "\"synthetic\": true, \"name\"", 1);
+        let made_up = parse(&text).unwrap();
+        assert!(made_up.synthetic);
+        assert_eq!(made_up.without_paths(), trained.without_paths());
     }
 
     #[test]

@@ -120,6 +120,7 @@ pub(super) fn manifest(name: String, target: Target) -> Manifest {
     Manifest {
         format: FORMAT,
         name,
+        synthetic: true,
         model: "model".into(),
         attention: None,
         target,

@@ -80,6 +80,8 @@ class Adapter:
         setting |= {"assets": self._assets.kind, "assets_sha256": self._assets.sha256}
         if self._assets.kind == STAND_INS:
             setting["comparable"] = "no: stand-in assets"
+        elif self._assets.foreign:
+            setting["comparable"] = f"no: {_altered(self._assets.foreign)}"
         setting |= self._start(config)
         self.spec = protocol_spec(environment, _STATE, _ACTION, setting)
         self._simulation: Simulation | None = None
@@ -215,6 +217,12 @@ class Adapter:
         if self._simulation is None:
             raise RuntimeError("no episode: reset comes first")
         return self._simulation
+
+
+def _altered(files: list[str]) -> str:
+    names = ", ".join("/".join(path.split("/")[-2:]) for path in files[:2])
+    rest = f" and {len(files) - 2} more" if len(files) > 2 else ""
+    return f"other files than LIBERO's: {names}{rest}"
 
 
 def axis_angle(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,18 +1,16 @@
 """Where LIBERO's meshes, textures and scene files come from.
 
-The package index has LIBERO's code, problems and initial states but no assets. These are looked
-for in this order: the folder that the user names, the package's own folder, the package's own
-download, the built-in stand-ins. A folder that the user names is used or refused, never skipped.
+The package index has LIBERO's code, problems and initial states but no assets. The harness says
+where they are: a folder, or that the built-in stand-ins are wanted. Runs of versions that did not
+say so stored nothing; then they are looked for in the package's own folder, in the package's own
+download, and the stand-ins come last. Nothing is downloaded here.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
+import json
 import posixpath
-import socket
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
@@ -24,13 +22,13 @@ from .tasks import Task, problem_categories
 STAND_INS = "stand-ins"
 """The `assets` setting for the built-in stand-ins."""
 
-_HUB_REPOSITORY = "lerobot/libero-assets"
-_HUB_TIMEOUT_SECONDS = 5
+_UPSTREAM = Path(__file__).with_name("upstream.json")
 _HINT = (
-    "name a complete copy with `--assets` or UDVLA_LIBERO_ASSETS: the folder "
-    "`libero/libero/assets` of a LIBERO checkout, or the data set "
-    f"`{_HUB_REPOSITORY}` of the Hugging Face hub"
+    "run `udvla-eval setup libero --assets`, or name a complete copy with `--assets` or "
+    "UDVLA_LIBERO_ASSETS, for example a checkout of LIBERO"
 )
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""First bytes of a file that Git LFS has not replaced by its content."""
 _OBJECT_FOLDERS = ("stable_hope_objects", "stable_scanned_objects", "turbosquid_objects")
 _WORKSPACES = {"floor", "table", "kitchen_table", "living_room_table", "study_table"}
 # Scene file, floor texture and wall texture of each problem class. The class replaces the two
@@ -74,6 +72,8 @@ class Assets(NamedTuple):
     """The folder that LIBERO loads from."""
     sha256: str
     """Digest of names and contents of the files that the protocol's suites need."""
+    foreign: list[str]
+    """Files that this run opens and that differ from LIBERO's own; none for stand-ins."""
     note: str
     """Why an earlier source was not used; may be empty."""
 
@@ -96,36 +96,47 @@ def resolve_assets(
         cache: a folder for generated files.
 
     Raises:
-        SetupError: the requested folder is missing or incomplete, or only stand-ins are left
-            and do not cover a needed suite.
+        SetupError: the requested folder is missing or incomplete.
     """
     if requested == STAND_INS:
-        return _stand_ins(suites, needed, cache, "")
+        return _stand_ins(suites, cache, "")
     if requested:
         root = Path(requested).expanduser().resolve()
         if not root.is_dir():
             raise SetupError(f"the assets folder `{requested}` does not exist; {_HINT}")
-        _check_complete(root, suites, needed)
-        return Assets("directory", root, _digest(root, suites), "")
+        return _folder("directory", _located(root), suites, needed)
     own = package / "assets"
     if own.is_dir():
-        _check_complete(own, suites, needed)
-        return Assets("package", own, _digest(own, suites), "")
-    hub, note = _hub_folder([task for name in needed or suites for task in suites[name]])
-    if hub is not None:
-        return Assets("hub", hub, _digest(hub, suites), "")
-    return _stand_ins(suites, needed, cache, f"{note}; the built-in stand-ins are used")
+        return _folder("package", own, suites, needed)
+    download = Path.home() / ".cache" / "libero" / "assets"
+    tasks = [task for name in needed or suites for task in suites[name]]
+    if download.is_dir() and not missing_files(download, tasks):
+        return _folder("hub", download, suites, needed)
+    return _stand_ins(suites, cache, "none are on this machine; the built-in stand-ins are used")
+
+
+def _located(folder: Path) -> Path:
+    """The assets folder of a checkout, or the folder itself."""
+    places = [folder / name for name in json.loads(_UPSTREAM.read_text())["roots"]]
+    return next((place for place in places if (place / "scenes").is_dir()), folder)
+
+
+def _folder(
+    kind: str, root: Path, suites: dict[str, list[Task]], needed: list[str] | None
+) -> Assets:
+    """The assets in a folder, if it is complete."""
+    _check_complete(root, suites, needed)
+    opened = required_files(root, [task for name in needed or suites for task in suites[name]])
+    return Assets(kind, root, _digest(root, suites), _foreign(root, opened), "")
 
 
 def check_playable(assets: Assets, suite: str, tasks: list[Task]) -> None:
-    """Checks that the assets cover a suite.
+    """Checks that the assets cover a suite, which stand-ins always do.
 
     Raises:
-        SetupError: they are stand-ins that do not cover it, or files are missing.
+        SetupError: files are missing.
     """
-    if assets.kind == STAND_INS:
-        _check_covered([suite])
-    else:
+    if assets.kind != STAND_INS:
         _check_complete(assets.root, {suite: tasks}, [suite])
 
 
@@ -190,19 +201,33 @@ def _digest(root: Path, suites: dict[str, list[Task]]) -> str:
     return digest.hexdigest()
 
 
-def _check_covered(suites: list[str]) -> None:
-    uncovered = [name for name in suites if name not in stand_ins.SUITES]
-    if uncovered:
-        raise SetupError(
-            f"the built-in stand-ins cover {quoted(stand_ins.SUITES)}, not {quoted(uncovered)}; "
-            f"{_HINT}"
-        )
+def _foreign(root: Path, opened: set[str]) -> list[str]:
+    """The files of `opened` that are there and whose content is not LIBERO's own."""
+    # Git's object names at the pinned commit.
+    known = json.loads(_UPSTREAM.read_text())["files"]
+    foreign = []
+    for path in sorted(opened):
+        if not (root / path).is_file():
+            continue
+        content = (root / path).read_bytes()
+        name = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        if path not in known or known[path]["git"] != name:
+            foreign.append(path)
+    return foreign
 
 
 def _check_complete(folder: Path, suites: dict[str, list[Task]], needed: list[str] | None) -> None:
     if not needed and not all(missing_files(folder, tasks) for tasks in suites.values()):
         return
-    absent = missing_files(folder, [task for name in needed or suites for task in suites[name]])
+    tasks = [task for name in needed or suites for task in suites[name]]
+    absent = missing_files(folder, tasks)
+    if not absent:
+        pointers = [path for path in required_files(folder, tasks) if _is_pointer(folder / path)]
+        if pointers:
+            raise SetupError(
+                f"`{folder}` has Git LFS pointers instead of {quoted(sorted(pointers), 3)}; in "
+                "that checkout, run `git lfs install --local && git lfs pull`"
+            )
     if absent:
         raise SetupError(
             f"the assets folder `{folder}` lacks {len(absent)} file(s): {quoted(absent, 20)}; "
@@ -210,56 +235,11 @@ def _check_complete(folder: Path, suites: dict[str, list[Task]], needed: list[st
         )
 
 
-def _stand_ins(
-    suites: dict[str, list[Task]], needed: list[str] | None, cache: Path, note: str
-) -> Assets:
-    _check_covered(needed or [])
+def _is_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_POINTER)) == _POINTER
+
+
+def _stand_ins(suites: dict[str, list[Task]], cache: Path, note: str) -> Assets:
     root = stand_ins.write(cache)
-    covered = {name: suites[name] for name in stand_ins.SUITES if name in suites}
-    return Assets(STAND_INS, root, _digest(root, covered), note)
-
-
-def _hub_folder(tasks: list[Task]) -> tuple[Path | None, str]:
-    """The package's downloaded assets, downloaded now if necessary, or none and why."""
-    folder = Path.home() / ".cache" / "libero" / "assets"
-    if folder.is_dir() and not missing_files(folder, tasks):
-        return folder, ""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        return None, "the hub was not tried, HF_HUB_OFFLINE is set"
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        return None, "the hub was not tried, huggingface_hub is not installed"
-    if not _hub_answers():
-        return None, "the hub cannot be reached"
-    folder.mkdir(parents=True, exist_ok=True)
-    print("LIBERO assets: downloading from the hub", file=sys.stderr, flush=True)
-    try:
-        # Workers start together: one downloads, the others wait for it.
-        with open(folder.parent / "assets.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if missing_files(folder, tasks):
-                snapshot_download(
-                    repo_id=_HUB_REPOSITORY,
-                    repo_type="dataset",
-                    local_dir=folder,
-                    etag_timeout=_HUB_TIMEOUT_SECONDS,
-                )
-    except Exception as error:  # The hub's client raises many types; each means "no assets".
-        return None, f"the download from the hub failed, {type(error).__name__}"
-    absent = missing_files(folder, tasks)
-    return (None, f"the hub's copy lacks `{absent[0]}`") if absent else (folder, "")
-
-
-def _hub_answers() -> bool:
-    """Whether the hub's host accepts a connection; assumed behind a proxy."""
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
-        return True
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    host = endpoint.split("://")[-1].split("/")[0]
-    name, _, port = host.partition(":")
-    try:
-        with socket.create_connection((name, int(port or 443)), timeout=_HUB_TIMEOUT_SECONDS):
-            return True
-    except OSError:
-        return False
+    return Assets(STAND_INS, root, _digest(root, suites), [], note)

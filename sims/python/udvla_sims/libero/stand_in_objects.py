@@ -47,7 +47,12 @@ def objects() -> dict[str, bytes]:
     for name, content in (("wine_bottle", geoms(_wine_bottle())), ("wine_rack", _wine_rack())):
         path = f"turbosquid_objects/{name}/{name}.xml"
         files[path] = object_xml(name, content, -0.06, 0.04, 0.025)
-    for name, content in (("wooden_cabinet", _cabinet()), ("flat_stove", _stove())):
+    articulated = (
+        ("wooden_cabinet", cabinet(_WALNUT, _OAK)),
+        ("white_cabinet", cabinet(_CERAMIC, _WHITE)),
+        ("flat_stove", _stove()),
+    )
+    for name, content in articulated:
         path = f"articulated_objects/{name}.xml"
         files[path] = object_xml(name, content, -0.045, 0.045, 0.045)
     return files
@@ -55,8 +60,14 @@ def objects() -> dict[str, bytes]:
 
 def _tin(label: str, stripe: str) -> list[Part]:
     """A tin with a paper label, standing along z."""
+    # As for the bottle: boxes, so that it stands on a box.
+    carriers = [
+        Part("box", (0.0285, 0.0118, 0.0385), (0, 0, 0), "", turned("z", radians(angle)))
+        for angle in (0, 45, 90, 135)
+    ]
     return [
-        can(0.0312, -0.0385, 0.0385, _METAL),
+        can(0.0312, -0.0385, 0.0385, _METAL, solid=False),
+        *carriers,
         can(0.0318, -0.033, 0.032, label, solid=False),
         can(0.0321, -0.006, 0.012, stripe, solid=False),
         can(0.0285, 0.0385, 0.0388, "0.6 0.61 0.63", solid=False),
@@ -183,22 +194,22 @@ def _wine_rack() -> str:
     return rack + region("top_region", (0.1009, 0.022, 0.0025), (0, -0.08, 0.2175), tilt)
 
 
-def _cabinet() -> str:
+def cabinet(colour: str, front: str) -> str:
     """Three drawers that slide along -y out of a body that stands still."""
     x, y = 0.0035, 0.0162
     body = [
-        *(box(0.005, 0.0954, 0.0084, 0.2201, _WALNUT, at=(x + s * 0.1155, y)) for s in (-1, 1)),
-        box(0.1205, 0.0023, 0.0049, 0.223, _WALNUT, at=(x, 0.1095)),
-        box(0.1228, 0.0896, 0.0049, 0.0089, _WALNUT, at=(x, y)),
-        box(0.1273, 0.0941, 0.2201, 0.223, _WALNUT, at=(x, 0.0158)),
+        *(box(0.005, 0.0954, 0.0084, 0.2201, colour, at=(x + s * 0.1155, y)) for s in (-1, 1)),
+        box(0.1205, 0.0023, 0.0049, 0.223, colour, at=(x, 0.1095)),
+        box(0.1228, 0.0896, 0.0049, 0.0089, colour, at=(x, y)),
+        box(0.1273, 0.0941, 0.2201, 0.223, colour, at=(x, 0.0158)),
         *(
-            box(0.1117, 0.0894, z - 0.0008, z + 0.0008, _WALNUT, at=(x, 0.0187))
+            box(0.1117, 0.0894, z - 0.0008, z + 0.0008, colour, at=(x, 0.0187))
             for z in (0.0793, 0.1494)
         ),
     ]
     top = region("top_side", (0.1253, 0.0944, 0.0015), (0.0035, 0.0157, 0.2215))
     drawers = "\n".join(
-        _drawer(*values)
+        _drawer(*values, front)
         for values in (
             ("top", 0.1836, 0.1839, 0.1856),
             ("middle", 0.1139, 0.1104, 0.1169),
@@ -208,7 +219,7 @@ def _cabinet() -> str:
     return f'<body name="base">\n{geoms(body)}\n{top}\n{drawers}\n</body>'
 
 
-def _drawer(name: str, z: float, handle: float, inside: float) -> str:
+def _drawer(name: str, z: float, handle: float, inside: float, front: str) -> str:
     """A drawer.
 
     Args:
@@ -216,16 +227,17 @@ def _drawer(name: str, z: float, handle: float, inside: float) -> str:
         z: height of its middle.
         handle: height of its handle.
         inside: height of the middle of its inner space, which goals refer to.
+        front: its colour.
     """
     x = 0.0034
     parts = [
-        box(0.1093, 0.0027, z - 0.0346, z + 0.0338, _OAK, at=(x, -0.0752)),
-        *(box(0.1068, 0.0036, z - 0.0321, z + 0.0321, _OAK, at=(x, y)) for y in (-0.0684, 0.0908)),
+        box(0.1093, 0.0027, z - 0.0346, z + 0.0338, front, at=(x, -0.0752)),
+        *(box(0.1068, 0.0036, z - 0.0321, z + 0.0321, front, at=(x, y)) for y in (-0.0684, 0.0908)),
         *(
-            box(0.0024, 0.0815, z - 0.0316, z + 0.0316, _OAK, at=(x + s * 0.1054, 0.011))
+            box(0.0024, 0.0815, z - 0.0316, z + 0.0316, front, at=(x + s * 0.1054, 0.011))
             for s in (-1, 1)
         ),
-        box(0.107, 0.081, z - 0.0324, z - 0.0245, _OAK, at=(x, 0.0105)),
+        box(0.107, 0.081, z - 0.0324, z - 0.0245, front, at=(x, 0.0105)),
         box(0.0445, 0.0077, handle - 0.0082, handle + 0.0082, _METAL, at=(-0.0028, -0.1016)),
         *(
             box(0.0051, 0.0106, handle - 0.0055, handle + 0.0055, _METAL, at=(side, -0.0835))

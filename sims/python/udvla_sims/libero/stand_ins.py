@@ -1,9 +1,8 @@
 """Built-in stand-ins for LIBERO's assets: shapes of our own with the real objects' sizes.
 
-With them a machine that reaches only the package index can run the suites in `SUITES`. The
-stored initial states fit (the joints are the same) and goals are decided by the same rules, but
-images and contacts differ from the real assets, so results cannot be compared with published
-ones.
+With them a machine that reaches only the package index can run every suite. The stored initial
+states fit (the joints are the same) and goals are decided by the same rules, but images and
+contacts differ from the real assets, so results cannot be compared with published ones.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from .shapes import png
-from .stand_in_objects import objects
+from . import stand_in_objects, stand_in_tableware
+from .shapes import box, geoms, png
 
-SUITES = ("spatial", "object", "goal")
-"""The suites that the stand-ins cover."""
+SUITES = ("spatial", "object", "goal", "long")
+"""The suites that the stand-ins cover: all of the protocol."""
 
 
 def write(cache: Path) -> Path:
@@ -51,12 +50,17 @@ def _files() -> dict[str, bytes]:
     return {
         "textures/light-gray-floor-tile.png": png(256, _planks),
         "textures/light-gray-plaster.png": png(64, _plaster),
+        "textures/gray_ceramic_tile.png": png(128, _tiles),
+        "textures/yellow_linen_wall_texture.png": png(64, _linen),
+        "textures/seamless_wood_planks_floor.png": png(256, _planks),
         "textures/table.png": png(128, _table_top),
-        "scenes/libero_floor_base_style.xml": _scene(_FLOOR).encode(),
-        "scenes/libero_tabletop_base_style.xml": _scene(_TABLE).encode(),
-        **objects(),
+        **{f"scenes/libero_{name}_base_style.xml": _scene(it) for name, it in _WORKSPACES.items()},
+        **stand_in_objects.objects(),
+        **stand_in_tableware.objects(),
     }
 
+
+_BOARD, _LEG = "0.72 0.58 0.4", "0.4 0.3 0.2"
 
 _FLOOR = """<body name="floor" pos="0 0 0">
 <geom name="floor" type="plane" size="3 3 .125" condim="3" group="1" material="floorplane"/>
@@ -80,7 +84,49 @@ material="table_mat"/>
 )
 
 
-def _scene(workspace: str) -> str:
+# A low table, 1.7 m wide. Stored states start some things 3 cm inside it: it is thick, so that
+# they are pushed up and out, and of one box, so that they are pushed once.
+_LOW_TABLE = f"""<geom name="floor" type="plane" size="3 3 .125" condim="3" group="1" \
+material="floorplane"/>
+<body name="living_room_table" pos="0 0 0">
+{
+    geoms(
+        [
+            box(0.58, 0.86, 0.1, 0.4368, _BOARD, at=(-0.243, 0.04)),
+            box(0.4, 0.66, 0.0, 0.1, _LEG, at=(-0.243, 0.04)),
+        ]
+    )
+}
+</body>"""
+
+_DESK = f"""<geom name="floor" type="plane" size="3 3 .125" condim="3" group="1" \
+material="floorplane"/>
+<body name="study_table" pos="0 0 0">
+{
+    geoms(
+        [
+            box(0.6895, 1.3927, 0.8135, 0.8851, _BOARD),
+            *(
+                box(0.02, 0.05, 0.0, 0.788, _LEG, at=(x, y))
+                for x in (-0.5, 0.496)
+                for y in (-0.691, 0.71)
+            ),
+        ]
+    )
+}
+</body>"""
+
+_WORKSPACES = {
+    "floor": _FLOOR,
+    "tabletop": _TABLE,
+    "kitchen_tabletop": _TABLE,
+    "living_room_tabletop": _LOW_TABLE,
+    "study": _DESK,
+}
+"""The workspace of each scene file."""
+
+
+def _scene(workspace: str) -> bytes:
     """A room with a floor or table, in the form that LIBERO's arena classes read."""
     walls = "\n".join(
         f'<geom name="wall_{name}" type="box" pos="{at}" size="{size}" contype="0" '
@@ -91,7 +137,7 @@ def _scene(workspace: str) -> str:
             ("right", "0.5 -3 1.5", "2.5 0.01 1.5"),
         )
     )
-    return f"""<mujoco model="stand_in_arena">
+    text = f"""<mujoco model="stand_in_arena">
 <asset>
 <texture name="sky" type="skybox" builtin="gradient" rgb1="0.9 0.93 1" rgb2="0.5 0.6 0.7" \
 width="64" height="384"/>
@@ -116,6 +162,7 @@ specular="0.3 0.3 0.3" directional="false" castshadow="false"/>
 </worldbody>
 </mujoco>
 """
+    return text.encode()
 
 
 def _planks(row: int, column: int) -> tuple[int, int, int]:
@@ -126,6 +173,20 @@ def _planks(row: int, column: int) -> tuple[int, int, int]:
         return (92, 70, 50)
     shade = (0, 12, -9, 6)[board] + ((across * across * 7 + along // 9 * (5 + board)) % 13)
     return (168 + shade, 134 + shade, 98 + shade)
+
+
+def _tiles(row: int, column: int) -> tuple[int, int, int]:
+    """Gray tiles with joints, two by two per image."""
+    if row % 64 < 2 or column % 64 < 2:
+        return (112, 114, 116)
+    shade = (row // 64 * 5 + column // 64 * 9) % 12 + (row * column * 3 + column) % 5
+    return (150 + shade, 153 + shade, 156 + shade)
+
+
+def _linen(row: int, column: int) -> tuple[int, int, int]:
+    """Yellow cloth: threads that cross."""
+    shade = 6 * (row % 2) + 4 * (column % 2) + (row * 7 + column * 3) % 5
+    return (208 + shade, 192 + shade, 142 + shade)
 
 
 def _plaster(row: int, column: int) -> tuple[int, int, int]:
