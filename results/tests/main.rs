@@ -16,3 +16,4 @@ mod snapshots;
 mod statistics;
 mod subtasks;
 mod tables;
+mod timelines;

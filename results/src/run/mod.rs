@@ -2,8 +2,10 @@
 
 pub mod benchmarks;
 pub mod differences;
+pub mod evidence;
 pub mod files;
 pub mod manifest;
 pub mod merge;
 pub mod read;
 pub mod record;
+pub mod timeline;
