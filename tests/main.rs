@@ -19,4 +19,5 @@ mod support;
 mod toy;
 #[cfg(feature = "torch")]
 mod udvla;
+mod view;
 mod worker;

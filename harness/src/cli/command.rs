@@ -11,7 +11,7 @@ use super::benchmark::{DoctorCommand, RunCommand};
 use super::checkpoint::{BenchCommand, ImagineArguments, InspectArguments, MakeArguments};
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
-    PlotsArguments, ReplayArguments, TablesArguments,
+    PlotsArguments, ReplayArguments, ReportArguments, TablesArguments, ViewArguments,
 };
 use crate::benchmarks::{self, Benchmark};
 use crate::plan::Video;
@@ -50,10 +50,9 @@ pub enum Command {
     /// variable of the first shell is needed.
     Resume(ResumeArguments),
     /// Write tables, plots and the page `report.html` of a run directory again
-    Report {
-        /// The run directory
-        directory: PathBuf,
-    },
+    Report(ReportArguments),
+    /// Show run directories in a browser: list, pages, comparisons, live while they run
+    View(ViewArguments),
     /// Put run directories into the paper's tables
     Tables(TablesArguments),
     /// Draw several runs side by side and beside the paper

@@ -6,7 +6,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use udvla_results::out::report;
 
+use crate::cli::ReportArguments;
 use crate::exit::{Exit, Refused};
+
+/// Writes them again, and the page as one file where that is asked for.
+///
+/// # Errors
+/// [`Refused`] when the directory cannot be read as a run.
+pub fn report(arguments: &ReportArguments) -> Result<Exit> {
+    let exit = run(&arguments.directory)?;
+    if let Some(file) = &arguments.self_contained {
+        let page = report::self_contained_page(&arguments.directory)?;
+        super::files::write_file(file, &page)?;
+    }
+    Ok(exit)
+}
 
 /// Writes them and prints the table.
 ///
