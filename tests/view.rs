@@ -94,7 +94,7 @@ fn a_list_leads_to_the_page_and_the_actions_of_a_run() {
     assert_eq!(script.header("Content-Type"), Some("text/javascript; charset=utf-8"));
     assert!(script.text().contains("\"text\":\"play the fake task 0\""), "{}", script.text());
     let written = run.directory().join("timelines/long-task00-trial000.js");
-    assert_eq!(script.text(), std::fs::read_to_string(written).unwrap());
+    assert!(script.text() == std::fs::read_to_string(written).unwrap(), "as `report` wrote it");
     let compared = server.get("/compare?run=run&run=run");
     assert_eq!(compared.status, 200, "{}", compared.text());
     assert!(compared.text().contains("Comparison of 2 runs"));
