@@ -29,6 +29,7 @@ mod support;
 mod toy;
 #[cfg(feature = "torch")]
 mod udvla;
+mod view;
 mod walls;
 mod words;
 mod worker;

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use udvla_policies::vision::resize_bicubic;
+use udvla_results::run::timeline::{FutureGrid, FutureRow};
 use udvla_sims::observation::Image;
 
 /// White pixels between the images of a grid.
 const GAP: usize = 4;
+/// Height of a line of headings.
+const HEADING: u32 = 18;
 
 /// Reads a PNG file; transparency is ignored.
 ///
@@ -98,6 +101,20 @@ pub fn labelled(columns: &[String], rows: &[Vec<Image>]) -> Result<Image> {
     Ok(grid(&[&[headings], rows].concat()))
 }
 
+/// Where [`labelled`] puts the images of the first column, and how far it is to the next.
+pub fn first_column(rows: &[Vec<Image>]) -> FutureGrid {
+    let gap = GAP as u32;
+    let mut top = gap + HEADING + gap;
+    let row = |row: &Vec<Image>| {
+        let first = row.first().map_or((0, 0), |image| (image.height, image.width));
+        let place = FutureRow { top, height: first.0, width: first.1 };
+        top += row.iter().map(|image| image.height).max().unwrap_or(0) + gap;
+        place
+    };
+    let rows_placed = rows.iter().map(row).collect();
+    FutureGrid { left: gap, pitch: column_width(rows, 0) + gap, rows: rows_placed }
+}
+
 /// Width of the widest image of a column.
 fn column_width(rows: &[Vec<Image>], index: usize) -> u32 {
     rows.iter().filter_map(|row| row.get(index)).map(|image| image.width).max().unwrap_or(0)
@@ -105,22 +122,43 @@ fn column_width(rows: &[Vec<Image>], index: usize) -> u32 {
 
 /// A line of text, as wide as the image below it.
 fn heading(text: &str, width: u32) -> Result<Image> {
-    const HEIGHT: u32 = 18;
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     let svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{HEIGHT}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{HEADING}\" \
          font-family=\"Inter\" font-size=\"11\" fill=\"#222\"><rect width=\"100%\" \
          height=\"100%\" fill=\"#fff\"/><text x=\"1\" y=\"13\">{text}</text></svg>"
     );
     let png = udvla_results::out::plots::png(&svg)?;
     let drawn = decode(png::Decoder::new(Cursor::new(png)))?;
     // The renderer draws larger than asked for, for print.
-    Ok(resize(&drawn, [HEIGHT, width]))
+    Ok(resize(&drawn, [HEADING, width]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_column_is_where_the_grid_put_it() {
+        let image = |side: u32, byte| Image {
+            height: side,
+            width: side,
+            rgb: vec![byte; (3 * side * side) as usize],
+        };
+        let rows = vec![vec![image(90, 10), image(90, 20)], vec![image(80, 30), image(80, 40)]];
+        let whole = labelled(&["a".into(), "b".into()], &rows).unwrap();
+        let places = first_column(&rows);
+        let at = |x: u32, y: u32| whole.rgb[3 * (y * whole.width + x) as usize];
+        for (row, bytes) in places.rows.iter().zip([[10, 20], [30, 40]]) {
+            for (column, byte) in (0..).zip(bytes) {
+                let left = places.left + column * places.pitch;
+                let (right, bottom) = (left + row.width - 1, row.top + row.height - 1);
+                let corners = [(left, row.top), (right, row.top), (left, bottom), (right, bottom)];
+                assert_eq!(corners.map(|(x, y)| at(x, y)), [byte; 4]);
+                assert_eq!([at(left - 1, row.top), at(right + 1, bottom)], [255; 2]);
+            }
+        }
+    }
 
     #[test]
     fn an_image_reads_back_and_a_grid_keeps_its_images() {

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use resvg::tiny_skia::Pixmap;
 use scraper::{Html, Selector};
 use tempfile::TempDir;
-use udvla_results::out::report::write_all;
+use udvla_results::out::report::{self_contained_page, write_all};
+use udvla_results::run::damage::Damage;
 
 use crate::build;
+use crate::timelines::{EVIL, chain_with_evidence};
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -40,6 +42,22 @@ impl Browser {
         build::store(&run, folder.path(), &build::lines(&run));
         write_all(folder.path()).unwrap();
         Some(Self { program, folder })
+    }
+
+    /// One with another run directory.
+    fn with(folder: TempDir) -> Option<Self> {
+        Self::find().map(|browser| Self { folder, ..browser })
+    }
+
+    /// The page after `script` ran in it.
+    fn after(&self, script: &str, arguments: &[&str]) -> Html {
+        let page = self.folder.path().join("report.html");
+        let text = fs::read_to_string(&page).unwrap();
+        let (before, end) = text.rsplit_once("</body>").unwrap();
+        fs::write(&page, format!("{before}<script>{script}</script></body>{end}")).unwrap();
+        let dom = self.open("", &[&["--dump-dom"], arguments].concat()).stdout;
+        fs::write(&page, text).unwrap();
+        Html::parse_document(&String::from_utf8(dom).unwrap())
     }
 
     /// Opens the page and returns what the browser says; fails when its console has anything.
@@ -109,11 +127,121 @@ fn an_episode_can_be_opened_in_a_browser() {
     let count = |selector: &str| html.select(&Selector::parse(selector).unwrap()).count();
     assert_eq!(count("#grids a.cell[tabindex='0']"), 3);
     assert_eq!(count("#grids a.cell[tabindex='-1']"), 147);
-    assert_eq!(count(".filter:not([hidden]) button[aria-pressed=true]"), 4);
+    assert_eq!(text(&html, ".filter:not([hidden]) button[aria-pressed=true]"), "all");
     let dom = browser.open("#long-task01-trial049", &["--dump-dom"]).stdout;
     let html = Html::parse_document(&String::from_utf8(dom).unwrap());
     assert_eq!(text(&html, "dialog[open] code.command"), format!("udvla-eval resume {folder}"));
     assert!(text(&html, "dialog[open]").contains("lost: the simulator went away"));
+}
+
+#[test]
+fn an_episode_is_shown_chunk_by_chunk_and_texts_stay_texts() {
+    let (folder, key) = chain_with_evidence();
+    write_all(folder.path()).unwrap();
+    let Some(browser) = Browser::with(folder) else { return };
+    let dom = browser.open(&format!("#{key}"), &["--dump-dom"]).stdout;
+    let html = Html::parse_document(&String::from_utf8(dom).unwrap());
+    let all = |selector: &str| -> Vec<String> {
+        let found = Selector::parse(selector).unwrap();
+        html.select(&found).map(|element| element.text().collect()).collect()
+    };
+    assert_eq!(
+        all("dialog .chunk h4"),
+        [
+            "Call 0, steps 0 to 10",
+            "Call 1, steps 10 to 13",
+            "Call 2, steps 13 to 23",
+            "Call 3, steps 23 to 30"
+        ]
+    );
+    assert_eq!(all("dialog .chunk:nth-child(3) .told"), [format!("“{EVIL}”")]);
+    assert_eq!(all("dialog .remarks li"), [format!("odd: {EVIL}")]);
+    let chain = all("dialog .chain li");
+    assert!(chain[0].contains("“open it”") && chain[0].ends_with("steps 0 to 13, 2 calls"));
+    assert!(chain[2].ends_with("not solved, steps 23 to 30, 1 call"), "{chain:?}");
+    assert!(chain[4].ends_with("not reached"), "{chain:?}");
+    assert_eq!(all("dialog .overview .component b"), ["x", "y", "z", "rx", "ry", "rz", "gripper"]);
+    assert_eq!(all("dialog .overview .label")[0], "x [0.02 m]");
+    let marks =
+        |class: &str| all(&format!("dialog .overview .component:first-child .{class}")).len();
+    assert_eq!((marks("call"), marks("stage")), (1, 2));
+    let images = all("dialog .chunk:nth-child(1) .tile img").len();
+    assert_eq!(images, 3, "observed, predicted, observed");
+    assert_eq!(all("dialog .chunk:nth-child(2) .tile")[2], "no image");
+    assert!(all("img[onerror]").is_empty() && all("dialog img[src=x]").is_empty());
+}
+
+#[test]
+fn a_page_with_everything_inside_needs_no_file_beside_it() {
+    let (folder, key) = chain_with_evidence();
+    let page = self_contained_page(folder.path(), Damage::Refuse).unwrap();
+    let alone = TempDir::new().unwrap();
+    fs::write(alone.path().join("report.html"), page).unwrap();
+    let Some(browser) = Browser::with(alone) else { return };
+    let dom = browser.open(&format!("#{key}"), &["--dump-dom"]).stdout;
+    let html = Html::parse_document(&String::from_utf8(dom).unwrap());
+    let count = |selector: &str| html.select(&Selector::parse(selector).unwrap()).count();
+    assert_eq!(count("dialog .chunk"), 4);
+    // An image that was loaded has a width in percent of its part.
+    assert_eq!(count("dialog .chunk:nth-child(1) .tile img[style*='width: 320%']"), 3);
+}
+
+#[test]
+fn filters_add_up_release_each_other_and_follow_the_words() {
+    let Some(browser) = Browser::find() else { return };
+    let shown = |script: &str| {
+        let html = browser.after(script, &[]);
+        let count = |selector: &str| html.select(&Selector::parse(selector).unwrap()).count();
+        let cells = count(".task:not([hidden]) .cell:not([hidden])");
+        (cells, text(&html, "button[data-kind][aria-pressed=true]"))
+    };
+    let click = |kind: &str| format!("document.querySelector('[data-kind=\"{kind}\"]').click();");
+    assert_eq!(shown(&click("solved")), (81, "solved".into()));
+    assert_eq!(shown(&(click("solved") + &click("error"))), (82, "solvederrors".into()));
+    assert_eq!(shown(&(click("solved") + &click("solved"))), (150, "all".into()));
+    assert_eq!(shown(&(click("failed") + &click(""))), (150, "all".into()));
+    let words = "const field = document.getElementById('filter-text'); field.value = 'MOKA pot'; \
+                 field.dispatchEvent(new Event('input'));";
+    assert_eq!(shown(words), (50, "all".into()));
+    assert_eq!(shown(&(words.to_owned() + &click("solved"))), (0, "solved".into()));
+}
+
+/// Widths in pixels of what is wider than the window, and sizes of text that is too small.
+const MEASURE: &str = "
+  const small = [...document.querySelectorAll('body *')].filter((element) =>
+    element.offsetParent !== null && [...element.childNodes].some((node) =>
+      node.nodeType === 3 && node.textContent.trim() !== '') &&
+    parseFloat(getComputedStyle(element).fontSize) < 9)
+    .map((element) => element.outerHTML.slice(0, 80));
+  const plots = [...document.querySelectorAll('figure svg text')].map((text) => {
+    const svg = text.ownerSVGElement;
+    return parseFloat(text.getAttribute('font-size')) * svg.getBoundingClientRect().width
+      / svg.viewBox.baseVal.width;
+  }).filter((size) => size < 9);
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  const box = document.querySelector('dialog');
+  document.title = JSON.stringify({ small, plots, wide: Math.max(wide, 0),
+    dialog: Math.max(box.scrollWidth - box.clientWidth, 0), width: innerWidth });";
+
+#[test]
+fn nothing_overflows_and_no_text_is_tiny_on_screens_of_any_width() {
+    let (folder, key) = chain_with_evidence();
+    write_all(folder.path()).unwrap();
+    let Some(browser) = Browser::with(folder) else { return };
+    for width in [1280, 768, 500] {
+        for script in ["", &format!("location.hash = '{key}';")] {
+            let script = format!("{script} setTimeout(() => {{ {MEASURE} }}, 1000);");
+            let html = browser.after(&script, &[&format!("--window-size={width},900")]);
+            let found = text(&html, "title");
+            let value: serde_json::Value = serde_json::from_str(&found).unwrap();
+            let seen = value["width"].as_u64().unwrap();
+            assert!(seen <= width, "{found}");
+            for trouble in ["small", "plots"] {
+                assert_eq!(value[trouble], serde_json::json!([]), "{width}: {found}");
+            }
+            assert_eq!((&value["wide"], &value["dialog"]), (&0.into(), &0.into()), "{found}");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use resvg::tiny_skia::{Color, Paint, Pixmap, Rect, Transform};
+use safetensors::tensor::{Dtype, TensorView};
 use udvla_results::paper::Paper;
 use udvla_results::run::manifest::{
     BatchCounts, EpisodeCounts, Manifest, PlannedTask, RunStatus, SCHEMA,
@@ -11,8 +13,9 @@ use udvla_results::run::manifest::{
 use udvla_results::run::read::Run;
 use udvla_results::run::record::{EpisodeRecord, Seconds, Status};
 use udvla_results::run::seal::{Chain, RecordsEnd, manifest_text};
+use udvla_results::run::timeline::{FutureGrid, FutureRow, Timeline};
 use udvla_results::tables::summary::Summary;
-use udvla_sims::episode::Notes;
+use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::identity::Subject;
 use udvla_sims::protocol::{Details, Protocol, Suite};
 
@@ -298,6 +301,42 @@ pub fn store_schema_2(dir: &Path, records: &[String]) {
     (manifest.schema, manifest.id, manifest.records) = (2, None, None);
     fs::write(dir.join("run.json"), serde_json::to_string_pretty(&manifest).unwrap()).unwrap();
     fs::write(dir.join("episodes.jsonl"), records.join("\n") + "\n").unwrap();
+}
+
+/// Gives an episode of a stored run actions of `width` numbers: step `n` plays `n / 10`.
+pub fn store_actions(dir: &Path, record: &EpisodeRecord, width: usize, timeline: &Timeline) {
+    let steps = record.steps as usize;
+    let values = (0..steps).flat_map(|step| vec![step as f32 / 10.0; width]);
+    let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+    let view = TensorView::new(Dtype::F32, vec![steps, width], &bytes).unwrap();
+    let metadata = Some(timeline.to_metadata());
+    let file = safetensors::serialize([("actions", view)], metadata).unwrap();
+    fs::create_dir_all(dir.join("actions")).unwrap();
+    fs::write(dir.join(format!("actions/{}.safetensors", record.key())), file).unwrap();
+}
+
+/// Saves an image of a predicted future: white with a gray square for each of `columns`, at the
+/// places of [`future_grid`].
+pub fn store_future(dir: &Path, key: &EpisodeKey, call: u32, columns: u32) {
+    let grid = future_grid();
+    let mut image = Pixmap::new(grid.left + columns * grid.pitch, 26 + 84).unwrap();
+    image.fill(Color::WHITE);
+    for column in 0..columns {
+        let (left, top) = (grid.left + column * grid.pitch, grid.rows[0].top);
+        let square = Rect::from_xywh(left as f32, top as f32, 80.0, 80.0).unwrap();
+        let mut paint = Paint::default();
+        let shade = 60 + 40 * column as u8;
+        paint.set_color_rgba8(shade, shade, shade, 255);
+        image.fill_rect(square, &paint, Transform::identity(), None);
+    }
+    let folder = dir.join(format!("futures/{key}"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(format!("call-{call:03}.png")), image.encode_png().unwrap()).unwrap();
+}
+
+/// One camera's row of 80 x 80 pixels.
+pub fn future_grid() -> FutureGrid {
+    FutureGrid { left: 4, pitch: 84, rows: vec![FutureRow { top: 26, height: 80, width: 80 }] }
 }
 
 fn add(run: &mut Run, record: EpisodeRecord) {

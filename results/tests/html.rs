@@ -134,9 +134,9 @@ fn a_page_has_all_its_parts_and_numbers() {
     let heads = texts(&html, "main > section > h2");
     let expected = [
         "Summary",
+        "Episodes",
         "Tables",
         "Plots",
-        "Episodes",
         "Differences to the paper",
         "Protocol",
         "Manifest",

@@ -19,4 +19,5 @@ mod snapshots;
 mod statistics;
 mod subtasks;
 mod tables;
+mod timelines;
 mod verdicts;

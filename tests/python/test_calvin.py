@@ -246,7 +246,7 @@ def test_observation_has_the_protocols_shapes(looking):
     assert all(image.flags.c_contiguous for image in observation.images)
     assert observation.state.shape == (15,) and observation.state.dtype == np.float32
     assert observation.instruction == "take the blue block and rotate it to the right"
-    assert looking.frame().shape == (200, 200, 3)
+    assert looking.frame().shape == (200, 400, 3)
 
 
 @needs_scene

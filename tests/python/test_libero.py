@@ -118,7 +118,7 @@ def test_video_frames_change_nothing(looking):
     for index, action in enumerate(actions(30)):
         frame = looking.frame()
         looking.step(action, look=index % 10 == 9)
-    assert frame.shape[2] == 3 and frame.dtype == np.uint8 and frame.flags["C_CONTIGUOUS"]
+    assert frame.shape == (384, 768, 3) and frame.dtype == np.uint8 and frame.flags["C_CONTIGUOUS"]
     filmed = pictures.hexdigest(), hashlib.sha256(looking.state_bytes()).hexdigest()
     assert filmed == quiet
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sims" / "python"))
 av = pytest.importorskip("av", reason="`av` is not installed here")
 np = pytest.importorskip("numpy", reason="`numpy` is not installed here")
 
+from udvla_sims.adapter import side_by_side  # noqa: E402
 from udvla_sims.video import Writer  # noqa: E402
 
 
@@ -64,3 +65,16 @@ def test_a_frame_of_another_size_is_refused(tmp_path):
     writer.abort()
     with pytest.raises(ValueError):
         Writer(tmp_path / "odd.mp4", 95, 128, 20.0)
+
+
+def test_cameras_of_different_sizes_share_a_frame_of_even_size():
+    large = np.full((200, 200, 3), 10, dtype=np.uint8)
+    small = np.zeros((85, 85, 3), dtype=np.uint8)
+    small[:, 80:] = 200
+    frame = side_by_side([large, small])
+    assert frame.shape == (200, 400, 3) and frame.flags.c_contiguous
+    assert (frame[:, :200] == 10).all()
+    assert set(np.unique(frame[:, 200:])) == {0, 200}
+    assert frame[:, -1].min() == 200 and frame[:, 300].max() == 0
+    odd = np.zeros((85, 85, 3), dtype=np.uint8)
+    assert side_by_side([odd]).shape == (84, 84, 3)

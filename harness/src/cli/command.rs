@@ -14,6 +14,7 @@ use super::checkpoint::{
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
     PlotsArguments, ReadArguments, ReplayArguments, ReportArguments, TablesArguments,
+    ViewArguments,
 };
 use super::runs_folder::run_path;
 use crate::benchmarks::{self, Benchmark};
@@ -57,6 +58,8 @@ pub enum Command {
     Resume(ResumeArguments),
     /// Write tables, plots and the page `report.html` of a run directory again
     Report(ReportArguments),
+    /// Show run directories in a browser: list, pages, comparisons, live while they run
+    View(ViewArguments),
     /// Put run directories into the paper's tables
     Tables(TablesArguments),
     /// Draw several runs side by side and beside the paper

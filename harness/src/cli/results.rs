@@ -31,6 +31,20 @@ pub struct ReportArguments {
     /// How the directories are read.
     #[command(flatten)]
     pub reading: ReadArguments,
+    /// Also write the page as one file, with its images, videos and actions inside
+    #[arg(long, value_name = "FILE")]
+    pub self_contained: Option<PathBuf>,
+}
+
+/// Arguments of `view`.
+#[derive(Debug, Args)]
+pub struct ViewArguments {
+    /// Run directories, or folders of run directories
+    #[arg(value_name = "DIR", default_value = "runs")]
+    pub directories: Vec<PathBuf>,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 8765)]
+    pub port: u16,
 }
 
 /// Arguments of `tables`.

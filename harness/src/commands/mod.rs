@@ -28,6 +28,7 @@ mod report;
 mod sample_size;
 mod setup;
 mod tables;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -52,9 +53,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Run(command) => evaluate(&command, show),
         Command::Resume(arguments) => resume(arguments, show),
-        Command::Report(arguments) => {
-            report::run(&arguments.directory, arguments.reading.damage(), show)
-        }
+        Command::Report(arguments) => report::report(&arguments, show),
+        Command::View(arguments) => view::run(&arguments),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),

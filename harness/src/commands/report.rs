@@ -9,9 +9,24 @@ use udvla_results::out::report;
 use udvla_results::run::damage::Damage;
 use udvla_results::tables::format::plural;
 
+use crate::cli::ReportArguments;
 use crate::exit::{Exit, Refused};
 use crate::report::{Show, color};
 use crate::run::refuse_links;
+
+/// Writes them again, and the page as one file where that is asked for.
+///
+/// # Errors
+/// As [`run`].
+pub fn report(arguments: &ReportArguments, show: Show) -> Result<Exit> {
+    let (directory, damage) = (&arguments.directory, arguments.reading.damage());
+    let exit = run(directory, damage, show)?;
+    if let Some(file) = &arguments.self_contained {
+        let page = report::self_contained_page(directory, damage)?;
+        super::files::write_file(file, &page)?;
+    }
+    Ok(exit)
+}
 
 /// Writes them, names the files in one line, and prints the tables.
 ///

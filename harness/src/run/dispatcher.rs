@@ -6,6 +6,7 @@ use anyhow::Result;
 use udvla_results::compare::early::Watch;
 use udvla_results::run::manifest::BatchCounts;
 use udvla_results::run::record::EpisodeRecord;
+use udvla_results::run::timeline::Timeline;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::SimError;
 use udvla_sims::protocol::Protocol;
@@ -166,9 +167,9 @@ impl<'a> Dispatcher<'a> {
         let job = self.playing[worker].take().expect("only started episodes finish");
         self.breaker.succeeded(&job.key);
         self.schedule.succeeded(&job.key);
-        let Played { record, actions, width } = played;
+        let Played { record, actions, width, timeline } = played;
         let record = EpisodeRecord { attempts: job.failures + 1, ..record };
-        let record = self.store.append(record, &actions, width)?;
+        let record = self.store.append(record, &actions, width, &timeline)?;
         self.reporter.finished(&record);
         if let Some(watch) = &mut self.watch {
             watch.observe(&record);
@@ -240,7 +241,8 @@ impl<'a> Dispatcher<'a> {
     fn record_error(&mut self, job: &Job) -> Result<()> {
         let error = job.last_error.as_ref().expect("an attempt failed");
         let identity = EpisodeIdentity::new(self.protocol, &job.key, self.seed)?;
-        let record = self.store.append(identity.error(error, job.failures), &[], 0)?;
+        let record = identity.error(error, job.failures);
+        let record = self.store.append(record, &[], 0, &Timeline::default())?;
         self.errors += 1;
         self.reporter.finished(&record);
         Ok(())

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use udvla_policies::{Answer, PolicyInput};
 use udvla_results::run::record::Seconds;
+use udvla_results::run::timeline::Timeline;
 use udvla_sims::body;
 use udvla_sims::checks::{Checks, End};
 use udvla_sims::observation::{Image, Observation, SimSpec};
@@ -78,6 +79,7 @@ pub struct Episode<'a> {
     started: String,
     first_observation: Option<String>,
     calls: u32,
+    timeline: Timeline,
     seconds: Seconds,
 }
 
@@ -95,6 +97,12 @@ impl<'a> Episode<'a> {
             started: clock::now(),
             first_observation: None,
             calls: 0,
+            timeline: Timeline {
+                action: spec.action.clone(),
+                cameras: spec.cameras.iter().map(|camera| camera.name.clone()).collect(),
+                control_hz: spec.control_hz,
+                ..Timeline::default()
+            },
             seconds: Seconds::default(),
         }
     }
@@ -193,6 +201,7 @@ impl<'a> Episode<'a> {
     ) -> Result<State, Interruption> {
         let EpisodeIdentity { key, seed, .. } = self.identity;
         let call = self.calls;
+        self.timeline.ask(steps, observation.stage, &observation.instruction);
         let observed = self.futures.is_some().then(|| observation.images.clone());
         let asked = Instant::now();
         let answer = policy(PolicyInput { key: key.clone(), call, seed, observation })?;
@@ -237,7 +246,9 @@ impl<'a> Episode<'a> {
             notes,
             video: video.then(|| format!("videos/{}.mp4", self.identity.key)),
         });
-        Ok(Played { record, actions, width })
+        let futures = self.futures.take().and_then(|futures| futures.grid);
+        let timeline = Timeline { futures, ..std::mem::take(&mut self.timeline) };
+        Ok(Played { record, actions, width, timeline })
     }
 
     /// Saves what the policy predicted of the chunk that was just played.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use udvla_results::run::record::EpisodeRecord;
+use udvla_results::run::timeline::Timeline;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::SimSpec;
 use udvla_sims::process::SimError;
@@ -27,6 +28,8 @@ pub struct Played {
     pub actions: Vec<f32>,
     /// Numbers per action.
     pub width: usize,
+    /// When the policy was asked, and with which words.
+    pub timeline: Timeline,
 }
 
 /// What happened during a run. `worker` is the index of a worker thread.

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use udvla_results::run::timeline::FutureGrid;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::Image;
 
@@ -17,6 +18,8 @@ use crate::images;
 pub struct Futures {
     folder: PathBuf,
     pending: Option<Prediction>,
+    /// Where the images are in the files; all files have the same rows.
+    pub grid: Option<FutureGrid>,
 }
 
 /// What a policy predicted when it was asked.
@@ -43,7 +46,7 @@ impl Futures {
             _ => fs::create_dir_all(&folder),
         };
         made.with_context(|| format!("cannot write `{}`", folder.display()))?;
-        Ok(Self { folder, pending: None })
+        Ok(Self { folder, pending: None, grid: None })
     }
 
     /// Keeps a prediction until its actions are played.
@@ -73,6 +76,7 @@ impl Futures {
                 seen.into_iter().chain([predicted.clone()]).chain(now).collect()
             })
             .collect();
+        self.grid = Some(images::first_column(&rows));
         let used = rows.iter().map(Vec::len).max().unwrap_or(0);
         let file = self.folder.join(format!("call-{:03}.png", before.call));
         images::write(&file, &images::labelled(&columns[..used], &rows)?)

@@ -16,6 +16,7 @@ use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::{MANIFEST_FILE, RECORDS_FILE, Run};
 use udvla_results::run::record::{EpisodeRecord, Status};
 use udvla_results::run::seal::{Chain, RecordsEnd, manifest_text};
+use udvla_results::run::timeline::Timeline;
 use udvla_sims::wire;
 
 use super::clock;
@@ -122,7 +123,8 @@ impl Store {
         self.write(MANIFEST_FILE, text.as_bytes())
     }
 
-    /// Appends a record with one write, after its actions (`width` numbers per step) are on disk.
+    /// Appends a record with one write, after its actions (`width` numbers per step) are on disk with
+    /// their timeline.
     ///
     /// # Errors
     /// When a file cannot be written; the records then end with the last whole one.
@@ -131,13 +133,14 @@ impl Store {
         mut record: EpisodeRecord,
         actions: &[f32],
         width: usize,
+        timeline: &Timeline,
     ) -> Result<EpisodeRecord> {
         if record.status == Status::Ok {
             let name = format!("actions/{}.safetensors", record.key());
             let steps = actions.len() / width.max(1);
             let bytes = wire::to_bytes(actions);
             let view = TensorView::new(Dtype::F32, vec![steps, width], &bytes)?;
-            let file = safetensors::serialize([("actions", view)], None)?;
+            let file = safetensors::serialize([("actions", view)], Some(timeline.to_metadata()))?;
             self.write(&name, &file)?;
             record.actions = Some(name);
             record.actions_sha256 = self.chain.as_ref().map(|_| digest(&file));

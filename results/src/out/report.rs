@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::html::run_page;
+use super::html::{Timelines, run_page, self_contained_run_page};
 use super::plots::{self, Plot, PlotError, png};
 use super::render::{markdown, subtasks_csv, summary_csv, tasks_csv, terminal};
 use crate::paper::Paper;
@@ -51,10 +51,11 @@ impl ReportError {
     }
 }
 
-/// Writes `tables/`, `plots/` and `report.html` of the run directory at `dir`.
+/// Writes `tables/`, `plots/`, `report.html` and the `timelines/` that it shows, in the run directory
+/// at `dir`.
 ///
-/// Every file is replaced as a whole. Their bytes depend only on the directory's `run.json` and
-/// `episodes.jsonl`, and not on the order of the records of different episodes.
+/// Every file is replaced as a whole. Their bytes depend only on the directory's content, and not on
+/// the order of the records of different episodes.
 ///
 /// # Errors
 /// If the directory cannot be read, or a file cannot be written; see [`ReportError`].
@@ -83,7 +84,24 @@ pub fn write_all_with(dir: impl AsRef<Path>, damage: Damage) -> Result<Written, 
     let plots = plots::of_run(&run, &paper)?;
     paths.extend(write_plots(&dir.join("plots"), &plots)?);
     paths.push(write(dir, PAGE_FILE, run_page(&run, &summary, &plots, &paper).as_bytes())?);
+    for (name, text) in Timelines::new(dir, &run).files() {
+        let path = dir.join(&name);
+        let (folder, name) = (path.parent().unwrap_or(dir), path.file_name().unwrap_or_default());
+        write(folder, &name.to_string_lossy(), text.as_bytes())?;
+    }
     Ok(Written { paths, terminal: terminal(&summary), summary })
+}
+
+/// The page of the run directory at `dir` as one file, with all images, videos and actions inside.
+///
+/// # Errors
+/// If the directory cannot be read; see [`ReportError`].
+pub fn self_contained_page(dir: impl AsRef<Path>, damage: Damage) -> Result<String, ReportError> {
+    let dir = dir.as_ref();
+    let run = Run::read_with(dir, damage)?;
+    let paper = Paper::bundled();
+    let plots = plots::of_run(&run, &paper)?;
+    Ok(self_contained_run_page(dir, &run, &Summary::new(&run, &paper), &plots))
 }
 
 /// Writes plots into `folder`, each as SVG and as PNG.

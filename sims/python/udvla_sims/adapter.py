@@ -98,7 +98,8 @@ class Adapter(Protocol):
         """The scripted expert's next action; reads the simulator's state, never writes it."""
 
     def frame(self) -> NDArray[np.uint8]:
-        """A contiguous [height, width, 3] RGB image of the current state for the video, upright."""
+        """A contiguous [height, width, 3] RGB image of the current state for the video, upright:
+        all cameras side by side (`side_by_side`)."""
 
     def state_bytes(self) -> bytes:
         """The simulator's state in a fixed order, for hashing."""
@@ -132,6 +133,27 @@ def protocol_spec(
         control_hz=float(environment["control"]["hz"]),
         setting=setting,
     )
+
+
+def side_by_side(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """A frame of a video with the images from left to right.
+
+    Args:
+        images: [height, width, 3] RGB each; smaller ones are enlarged to the greatest height, each
+            pixel to the nearest one, so that nothing is smoothed.
+
+    Returns:
+        A contiguous [height, width, 3] array with an even height and width, as videos need.
+    """
+    height = max(image.shape[0] for image in images)
+    parts = []
+    for image in images:
+        width = round(image.shape[1] * height / image.shape[0])
+        rows = np.arange(height) * image.shape[0] // height
+        columns = np.arange(width) * image.shape[1] // width
+        parts.append(image[rows][:, columns])
+    joined = np.concatenate(parts, axis=1)
+    return np.ascontiguousarray(joined[: height // 2 * 2, : joined.shape[1] // 2 * 2])
 
 
 def checked_action(action: NDArray, count: int, dtype: DTypeLike = np.float32) -> NDArray:

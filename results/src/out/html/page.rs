@@ -6,9 +6,15 @@ use crate::out::plots::Plot;
 use crate::tables::model::{Align, Column, RowKind, Table};
 
 const STYLE: &str = include_str!("../../../html/page.css");
-/// Nothing is loaded except videos next to the page.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                      img-src data:; media-src 'self' file:; base-uri 'none'; form-action 'none'";
+const LIVE: &str = include_str!("../../../html/live.js");
+/// Nothing is loaded except files next to the page; `view` serves them from its own address.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+                      script-src 'unsafe-inline' 'self' file:; img-src 'self' file: data:; \
+                      media-src 'self' file: data:; connect-src 'self'; base-uri 'none'; \
+                      form-action 'self'";
+/// Smallest text in a plot, and the smallest on a screen, in pixels.
+const PLOT_TEXT: f64 = 11.0;
+const SMALLEST_TEXT: f64 = 9.5;
 
 /// A page; `script` is code of this crate, never text from a run.
 pub(super) fn page(title: &str, body: &Markup, script: Option<&str>) -> String {
@@ -29,6 +35,12 @@ pub(super) fn page(title: &str, body: &Markup, script: Option<&str>) -> String {
         }
     };
     page.into_string() + "\n"
+}
+
+/// A page that `view` serves: it follows its run. `script` may define `setUp`, which is called again
+/// for a new version of the page, and `state` and `restore` for what the user has entered.
+pub(super) fn served_page(title: &str, body: &Markup, script: &str) -> String {
+    page(title, body, Some(&format!("\"use strict\";\n{script}\n{LIVE}")))
 }
 
 /// Links to the parts of a page, each an id and a title.
@@ -91,15 +103,20 @@ pub(super) fn plain_table(heads: &[&str], rows: &[Vec<String>]) -> Markup {
     }
 }
 
-/// A plot, its SVG as part of the page.
+/// A plot, its SVG as part of the page: the style sheet adapts its colors to a dark page. It never
+/// shrinks so far that its text becomes too small to read, but is scrolled instead.
 pub(super) fn figure(plot: &Plot) -> Markup {
-    let label = format!("<svg role=\"img\" aria-label=\"{}\" ", plot.title);
+    let narrowest = plot.width() * SMALLEST_TEXT / PLOT_TEXT;
+    let label = format!(
+        "<svg role=\"img\" aria-label=\"{}\" style=\"min-width: {narrowest:.0}px\" ",
+        plot.title
+    );
     // Titles are this crate's own; texts from a run inside the SVG were escaped when it was drawn.
     let svg = plot.svg.replacen("<svg ", &label, 1);
     html! {
         figure {
             figcaption { (plot.title) }
-            div.picture { (PreEscaped(svg)) }
+            div.picture tabindex="0" role="group" aria-label=(plot.title) { (PreEscaped(svg)) }
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The page of one run.
 
-use maud::{Markup, html};
+use std::path::Path;
 
-use super::page::{contents, figure, page, table, warnings};
+use maud::{Markup, PreEscaped, html};
+
+use super::page::{contents, figure, page, served_page, table, warnings};
+use super::timelines::Timelines;
 use super::{episodes, facts};
 use crate::out::plots::Plot;
 use crate::paper::Paper;
@@ -16,39 +19,76 @@ use crate::tables::run_tables::tables;
 use crate::tables::summary::{SuiteSummary, Summary};
 use crate::tables::verdict::PaperComparison;
 
-const SCRIPT: &str = include_str!("../../../html/run.js");
+const SCRIPT: &str = concat!(
+    include_str!("../../../html/curves.js"),
+    include_str!("../../../html/timeline.js"),
+    include_str!("../../../html/run.js"),
+);
 const PARTS: [(&str, &str); 7] = [
     ("summary", "Summary"),
+    ("episodes", "Episodes"),
     ("tables", "Tables"),
     ("plots", "Plots"),
-    ("episodes", "Episodes"),
     ("paper", "Differences to the paper"),
     ("protocol", "Protocol"),
     ("manifest", "Manifest"),
 ];
 
-/// The page: summary with verdicts, tables, plots, every episode, what differs from the paper,
-/// protocol and manifest. Its bytes depend on the arguments only.
+/// The page: summary with verdicts, every episode, tables, plots, what differs from the paper,
+/// protocol and manifest. Its bytes depend on the arguments only. It expects the files of
+/// [`Timelines`], the images and the videos next to it.
 pub fn run_page(run: &Run, summary: &Summary, plots: &[Plot], paper: &Paper) -> String {
+    let body = body(&Parts { run, summary, plots, paper }, None);
+    page(&title(run, summary), &body, Some(SCRIPT))
+}
+
+/// The page as `view` serves it: it follows the run while it lasts.
+pub fn served_run_page(run: &Run, summary: &Summary, plots: &[Plot], paper: &Paper) -> String {
+    let body = body(&Parts { run, summary, plots, paper }, None);
+    let body = html! { p.all { a href="../../" { "All runs" } } (body) };
+    served_page(&title(run, summary), &body, SCRIPT)
+}
+
+/// The page with all images, videos and timelines inside: one file that can be sent to someone.
+pub fn self_contained_run_page(dir: &Path, run: &Run, summary: &Summary, plots: &[Plot]) -> String {
+    let paper = Paper::bundled();
+    let data = Timelines::new(dir, run).inline();
+    let body = body(&Parts { run, summary, plots, paper: &paper }, Some(&data));
+    page(&title(run, summary), &body, Some(SCRIPT))
+}
+
+/// What a page is made of.
+struct Parts<'a> {
+    run: &'a Run,
+    summary: &'a Summary,
+    plots: &'a [Plot],
+    paper: &'a Paper,
+}
+
+fn title(run: &Run, summary: &Summary) -> String {
+    format!("{}: {}", Caption::new(summary).title, run.manifest.run)
+}
+
+/// The page without its frame; `data` holds the timelines if they are not in files of their own.
+fn body(Parts { run, summary, plots, paper }: &Parts<'_>, data: Option<&str>) -> Markup {
     let caption = Caption::new(summary);
-    let title = format!("{}: {}", caption.title, run.manifest.run);
     let mut tables = tables(summary);
     // The last table, if there is one, summarizes the others.
     let last = tables.len().min(1);
     tables.rotate_right(last);
     let sections = [
         cards(run, summary),
-        html! { @for run_table in &tables { (table(run_table)) } p.faint { (READING) } },
-        html! { @for plot in plots { (figure(plot)) } },
         episodes::grids(run, summary),
+        html! { @for run_table in &tables { (table(run_table)) } p.faint { (READING) } },
+        html! { @for plot in *plots { (figure(plot)) } },
         facts::differences(&run.manifest, summary, paper),
         facts::protocol(&run.manifest),
         facts::manifest(&run.manifest),
     ];
-    let body = html! {
+    html! {
         a.skip href="#summary" { "Skip to the summary" }
         header {
-            h1 { (title) }
+            h1 { (title(run, summary)) }
             ul.lines { @for line in &caption.lines { li { (line) } } }
             (warnings(&caption.warnings))
             (contents(&PARTS))
@@ -61,9 +101,12 @@ pub fn run_page(run: &Run, summary: &Summary, plots: &[Plot], paper: &Paper) -> 
                 }
             }
         }
-        footer { "Made by udvla-eval from run.json and episodes.jsonl of the run directory." }
-    };
-    page(&title, &body, Some(SCRIPT))
+        footer { "Made by udvla-eval from the files of the run directory." }
+        @if let Some(data) = data {
+            // The data contains no `<`.
+            script #timelines type="application/json" { (PreEscaped(data)) }
+        }
+    }
 }
 
 const READING: &str = "Intervals are two-sided 95 % intervals: Wilson's for success rates, a \
@@ -89,7 +132,7 @@ fn cards(run: &Run, summary: &Summary) -> Markup {
     }
 }
 
-fn status(status: RunStatus) -> &'static str {
+pub(super) fn status(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Complete => "The run is complete.",
         RunStatus::CompleteWithErrors => "The run is complete; some episodes could not be run.",

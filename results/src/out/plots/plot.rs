@@ -11,6 +11,14 @@ pub struct Plot {
     pub svg: String,
 }
 
+impl Plot {
+    /// Its width in pixels.
+    pub fn width(&self) -> f64 {
+        let width = self.svg.split_once("<svg width=\"").and_then(|(_, rest)| rest.split_once('"'));
+        width.and_then(|(width, _)| width.parse().ok()).unwrap_or(0.0)
+    }
+}
+
 /// A plot that cannot be made of the given runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Without {

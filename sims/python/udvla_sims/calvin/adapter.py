@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapter import Observation, Progress, SetupError, checked_action, protocol_spec
+from ..adapter import Observation, Progress, SetupError, checked_action, protocol_spec, side_by_side
 from .cameras import Cameras, choose_renderer, connect
 from .files import find_files, package_versions
 from .scene import RESET_MODES, Scene
@@ -118,9 +118,9 @@ class Adapter:
         return self._expert.action()
 
     def frame(self) -> NDArray[np.uint8]:
-        """The static camera's image."""
+        """The images of all cameras from left to right."""
         self._current()
-        return self._cameras.image(0)
+        return side_by_side(self._cameras.images())
 
     def state_bytes(self) -> bytes:
         """Poses, joints and velocities of everything that moves, as little-endian f64."""

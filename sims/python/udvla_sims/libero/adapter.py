@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapter import Observation, Progress, SetupError, checked_action, protocol_spec
+from ..adapter import Observation, Progress, SetupError, checked_action, protocol_spec, side_by_side
 from . import runtime
 from .assets import STAND_INS, check_playable, resolve_assets
 from .renderers import choose_renderer
@@ -38,7 +38,7 @@ from .tasks import (
 )
 
 FRAME_SIZE = 384
-"""Height and width of a video frame in pixels."""
+"""Height and width of each camera in a video frame, in pixels."""
 
 _STATE = ["x", "y", "z", "rx", "ry", "rz", "finger_left", "finger_right"]
 _ACTION = ["x", "y", "z", "rx", "ry", "rz", "gripper"]
@@ -145,11 +145,11 @@ class Adapter:
         return np.asarray(self._expert.action(), dtype=np.float32)
 
     def frame(self) -> NDArray[np.uint8]:
-        """The scene from the front, upright and not mirrored, for the video."""
-        image = self._current().env.sim.render(
-            camera_name="agentview", height=FRAME_SIZE, width=FRAME_SIZE
-        )
-        return np.ascontiguousarray(image[::-1])
+        """All cameras from left to right, upright and not mirrored, for the video."""
+        render = self._current().env.sim.render
+        sources = [camera["source"] for camera in self._environment["cameras"]]
+        size = {"height": FRAME_SIZE, "width": FRAME_SIZE}
+        return side_by_side([render(camera_name=source, **size)[::-1] for source in sources])
 
     def state_bytes(self) -> bytes:
         """Simulated time, joint positions and joint velocities as little-endian f64."""
