@@ -8,6 +8,7 @@ mod exercise;
 mod exports;
 mod hostile;
 mod html;
+mod mutate;
 mod paper_tables;
 mod plots;
 mod read;
