@@ -1,12 +1,12 @@
 //! Simulators that die, hang or raise, and users who press Ctrl-C.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use udvla_results::run::manifest::RunStatus;
 use udvla_results::run::record::Status;
 use udvla_sims::episode::EpisodeKey;
 
-use crate::support::{Run, assert_same_outcomes};
+use crate::support::{Run, assert_same_outcomes, wait_for};
 
 const SUITE: [&str; 6] = ["--policy", "random", "--suite", "long", "--trials", "2"];
 
@@ -87,15 +87,6 @@ fn repeated_failures_in_a_row_end_the_run() {
     assert!(ended.stderr.contains("gave up after 6 failures"), "{}", ended.stderr);
     assert!(ended.stderr.contains("udvla-eval resume"), "{}", ended.stderr);
     assert_eq!(run.manifest().status, RunStatus::GaveUp);
-}
-
-/// Waits until `done` holds, and fails after half a minute.
-fn wait_for(mut done: impl FnMut() -> bool, what: &str) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !done() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn interrupt(child: &std::process::Child) {

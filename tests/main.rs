@@ -5,10 +5,13 @@ mod broken_checkpoints;
 mod calvin;
 mod cli;
 mod early;
+mod endings;
 mod interruptions;
+mod kills;
 mod libero;
 #[cfg(feature = "torch")]
 mod model_options;
+mod output;
 mod refusals;
 mod results;
 mod resume;

@@ -2,6 +2,8 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use udvla_results::run::manifest::RunStatus;
+
 use crate::support::{Run, udvla};
 
 #[track_caller]
@@ -13,6 +15,18 @@ fn refused(words: &[&str], expected: &[&str]) {
         assert!(ended.stderr.contains(text), "no `{text}` in: {}", ended.stderr);
     }
     assert!(!run.directory().exists(), "a refused run leaves a directory");
+}
+
+/// A simulator that may start another time ends a run that can be resumed.
+#[track_caller]
+fn given_up(words: &[&str], expected: &[&str]) {
+    let run = Run::new(words);
+    let ended = run.go();
+    assert_eq!(ended.code, 5, "{}{}", ended.stdout, ended.stderr);
+    for text in expected {
+        assert!(ended.stderr.contains(text), "no `{text}` in: {}", ended.stderr);
+    }
+    assert_eq!(run.manifest().status, RunStatus::GaveUp);
 }
 
 #[test]
@@ -36,7 +50,7 @@ fn a_missing_python_is_named() {
 #[test]
 fn a_program_that_is_no_python_is_named() {
     let words = ["libero", "--policy", "idle", "--python", "/bin/true", "--trials", "1"];
-    refused(&words, &["the simulator worker died", "hint: the worker printed"]);
+    given_up(&words, &["the simulator worker died", "; the worker printed"]);
 }
 
 #[test]
@@ -50,7 +64,7 @@ fn a_worker_that_lacks_something_says_what() {
 fn a_worker_that_never_gets_ready_is_given_up() {
     let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
     let words = ["libero", "--simulator", fake, "--policy", "idle", "--sim-option=start=mute"];
-    refused(&[&words[..], &["--start-timeout", "0.5"]].concat(), &["no answer in 0.5 s"]);
+    given_up(&[&words[..], &["--start-timeout", "0.5"]].concat(), &["no answer in 0.5 s"]);
 }
 
 #[test]
@@ -79,10 +93,9 @@ fn help_names_every_exit_code() {
 #[test]
 fn a_closed_pipe_ends_the_program_quietly() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_udvla-eval"));
-    let piped = std::process::Stdio::piped;
-    let mut child = command.arg("list").stdout(piped()).stderr(piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let ended = child.wait_with_output().unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = command.arg("list").stdout(closed).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
     // A shell shows this as exit code 141.
     assert_eq!(ended.status.signal(), Some(libc::SIGPIPE));

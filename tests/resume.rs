@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::support::{Run, assert_same_outcomes, udvla};
+use crate::support::{Run, assert_same_outcomes, udvla, wait_for};
 
 const WORDS: [&str; 6] = ["--policy", "random", "--suite", "goal", "--trials", "2"];
 
@@ -83,6 +83,48 @@ fn a_folder_that_is_no_run_is_left_alone() {
     assert_eq!(std::fs::read_dir(run.directory()).unwrap().count(), 1);
     let ended = run.resume();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
+}
+
+#[test]
+fn a_directory_without_a_run_yet_is_used_and_readers_say_what_to_type() {
+    for leftover in ["", "run.json", "run.json.tmp", "episodes.jsonl", "logs/worker-00.log"] {
+        let run = Run::fake(&WORDS);
+        std::fs::create_dir_all(run.directory().join("logs")).unwrap();
+        if !leftover.is_empty() {
+            std::fs::write(run.directory().join(leftover), "").unwrap();
+        }
+        let directory = run.directory().display().to_string();
+        for words in [["resume", &directory], ["report", &directory], ["tables", &directory]] {
+            let ended = udvla(&words);
+            assert_eq!(ended.code, 2, "{words:?}: {}", ended.stderr);
+        }
+        let ended = run.resume();
+        let hint = format!("repeat the command that was to start it, with `--out {directory}`");
+        assert!(ended.stderr.contains(&hint), "{leftover}: {}", ended.stderr);
+        let ended = run.go();
+        assert_eq!(ended.code, 0, "{leftover}: {}", ended.stderr);
+        assert_eq!(run.records().len(), 20, "{leftover}");
+    }
+}
+
+#[test]
+fn a_run_stopped_before_its_first_simulator_was_open_is_resumed_or_replaced() {
+    let words = [&WORDS[..], &["--sim-option=start=mute"]].concat();
+    let run = Run::fake(&words);
+    let mut child = run.start().unwrap();
+    wait_for(|| run.directory().join("run.json").exists(), "the manifest");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(udvla_sims::identity::Setting::default() == run.manifest().setting);
+    let directory = run.directory().display().to_string();
+    let resume = ["resume", &directory, "--start-timeout=0.2", "--retries=0", "--no-progress"];
+    let ended = udvla(&resume);
+    assert_eq!(ended.code, 5, "the stored plan is played, its simulator mute: {}", ended.stderr);
+    let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
+    let other = ["libero", "--simulator", fake, "--no-progress", "--out", &directory];
+    let ended = udvla(&[&other[..], &["--policy=idle", "--suite=long", "--trials=1"]].concat());
+    assert_eq!(ended.code, 0, "nothing was played, so any command may: {}", ended.stderr);
+    assert_eq!(run.records().len(), 10);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use udvla_results::run::manifest::Manifest;
@@ -94,6 +95,16 @@ pub fn assert_same_outcomes(
     assert!(a.keys().eq(b.keys()), "{:?} against {:?}", a.keys(), b.keys());
     for (one, other) in a.values().zip(b.values()) {
         assert!(one.same_outcome(other), "{one:#?}\nagainst\n{other:#?}");
+    }
+}
+
+/// Waits until `done` holds, and fails after half a minute.
+#[track_caller]
+pub fn wait_for(mut done: impl FnMut() -> bool, what: &str) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -1,7 +1,7 @@
 //! How the program ends: exit codes, and refusals with a hint.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use udvla_sims::process::SimError;
@@ -108,9 +108,24 @@ pub fn report(error: &anyhow::Error) -> Exit {
     let refused = error.downcast_ref::<Refused>();
     let hint = refused.and_then(Refused::next_step);
     let text = chain(error) + &hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
-    // A closed stderr is not an error of its own.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    eprintln!("error: {text}");
     if refused.is_some() { Exit::Refused } else { Exit::Internal }
+}
+
+/// Reports that the standard output lacks text, and returns the exit code for it.
+pub fn report_stdout(failure: &io::Error) -> Exit {
+    eprintln!("error: cannot write to the standard output: {failure}");
+    Exit::Internal
+}
+
+/// Prints what clap has to say: help on the standard output, errors of usage on the standard error.
+pub fn explain(message: &clap::Error) -> ExitCode {
+    quietly_on_closed_stdout();
+    let printed = message.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(failure) if !message.use_stderr() => report_stdout(&failure).into(),
+        _ => ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(Exit::Internal as u8)),
+    }
 }
 
 /// The error and its causes in one line; a cause that the text before it ends with is left out.
@@ -127,8 +142,7 @@ fn chain(error: &anyhow::Error) -> String {
 
 /// Restores the default action of SIGPIPE: exit quietly when the reader of stdout is gone.
 ///
-/// Rust ignores the signal, so that `println!` panics instead. Not for commands that must go on
-/// without a terminal.
+/// Rust ignores the signal. Not for commands that must go on without a terminal.
 pub fn quietly_on_closed_stdout() {
     // SAFETY: no other thread runs yet, and the default action has no handler to race with.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };

@@ -1,7 +1,8 @@
 //! The harness: from a command line to a run directory with tables and plots.
 //!
 //! [`cli`] is what was typed, [`plan`] what it means, [`run`] plays it, [`report`] shows it.
-//! [`benchmarks`] is the registry of benchmarks, [`commands`] has a file per subcommand.
+//! [`benchmarks`] is the registry of benchmarks, [`commands`] has a file per subcommand, [`output`] is
+//! how all of them write to the terminal.
 //!
 //! ```text
 //!  udvla-eval (one process)                          N × udvla-sim-worker (own environments)
@@ -15,6 +16,9 @@
 //! ```
 //! Each thread owns its data; the dispatcher alone writes records. Workers write their own logs and
 //! videos, worker threads the images of predicted futures.
+
+#[macro_use]
+pub mod output;
 
 pub mod benchmarks;
 pub mod cli;

@@ -78,6 +78,7 @@ const RULES: &[Rules] = &[
         source: "harness/src",
         may_use: &["udvla-sims", "udvla-policies", "udvla-results"],
         layers: &[
+            "output",
             "exit",
             "environment",
             "vulkan",

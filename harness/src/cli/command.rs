@@ -114,7 +114,11 @@ pub enum Command {
 impl Command {
     /// Whether it writes records, and so must not end because nobody reads its output.
     pub fn runs_episodes(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Resume(_))
+        match self {
+            Self::Run(command) => !command.run.dry_run,
+            Self::Resume(_) => true,
+            _ => false,
+        }
     }
 }
 

@@ -29,9 +29,10 @@ use crate::cli::{self, Cli, Command, ResumeArguments, RunCommand};
 #[cfg(feature = "torch")]
 use crate::cli::{BenchCommand, MakeArguments};
 use crate::exit::Exit;
+use crate::output;
 use crate::plan::{Overrides, Plan};
 use crate::report::Show;
-use crate::run::{self, Ending};
+use crate::run::{self, Ending, Evaluated};
 
 /// Does what was typed.
 ///
@@ -100,20 +101,36 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
 
 /// Plays a plan, writes tables and plots, and says how to go on.
 fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
-    let Some(outcome) = run::evaluate(plan, show, command)? else { return Ok(Exit::Interrupted) };
-    if let Ending::GaveUp(reason) = &outcome.ending {
-        eprintln!("error: {reason}");
+    // Without the thread a stopped terminal delays the run, but loses nothing.
+    let _ = output::never_block();
+    let directory = &plan.directory;
+    let ending = match run::evaluate(plan, show, command)? {
+        Evaluated::NotStarted(ending) => ending,
+        Evaluated::Played(ending) => {
+            report::run(directory)?;
+            ending
+        }
+    };
+    explain(&ending, &directory.display().to_string());
+    Ok(ending.exit())
+}
+
+/// Says why a run is not complete, and how to go on.
+fn explain(ending: &Ending, directory: &str) {
+    match ending {
+        Ending::GaveUp(reason) => eprintln!("error: {reason}"),
+        Ending::Partial { missing } => eprintln!(
+            "note: `{directory}` was asked for more before: {missing} episodes have no record"
+        ),
+        _ => {}
     }
-    report::run(&plan.directory)?;
-    let directory = plan.directory.display();
-    match outcome.ending {
+    match ending {
         Ending::Complete => {}
         Ending::StoppedEarly => eprintln!(
             "\nhint: the same command with `--out {directory}` and without `--stop-early` plays the rest"
         ),
         _ => eprintln!("\nhint: udvla-eval resume {directory}"),
     }
-    Ok(outcome.ending.exit())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -1,6 +1,5 @@
 //! Pages made from the command line itself: completions, man pages, the reference.
 
-use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -15,7 +14,9 @@ use crate::exit::Exit;
 /// # Errors
 /// Never; the signature is the subcommands' common one.
 pub fn completions(shell: Shell) -> Result<Exit> {
-    clap_complete::generate(shell, &mut Cli::command(), "udvla-eval", &mut io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "udvla-eval", &mut script);
+    print!("{}", String::from_utf8_lossy(&script));
     Ok(Exit::Complete)
 }
 

@@ -14,6 +14,8 @@ pub enum Notice {
     Retrying { key: EpisodeKey, error: String },
     /// An episode that has no attempt left is recorded as an error.
     NotRunnable { key: EpisodeKey, error: String },
+    /// A worker could not be opened; `again` if it is tried once more.
+    NotOpened { worker: usize, error: String, again: bool },
     /// Interrupted: `running` episodes are finished first.
     Draining { running: usize },
     /// The run stops early after `running` episodes.
@@ -26,8 +28,12 @@ pub enum Notice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum GaveUp {
-    /// So many failures of the simulator in a row.
+    /// So many episodes in a row failed at their first attempt.
     Failures { count: usize, last: String },
+    /// The first simulator did not start in so many attempts.
+    NoStart { attempts: u16, last: String, last_words: String },
+    /// No worker is left: none could be opened again.
+    NoWorkers { last: String },
     /// The policy failed.
     PolicyFailed { message: String },
     /// The policy's thread ended without a message.
@@ -58,8 +64,14 @@ impl fmt::Display for GaveUp {
             Self::Failures { count, last } => {
                 write!(
                     f,
-                    "gave up after {count} failures of the simulator in a row; the last: {last}"
+                    "gave up after {count} failures in a row at different episodes; the last: {last}"
                 )
+            }
+            Self::NoStart { attempts, last, last_words } => {
+                write!(f, "the simulator did not start ({attempts} attempts): {last}; {last_words}")
+            }
+            Self::NoWorkers { last } => {
+                write!(f, "gave up: no simulator is left, none starts any more; the last: {last}")
             }
             Self::PolicyFailed { message } => write!(f, "the policy failed: {message}"),
             Self::PolicyGone => f.write_str("the policy's thread ended without a message"),
@@ -72,6 +84,10 @@ impl fmt::Display for Notice {
         match self {
             Self::Retrying { key, error } => write!(f, "{key}: {error}; it will be tried again"),
             Self::NotRunnable { key, error } => write!(f, "{key}: {error}; recorded as an error"),
+            Self::NotOpened { worker, error, again } => {
+                let next = if *again { "it is started again" } else { "it is not used any more" };
+                write!(f, "worker {worker}: {error}; {next}")
+            }
             Self::Draining { running } => {
                 write!(f, "stopping after the {running} running episodes; Ctrl-C again to stop now")
             }
@@ -99,7 +115,7 @@ mod tests {
         let gave_up = GaveUp::Failures { count: 6, last }.to_string();
         assert_eq!(
             gave_up,
-            "gave up after 6 failures of the simulator in a row; the last: it died"
+            "gave up after 6 failures in a row at different episodes; the last: it died"
         );
     }
 }

@@ -4,17 +4,21 @@ use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use udvla_results::run::record::EpisodeRecord;
 use udvla_results::statistics::wilson;
 use udvla_sims::episode::EpisodeKey;
 
 use super::{Heading, Notice};
+use crate::output;
 
 /// Plain lines per run, at least.
 const LINES: u64 = 20;
 /// Longest time between two plain lines, once an episode has ended.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
+/// How often the bars are drawn, at most.
+const DRAWN_PER_SECOND: u8 = 20;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +213,8 @@ impl Counts {
 
 impl Bars {
     fn new(asked: u64) -> Self {
-        let group = MultiProgress::new();
+        let terminal = ProgressDrawTarget::term(output::terminal(), DRAWN_PER_SECOND);
+        let group = MultiProgress::with_draw_target(terminal);
         let style = |template: &str| {
             ProgressStyle::with_template(template)
                 .expect("the templates below are valid")

@@ -1,98 +1,42 @@
 //! Owns the state of a run: attempts, records, how it ends. The only writer of records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use udvla_results::compare::early::Watch;
-use udvla_results::run::manifest::{BatchCounts, EarlyStop, RunStatus};
+use udvla_results::run::manifest::BatchCounts;
 use udvla_results::run::record::EpisodeRecord;
 use udvla_sims::episode::EpisodeKey;
+use udvla_sims::process::SimError;
 use udvla_sims::protocol::Protocol;
 
+use super::breaker::Breaker;
+use super::ending::{Ending, Outcome};
 use super::event::{EpisodeError, Event, Played};
 use super::pool::Pool;
 use super::record::EpisodeIdentity;
 use super::schedule::{Job, PlayOrder, Schedule};
 use super::store::Store;
-use crate::exit::{Exit, Refused};
+use crate::exit::Refused;
 use crate::report::{GaveUp, Notice, PolicyRemark, Reporter};
-
-/// How often failures are forgiven.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Further attempts at an episode after its simulator failed.
-    pub retries: u16,
-    /// Failures in a row, over all workers, after which the run gives up.
-    pub failures_in_a_row: usize,
-}
 
 /// What a dispatcher has to do.
 #[derive(Debug)]
 pub struct Assignment<'a> {
     /// Where the episodes are defined.
     pub protocol: &'a Protocol,
-    /// Episodes without a record.
+    /// Episodes to play.
     pub episodes: Vec<EpisodeKey>,
+    /// Those of them that an earlier process recorded as errors.
+    pub errors: BTreeSet<EpisodeKey>,
     /// The run's seed for sampling noise.
     pub seed: u64,
-    /// How often failures are forgiven.
-    pub patience: Patience,
+    /// Further attempts at an episode after its simulator failed, and at opening a worker.
+    pub retries: u16,
+    /// When the run gives up.
+    pub breaker: Breaker,
     /// What may stop the run early; episodes are then played in the order given.
     pub watch: Option<Watch>,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub enum Ending {
-    /// Every episode has a record without error.
-    Complete,
-    /// Every episode has a record, some could not be run.
-    CompleteWithErrors,
-    /// The watch reached a decision.
-    StoppedEarly,
-    /// Interrupted; running episodes were finished.
-    Interrupted,
-    /// Interrupted twice; running episodes were dropped.
-    Killed,
-    /// Failures that do not end by themselves.
-    GaveUp(GaveUp),
-}
-
-impl Ending {
-    /// The word for it in the manifest.
-    pub fn status(&self) -> RunStatus {
-        match self {
-            Self::Complete => RunStatus::Complete,
-            Self::CompleteWithErrors => RunStatus::CompleteWithErrors,
-            Self::StoppedEarly => RunStatus::StoppedEarly,
-            Self::Interrupted | Self::Killed => RunStatus::Interrupted,
-            Self::GaveUp(_) => RunStatus::GaveUp,
-        }
-    }
-
-    /// How the program ends.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Complete | Self::StoppedEarly => Exit::Complete,
-            Self::CompleteWithErrors => Exit::WithErrors,
-            Self::Interrupted => Exit::Interrupted,
-            Self::Killed => Exit::Killed,
-            Self::GaveUp(_) => Exit::GaveUp,
-        }
-    }
-}
-
-/// What the dispatcher of a run leaves.
-#[derive(Debug)]
-pub struct Outcome {
-    /// How the run ended.
-    pub ending: Ending,
-    /// Why it stopped early, if it did.
-    pub stopped_early: Option<EarlyStop>,
-    /// Batches of this process.
-    pub batches: BatchCounts,
-    /// How often the policy of this process remarked on a decision, by kind.
-    pub remarks: BTreeMap<String, u64>,
 }
 
 #[derive(PartialEq)]
@@ -111,13 +55,15 @@ pub struct Dispatcher<'a> {
     pool: &'a Pool,
     protocol: &'a Protocol,
     seed: u64,
-    patience: Patience,
+    retries: u16,
+    breaker: Breaker,
     watch: Option<Watch>,
     schedule: Schedule,
     playing: Vec<Option<Job>>,
+    /// How often in a row each worker could not be opened; more than `retries`: it is not used.
+    not_opened: Vec<u16>,
     phase: Phase,
     ending: Option<Ending>,
-    failures_in_a_row: usize,
     errors: usize,
     batches: BatchCounts,
     remarks: BTreeMap<String, u64>,
@@ -131,7 +77,7 @@ impl<'a> Dispatcher<'a> {
         pool: &'a Pool,
         assignment: Assignment<'a>,
     ) -> Self {
-        let Assignment { protocol, episodes, seed, patience, watch } = assignment;
+        let Assignment { protocol, episodes, errors, seed, retries, breaker, watch } = assignment;
         // A watch needs its own order, which mixes tasks.
         let order = if watch.is_some() { PlayOrder::Fixed } else { PlayOrder::ByTask };
         Self {
@@ -140,13 +86,14 @@ impl<'a> Dispatcher<'a> {
             pool,
             protocol,
             seed,
-            patience,
+            retries,
+            breaker,
             watch,
-            schedule: Schedule::new(episodes, pool.workers(), order),
-            playing: vec![None; pool.workers()],
+            schedule: Schedule::new(episodes, &errors, pool.workers(), order),
+            playing: (0..pool.workers()).map(|_| None).collect(),
+            not_opened: vec![0; pool.workers()],
             phase: Phase::Running,
             ending: None,
-            failures_in_a_row: 0,
             errors: 0,
             batches: BatchCounts::default(),
             remarks: BTreeMap::new(),
@@ -156,13 +103,11 @@ impl<'a> Dispatcher<'a> {
     /// Runs until no episode waits and every worker is idle, or the run is stopped.
     ///
     /// # Errors
-    /// [`Refused`] when a worker lacks something that the user has to provide; anything else
-    /// when a file cannot be written.
+    /// [`Refused`] when the first episode lacks something that the user has to provide; anything
+    /// else when a file cannot be written.
     pub fn run(mut self) -> Result<Outcome> {
         self.stop_if_decided();
-        for worker in 0..self.playing.len() {
-            self.start_next(worker);
-        }
+        self.start_idle_workers();
         while self.running() > 0 {
             let event = self.pool.next_event();
             if let Err(error) = self.handle(event) {
@@ -170,13 +115,14 @@ impl<'a> Dispatcher<'a> {
                 return Err(error);
             }
         }
+        self.record_what_failed()?;
         Ok(self.outcome())
     }
 
     fn handle(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Finished { worker, played } => self.finished(worker, *played),
-            Event::Failed { worker, key, error } => self.failed(worker, &key, error),
+            Event::Failed { worker, error, .. } => self.failed(worker, error),
             Event::Abandoned { worker } => {
                 self.playing[worker] = None;
                 self.schedule.unload(worker);
@@ -186,10 +132,7 @@ impl<'a> Dispatcher<'a> {
                 Ok(())
             }
             Event::Batch { rows, seconds, remarks } => {
-                self.batches.batches += 1;
-                self.batches.rows += rows as u64;
-                self.batches.seconds += seconds;
-                self.reporter.batch(rows, seconds);
+                self.count_batch(rows, seconds);
                 remarks.into_iter().try_for_each(|remark| self.log_remark(remark))
             }
             Event::PolicyFailed { message } => {
@@ -201,7 +144,14 @@ impl<'a> Dispatcher<'a> {
                 self.interrupted(count);
                 Ok(())
             }
-            Event::Ready { .. } => Ok(()),
+            Event::Ready { worker, .. } => {
+                self.not_opened[worker] = 0;
+                Ok(())
+            }
+            Event::NotOpened { worker, error } => {
+                self.not_opened(worker, &error);
+                Ok(())
+            }
             Event::NotReady { error } => {
                 unreachable!("only the first worker is opened without an episode: {error}")
             }
@@ -210,7 +160,8 @@ impl<'a> Dispatcher<'a> {
 
     fn finished(&mut self, worker: usize, played: Played) -> Result<()> {
         let job = self.playing[worker].take().expect("only started episodes finish");
-        self.failures_in_a_row = 0;
+        self.breaker.succeeded(&job.key);
+        self.schedule.succeeded(&job.key);
         let Played { record, actions, width } = played;
         let record = EpisodeRecord { attempts: job.failures + 1, ..record };
         let record = self.store.append(record, &actions, width)?;
@@ -219,37 +170,75 @@ impl<'a> Dispatcher<'a> {
             watch.observe(&record);
         }
         self.stop_if_decided();
-        self.start_next(worker);
+        self.start_idle_workers();
         Ok(())
     }
 
-    fn failed(&mut self, worker: usize, key: &EpisodeKey, error: EpisodeError) -> Result<()> {
+    fn failed(&mut self, worker: usize, error: EpisodeError) -> Result<()> {
         let mut job = self.playing[worker].take().expect("only started episodes fail");
         self.schedule.unload(worker);
-        if let EpisodeError::Simulator(error) = &error
-            && error.is_setup()
+        let setup = match &error {
+            EpisodeError::Simulator(error) if error.is_setup() => Some(error),
+            _ => None,
+        };
+        if let Some(error) = setup
+            && !self.store.has_records()
         {
             return Err(Refused::from(error).into());
         }
+        if job.is_fresh() {
+            self.breaker.failed(&job.key);
+        }
+        self.schedule.failed(&job.key);
+        let tries_again = setup.is_none() && job.failures < self.retries;
+        let (key, text) = (job.key.clone(), error.to_string());
         job.failures += 1;
-        self.failures_in_a_row += 1;
-        let (key, text) = (key.clone(), error.to_string());
-        if job.failures <= self.patience.retries {
-            self.reporter.notice(&Notice::Retrying { key, error: text });
+        job.last_error = Some(error);
+        if tries_again {
+            self.reporter.notice(&Notice::Retrying { key, error: text.clone() });
             self.schedule.retry(job);
         } else {
-            self.reporter.notice(&Notice::NotRunnable { key, error: text });
-            self.record_error(&job, &error)?;
+            self.reporter.notice(&Notice::NotRunnable { key, error: text.clone() });
+            self.record_error(&job)?;
         }
-        if self.failures_in_a_row >= self.patience.failures_in_a_row {
-            let (count, last) = (self.failures_in_a_row, error.to_string());
-            self.drain(Ending::GaveUp(GaveUp::Failures { count, last }));
+        if let Some(count) = self.breaker.tripped() {
+            self.drain(Ending::GaveUp(GaveUp::Failures { count, last: text }));
         }
-        self.start_next(worker);
+        self.start_idle_workers();
         Ok(())
     }
 
-    fn record_error(&mut self, job: &Job, error: &EpisodeError) -> Result<()> {
+    /// A worker was not there to play its episode: that costs the worker, when it happens too often
+    /// in a row, and never the episode.
+    fn not_opened(&mut self, worker: usize, error: &SimError) {
+        let job = self.playing[worker].take().expect("workers are opened for an episode");
+        self.schedule.unload(worker);
+        self.schedule.put_back(job);
+        self.not_opened[worker] += 1;
+        let (again, last) = (self.is_usable(worker), error.to_string());
+        self.reporter.notice(&Notice::NotOpened { worker, error: last.clone(), again });
+        if !(0..self.playing.len()).any(|worker| self.is_usable(worker)) {
+            self.drain(Ending::GaveUp(GaveUp::NoWorkers { last }));
+        }
+        self.start_idle_workers();
+    }
+
+    fn is_usable(&self, worker: usize) -> bool {
+        self.not_opened[worker] <= self.retries
+    }
+
+    /// Where failures ended the run, those that led to it become errors: a run that goes on begins
+    /// with other episodes.
+    fn record_what_failed(&mut self) -> Result<()> {
+        if matches!(self.ending, Some(Ending::GaveUp(GaveUp::Failures { .. }))) {
+            let failed = self.schedule.take_failed();
+            failed.iter().try_for_each(|job| self.record_error(job))?;
+        }
+        Ok(())
+    }
+
+    fn record_error(&mut self, job: &Job) -> Result<()> {
+        let error = job.last_error.as_ref().expect("an attempt failed");
         let identity = EpisodeIdentity::new(self.protocol, &job.key, self.seed)?;
         let record = self.store.append(identity.error(error, job.failures), &[], 0)?;
         self.errors += 1;
@@ -277,6 +266,13 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    fn count_batch(&mut self, rows: usize, seconds: f64) {
+        self.batches.batches += 1;
+        self.batches.rows += rows as u64;
+        self.batches.seconds += seconds;
+        self.reporter.batch(rows, seconds);
+    }
+
     /// Writes a remark to the policy's log and counts it; the first of a kind is shown too.
     fn log_remark(&mut self, remark: PolicyRemark) -> Result<()> {
         self.store.log_policy(&remark.to_string())?;
@@ -288,14 +284,17 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn start_next(&mut self, worker: usize) {
-        if self.phase != Phase::Running {
-            return;
+    fn start_idle_workers(&mut self) {
+        for worker in 0..self.playing.len() {
+            let is_idle = self.playing[worker].is_none() && self.is_usable(worker);
+            if self.phase != Phase::Running || !is_idle {
+                continue;
+            }
+            let Some(job) = self.schedule.next(worker) else { return };
+            self.pool.play(worker, &job.key);
+            self.reporter.started(&job.key);
+            self.playing[worker] = Some(job);
         }
-        let Some(job) = self.schedule.next(worker) else { return };
-        self.pool.play(worker, &job.key);
-        self.reporter.started(&job.key);
-        self.playing[worker] = Some(job);
     }
 
     fn running(&self) -> usize {

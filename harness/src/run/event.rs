@@ -60,6 +60,8 @@ pub enum Event {
     NotReady { error: SimError },
     /// An episode ran to its end.
     Finished { worker: usize, played: Box<Played> },
+    /// A worker that was given an episode could not be opened; the episode was not started.
+    NotOpened { worker: usize, error: SimError },
     /// An attempt at an episode failed; its worker is gone.
     Failed { worker: usize, key: EpisodeKey, error: EpisodeError },
     /// An episode was dropped because the run stops.
@@ -70,6 +72,6 @@ pub enum Event {
     PolicyFailed { message: String },
     /// The run cannot go on, for example because a file could not be written.
     Fatal { error: anyhow::Error },
-    /// Ctrl-C or SIGTERM, counted from 1.
+    /// Ctrl-C, SIGTERM or SIGHUP, counted from 1.
     Interrupt(u8),
 }

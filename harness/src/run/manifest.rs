@@ -9,36 +9,30 @@ use udvla_results::run::differences;
 use udvla_results::run::manifest::{BatchCounts, EpisodeCounts, Manifest, RunStatus, SCHEMA};
 use udvla_results::run::read::Run;
 use udvla_results::run::record::Status;
-use udvla_sims::identity::Subject;
+use udvla_sims::identity::{Setting, Subject};
 
 use super::clock;
-use super::dispatcher::Outcome;
+use super::ending::{Ending, Outcome};
 use super::store::{Store, read_run};
 use crate::exit::Refused;
 use crate::plan::Plan;
 use crate::report::Heading;
 
-/// The manifest of a run that starts, with what its first worker reports about the simulator.
-pub fn new(
-    plan: &Plan,
-    policy: &PolicySpec,
-    mut setting: BTreeMap<String, String>,
-    command: Vec<String>,
-) -> Result<Manifest> {
-    setting.extend(BTreeMap::from(policy.setting.clone()));
-    let adapters = plan.simulator.adapters_digest()?;
-    setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
-    let subject = Subject { seed: Some(plan.execution.seed), ..policy.subject.clone() };
+/// The manifest of a run that starts: enough for `resume`. What only the policy and the first
+/// simulator tell is added by [`identify`].
+pub fn start(plan: &Plan, command: Vec<String>) -> Manifest {
+    let seed = Some(plan.execution.seed);
+    let policy = Some(plan.policy.name().to_owned());
     let name = plan.directory.file_name().map_or("run".into(), |name| name.to_string_lossy());
     let here = std::env::current_dir().unwrap_or_default();
-    Ok(Manifest {
+    Manifest {
         schema: SCHEMA,
         run: name.into_owned(),
         status: RunStatus::Running,
         protocol_fingerprint: plan.protocol.fingerprint(),
         protocol: plan.protocol.clone(),
-        subject,
-        setting: setting.into(),
+        subject: Subject { policy, seed, ..Subject::default() },
+        setting: Setting::default(),
         software: software(),
         machine: machine(),
         command,
@@ -51,7 +45,31 @@ pub fn new(
         started: clock::now(),
         ended: None,
         stopped_early: None,
-    })
+    }
+}
+
+/// Whether it is the manifest of a run that was stopped before its first simulator was open.
+pub fn is_of_a_start(manifest: &Manifest) -> bool {
+    manifest.setting == Setting::default()
+}
+
+/// Completes the manifest of a start with the policy's facts and what the first worker reports about
+/// the simulator.
+///
+/// # Errors
+/// When the adapters cannot be read.
+pub fn identify(
+    manifest: &mut Manifest,
+    plan: &Plan,
+    policy: &PolicySpec,
+    mut setting: BTreeMap<String, String>,
+) -> Result<()> {
+    setting.extend(BTreeMap::from(policy.setting.clone()));
+    let adapters = plan.simulator.adapters_digest()?;
+    setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
+    manifest.setting = setting.into();
+    manifest.subject = Subject { seed: manifest.subject.seed, ..policy.subject.clone() };
+    Ok(())
 }
 
 /// Makes `manifest` that of a run which continues `before`, as `plan` says.
@@ -78,11 +96,16 @@ pub fn continue_run(manifest: &mut Manifest, before: &Run, plan: &Plan) -> Resul
     Ok(())
 }
 
-/// Writes the manifest of a run that ended. `None` as an outcome: it was cut short by an error.
+/// Writes the manifest of a run that ended, and returns how. `None` as an outcome: it was cut short
+/// by an error.
 ///
 /// # Errors
 /// When the records cannot be read or the manifest not be written.
-pub fn finish(store: &Store, mut manifest: Manifest, outcome: Option<&Outcome>) -> Result<()> {
+pub fn finish(
+    store: &Store,
+    mut manifest: Manifest,
+    outcome: Option<Outcome>,
+) -> Result<Option<Ending>> {
     let records = read_run(store.directory())?.records;
     let episodes = manifest.episodes();
     let count = |status: Status| {
@@ -91,16 +114,26 @@ pub fn finish(store: &Store, mut manifest: Manifest, outcome: Option<&Outcome>) 
     };
     let (ok, error) = (count(Status::Ok), count(Status::Error));
     manifest.episodes = EpisodeCounts { asked: episodes.len() as u32, ok, error };
-    manifest.status = outcome.map_or(RunStatus::Interrupted, |outcome| outcome.ending.status());
-    if let Some(outcome) = outcome {
-        manifest.stopped_early.clone_from(&outcome.stopped_early);
+    let ending = outcome.map(|outcome| {
+        manifest.stopped_early = outcome.stopped_early;
         manifest.batches.batches += outcome.batches.batches;
         manifest.batches.rows += outcome.batches.rows;
         manifest.batches.seconds += outcome.batches.seconds;
-        for (kind, count) in &outcome.remarks {
-            *manifest.remarks.entry(kind.clone()).or_default() += count;
+        for (kind, count) in outcome.remarks {
+            *manifest.remarks.entry(kind).or_default() += count;
         }
-    }
+        outcome.ending.of_directory(manifest.episodes)
+    });
+    write_ended(store, manifest, ending.as_ref())?;
+    Ok(ending)
+}
+
+/// Writes the manifest of a run that ended so, or was cut short by an error.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_ended(store: &Store, mut manifest: Manifest, ending: Option<&Ending>) -> Result<()> {
+    manifest.status = ending.map_or(RunStatus::Interrupted, Ending::status);
     manifest.ended = Some(clock::now());
     store.write_manifest(&manifest)
 }

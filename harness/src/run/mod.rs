@@ -1,17 +1,21 @@
 //! The engine: plays the episodes of a plan and records them in a run directory.
 //!
 //! - [`engine`]: a run from opening the policy to the last manifest;
-//! - `dispatcher`, `schedule`: the state of a run, which episode goes to which worker;
+//! - `dispatcher`, `schedule`, `breaker`: the state of a run, which episode goes to which worker, when
+//!   it gives up; `ending`: how it ends;
 //! - `pool`, `worker`: the threads; each worker thread drives one simulator;
 //! - `episode`, [`futures`]: one episode as a state machine, and the images it saves;
 //! - [`batcher`]: collects the questions of all workers into batches for the policy;
-//! - [`store`], [`manifest`], `record`: the run directory and its contents;
+//! - `directory`, [`store`], [`manifest`], `record`: the run directory and its contents;
 //! - `early`: what may end a run early; [`event`], `signals`: what the dispatcher reacts to.
 
 pub mod batcher;
+mod breaker;
 mod clock;
+mod directory;
 mod dispatcher;
 mod early;
+mod ending;
 pub mod engine;
 mod episode;
 pub mod event;
@@ -25,7 +29,7 @@ pub mod store;
 mod worker;
 
 pub use clock::now;
-pub use dispatcher::{Ending, Outcome};
 pub use early::baseline;
+pub use ending::{Ending, Evaluated};
 pub use engine::evaluate;
 pub use store::read_run as read;

@@ -32,6 +32,22 @@ pub struct Pool {
     scratch: Scratch,
 }
 
+/// What came of opening the first worker.
+#[derive(Debug)]
+pub enum Opened {
+    /// It is open.
+    Ready(Ready),
+    /// It could not be opened, which may pass.
+    Failed {
+        /// Why.
+        error: String,
+        /// The end of its log.
+        last_words: String,
+    },
+    /// The user stopped the run.
+    Interrupted,
+}
+
 /// The pool's side of a worker thread.
 struct Seat {
     orders: Sender<Order>,
@@ -126,26 +142,24 @@ impl Pool {
     }
 
     /// Opens the first worker alone: what its simulator is decides whether the run may start, and
-    /// it warms caches that all workers share. `None` after an interrupt.
+    /// it warms caches that all workers share.
     ///
     /// # Errors
-    /// [`Refused`] when it cannot be opened.
-    pub fn open_first_worker(&self) -> Result<Option<Ready>> {
+    /// [`Refused`] when the user has to provide what it lacks.
+    pub fn open_first_worker(&self) -> Result<Opened> {
         self.order(0, Order::Open);
         match self.next_event() {
-            Event::Ready { ready, .. } => Ok(Some(ready)),
+            Event::Ready { ready, .. } => Ok(Opened::Ready(ready)),
+            Event::NotReady { error } if is_for_the_user(&error) => {
+                Err(Refused::from(&error).into())
+            }
             Event::NotReady { error } => {
-                let refused = Refused::from(&error);
-                let explained = matches!(error, SimError::Raised { .. } | SimError::Start { .. });
-                if explained {
-                    return Err(refused.into());
-                }
                 let log = self.run_directory.join("logs/worker-00.log");
-                Err(refused.hint(last_words(&log)).into())
+                Ok(Opened::Failed { error: error.to_string(), last_words: last_words(&log) })
             }
             Event::Interrupt(_) => {
                 self.stop();
-                Ok(None)
+                Ok(Opened::Interrupted)
             }
             other => unreachable!("no episode and no batch was started yet: {other:?}"),
         }
@@ -195,9 +209,29 @@ impl Pool {
     }
 }
 
+/// Whether a worker cannot start until the user changes something. A machine that is short of
+/// memory, processes or descriptors may have them a moment later.
+fn is_for_the_user(error: &SimError) -> bool {
+    let passes = [
+        libc::EAGAIN,
+        libc::EINTR,
+        libc::EIO,
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+        libc::ENOSPC,
+        libc::ESTALE,
+        libc::ETXTBSY,
+    ];
+    match error {
+        SimError::Start { source, .. } => {
+            !source.raw_os_error().is_some_and(|code| passes.contains(&code))
+        }
+        other => other.is_setup(),
+    }
+}
+
 /// The end of a worker's log, or the beginning of the stack trace that a crash left there.
-///
-/// It goes into the error because the run directory is removed again.
 fn last_words(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

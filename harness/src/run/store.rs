@@ -1,9 +1,9 @@
-//! The run directory: created or continued, locked, appended to.
+//! An open run directory: read, appended to, discarded.
 //!
 //! Only the dispatcher's thread writes to it, except for videos and logs (the workers) and images
 //! of predicted futures (the worker threads).
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use udvla_results::run::record::{EpisodeRecord, Status};
 use udvla_sims::wire;
 
 use super::clock;
+use super::directory::{self, Prepared};
 use crate::exit::Refused;
 
 /// An open run directory.
@@ -36,29 +37,8 @@ impl Store {
     /// # Errors
     /// When another process uses it, or it contains something else than a run.
     pub fn open(directory: &Path) -> Result<Self> {
-        let unusable = || format!("cannot use `{}` as a run directory", directory.display());
-        let created = !directory.exists();
-        if !created && is_foreign(directory).with_context(unusable)? {
-            let text = format!("`{}` exists and is not a run directory", directory.display());
-            return Err(Refused::new(text).hint("name a new folder with `--out`").into());
-        }
-        for folder in ["logs", "actions", "videos"] {
-            fs::create_dir_all(directory.join(folder)).with_context(unusable)?;
-        }
-        let lock = File::create(directory.join("lock")).with_context(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let text = format!("`{}` is in use by another process", directory.display());
-                let hint = "wait for it to end, or name a new folder with `--out`";
-                return Err(Refused::new(text).hint(hint).into());
-            }
-            Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
-        }
-        let path = directory.join(RECORDS_FILE);
-        let records =
-            OpenOptions::new().create(true).append(true).open(path).with_context(unusable)?;
-        let length = records.metadata().with_context(unusable)?.len();
+        let Prepared { created, lock, records } = directory::prepare(directory)?;
+        let length = records.metadata().context("cannot read the records")?.len();
         Ok(Self { directory: directory.to_owned(), records, length, created, _lock: lock })
     }
 
@@ -67,10 +47,15 @@ impl Store {
         &self.directory
     }
 
-    /// Removes the directory again if this process created it and no run began in it.
-    pub fn discard_if_empty(self) {
-        if self.created && self.length == 0 && !self.directory.join(MANIFEST_FILE).exists() {
-            // It has empty folders and the logs of workers that never opened.
+    /// Whether an episode has a record.
+    pub fn has_records(&self) -> bool {
+        self.length > 0
+    }
+
+    /// Removes the directory again if this process created it and no episode has a record.
+    pub fn discard_if_unused(self) {
+        if self.created && !self.has_records() {
+            // It has a manifest, empty folders and the logs of workers that never opened.
             let _ = fs::remove_dir_all(&self.directory);
         }
     }
@@ -81,7 +66,9 @@ impl Store {
     /// # Errors
     /// When it is damaged anywhere else: nothing is dropped silently.
     pub fn previous_run(&mut self) -> Result<Option<Run>> {
-        if !self.directory.join(MANIFEST_FILE).exists() {
+        let manifest = self.directory.join(MANIFEST_FILE);
+        let is_empty = fs::metadata(&manifest).map_or(true, |metadata| metadata.len() == 0);
+        if is_empty && !self.has_records() {
             return Ok(None);
         }
         let path = self.directory.join(RECORDS_FILE);
@@ -160,17 +147,20 @@ impl Store {
     }
 }
 
-/// Whether a directory has contents but no run.
-fn is_foreign(directory: &Path) -> io::Result<bool> {
-    Ok(!directory.join(MANIFEST_FILE).exists() && fs::read_dir(directory)?.next().is_some())
-}
-
 /// Reads the run in a directory.
 ///
 /// # Errors
 /// [`Refused`] when it is not a run directory, or damaged.
 pub fn read_run(directory: &Path) -> Result<Run> {
     Run::read(directory).map_err(|error| {
+        if directory::is_vacant(directory).unwrap_or(false) {
+            let text = format!("`{}` holds no run yet", directory.display());
+            let hint = format!(
+                "repeat the command that was to start it, with `--out {}`",
+                directory.display()
+            );
+            return Refused::new(text).hint(hint).into();
+        }
         let refused = Refused::new(format!("cannot read `{}`", directory.display()));
         refused.maybe_hint(error.hint()).because(error).into()
     })

@@ -98,7 +98,7 @@ impl WorkerThread {
                     Ok(opened) => open.insert(opened),
                     Err(error) => {
                         self.report(match order {
-                            Order::Play(key) => self.failed(key, error.into()),
+                            Order::Play(_) => self.not_opened(error),
                             Order::Open => Event::NotReady { error },
                         });
                         continue;
@@ -176,6 +176,14 @@ impl WorkerThread {
         let sent = self.policy.send(Question { input, reply });
         sent.map_err(|_| Interruption::Stopped)?;
         answer.recv().map_err(|_| Interruption::Stopped)
+    }
+
+    /// The event for a worker that could not be opened for an episode.
+    fn not_opened(&self, error: SimError) -> Event {
+        if self.shared.stop.load(Ordering::SeqCst) {
+            return Event::Abandoned { worker: self.index };
+        }
+        Event::NotOpened { worker: self.index, error }
     }
 
     /// The event for a failed attempt; while the run stops, workers fail because they are killed.

@@ -3,8 +3,9 @@
 //! The key of an episode decides how many steps each stage takes; about one in four never
 //! succeeds. Options (`--sim-option NAME=VALUE` of the harness) inject faults: `crash`, `hang`
 //! and `raise` take episode keys (comma separated) that fail the first time they are played,
-//! `poison` takes keys that always raise; `start` is `setup` or `mute`; `step_ms` is a delay per
-//! control step; `side` is the height and width of its images.
+//! `poison` takes keys that always raise, `lack` keys whose files the user has to provide; `start` is
+//! `setup` or `mute`; `step_ms` is a delay per control step; `side` is the height and width of its
+//! images.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -114,6 +115,9 @@ impl Fake {
         };
         if listed("poison") {
             return (raised(Cause::Simulator, "the fake is poisoned"), vec![]);
+        }
+        if listed("lack") {
+            return (raised(Cause::Setup, "the fake lacks a mesh of this episode"), vec![]);
         }
         if listed("raise") && self.first_time(&key) {
             return (raised(Cause::Simulator, "the fake stumbled"), vec![]);

@@ -1,0 +1,181 @@
+//! A run directory before its first record: made or taken over, and locked.
+
+use std::fs::{self, DirEntry, File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use udvla_results::run::read::{MANIFEST_FILE, RECORDS_FILE};
+
+use crate::exit::Refused;
+
+/// Folders of every run.
+const FOLDERS: [&str; 3] = ["logs", "actions", "videos"];
+/// What else this program makes before it writes a manifest.
+const OTHERS: [&str; 4] = ["futures", "scratch", "lock", "run.json.tmp"];
+
+/// A directory that this process may write to.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Whether this process made it.
+    pub created: bool,
+    /// Held as long as the run goes on.
+    pub lock: File,
+    /// The records, to be appended to.
+    pub records: File,
+}
+
+/// Makes a directory for a run, or takes one that holds a run or nothing of value, and locks it.
+///
+/// # Errors
+/// [`Refused`] when another process uses it, or it holds something else than a run.
+pub fn prepare(directory: &Path) -> Result<Prepared> {
+    let unusable = || format!("cannot use `{}` as a run directory", directory.display());
+    let created = !directory.exists();
+    if !created {
+        check_contents(directory)?;
+    }
+    for folder in FOLDERS {
+        fs::create_dir_all(directory.join(folder)).with_context(unusable)?;
+    }
+    let lock = File::create(directory.join("lock")).with_context(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let text = format!("`{}` is in use by another process", directory.display());
+            let hint = "wait for it to end, or name a new folder with `--out`";
+            return Err(Refused::new(text).hint(hint).into());
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
+    }
+    remove_temporary_files(directory).with_context(unusable)?;
+    let records = File::options().create(true).append(true).open(directory.join(RECORDS_FILE));
+    let records = records.with_context(unusable)?;
+    if created {
+        sync_with_parent(directory).with_context(unusable)?;
+    }
+    Ok(Prepared { created, lock, records })
+}
+
+/// Whether a directory holds no run and nothing of value: it is empty, or its run was killed before
+/// it had a manifest.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_vacant(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        if !is_of_a_start(&entry?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn check_contents(directory: &Path) -> Result<()> {
+    let unusable = || format!("cannot use `{}` as a run directory", directory.display());
+    if is_vacant(directory).with_context(unusable)? {
+        return Ok(());
+    }
+    let length = |name| fs::metadata(directory.join(name)).map_or(0, |metadata| metadata.len());
+    if directory.join(MANIFEST_FILE).exists() {
+        return Ok(());
+    }
+    if length(RECORDS_FILE) > 0 {
+        let text = format!("`{}` has records but no `{MANIFEST_FILE}`", directory.display());
+        let hint = "restore that file, or name a new folder with `--out`";
+        return Err(Refused::new(text).hint(hint).into());
+    }
+    let text = format!("`{}` exists and is not a run directory", directory.display());
+    Err(Refused::new(text).hint("name a new folder with `--out`").into())
+}
+
+/// Whether a run makes such an entry before its manifest.
+fn is_of_a_start(entry: &DirEntry) -> io::Result<bool> {
+    let name = entry.file_name();
+    let name = name.to_string_lossy();
+    let name = name.as_ref();
+    if name == MANIFEST_FILE || name == RECORDS_FILE {
+        return Ok(entry.metadata()?.len() == 0);
+    }
+    if name == "actions" {
+        return Ok(fs::read_dir(entry.path())?.next().is_none());
+    }
+    Ok(FOLDERS.contains(&name) || OTHERS.contains(&name) || is_temporary(name))
+}
+
+/// Whether a file was being written when its process was killed: `.tmp` and six letters or digits.
+fn is_temporary(name: &str) -> bool {
+    let random = name.strip_prefix(".tmp");
+    random.is_some_and(|it| it.len() == 6 && it.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+fn remove_temporary_files(directory: &Path) -> io::Result<()> {
+    for folder in [directory.to_owned(), directory.join("actions")] {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let is_file = entry.file_type()?.is_file();
+            if is_file && is_temporary(&entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names of a new directory and of its contents survive a power cut.
+fn sync_with_parent(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()?;
+    match directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(directory: &Path) -> String {
+        prepare(directory).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_killed_start_leaves_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("run");
+        fs::create_dir_all(directory.join("logs")).unwrap();
+        fs::create_dir_all(directory.join("scratch/worker-00")).unwrap();
+        for name in ["run.json", "run.json.tmp", "episodes.jsonl", "lock", ".tmpa1B2c3"] {
+            fs::write(directory.join(name), "").unwrap();
+        }
+        fs::write(directory.join("logs/worker-00.log"), "it started").unwrap();
+        assert!(is_vacant(&directory).unwrap());
+        let prepared = prepare(&directory).unwrap();
+        assert!(!prepared.created);
+        assert!(!directory.join(".tmpa1B2c3").exists());
+        assert!(refusal(&directory).contains("in use by another process"));
+    }
+
+    #[test]
+    fn anything_else_is_left_alone() {
+        for (name, text) in [("thesis.tex", ""), (".tmp", "x"), ("data/x", "")] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+            assert!(refusal(folder.path()).contains("is not a run directory"), "{name}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn records_without_a_manifest_are_not_taken_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(RECORDS_FILE), "{}\n").unwrap();
+        assert!(refusal(folder.path()).contains("has records but no `run.json`"));
+        let actions = tempfile::tempdir().unwrap();
+        fs::create_dir(actions.path().join("actions")).unwrap();
+        fs::write(actions.path().join("actions/long-task00-trial000.safetensors"), "x").unwrap();
+        assert!(refusal(actions.path()).contains("is not a run directory"));
+    }
+}
