@@ -6,6 +6,7 @@ mod calvin;
 mod cli;
 mod early;
 mod endings;
+mod faults;
 mod interruptions;
 mod kills;
 mod libero;

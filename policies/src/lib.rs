@@ -12,6 +12,7 @@
 //! - a new decoder: a file in `udvla/decode/` and a line in `udvla::decode::DECODERS`
 //! - a new policy without weights: a file in `weightless/` and a line in [`weightless::POLICIES`]
 
+pub mod files;
 pub mod formula;
 #[cfg(feature = "torch")]
 mod names;

@@ -41,7 +41,8 @@ pub fn parse_finished(
     body: &[u8],
 ) -> Result<(Vec<f32>, Vec<Image>), SimError> {
     let error = || SimError::Wire("a wrong number of actions".into());
-    let (actions, images) = body.split_at_checked(4 * action_count).ok_or_else(error)?;
+    let length = action_count.checked_mul(4).ok_or_else(error)?;
+    let (actions, images) = body.split_at_checked(length).ok_or_else(error)?;
     let actions = from_bytes(actions).ok_or_else(error)?;
     match split_images(image_sizes, images)? {
         (images, []) => Ok((actions, images)),
@@ -56,9 +57,9 @@ fn split_images<'a>(
 ) -> Result<(Vec<Image>, &'a [u8]), SimError> {
     let mut images = Vec::with_capacity(sizes.len());
     for &(height, width) in sizes {
-        let length = height as usize * width as usize * 3;
-        let (rgb, remaining) = body
-            .split_at_checked(length)
+        let length = (height as usize).checked_mul(width as usize).and_then(|n| n.checked_mul(3));
+        let (rgb, remaining) = length
+            .and_then(|length| body.split_at_checked(length))
             .ok_or_else(|| SimError::Wire("a truncated image".into()))?;
         images.push(Image { height, width, rgb: rgb.to_vec() });
         body = remaining;

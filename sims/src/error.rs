@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::causes::likely_cause;
-use crate::wire::Cause;
+use crate::wire::{Cause, Reply};
 
 /// Why a worker gave no valid reply. The worker is dead or must be dropped after any of these.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +28,17 @@ pub enum SimError {
     /// The simulator raised an exception.
     #[error("{message}{}", likely(likely_cause(.message).as_ref()))]
     Raised { cause: Cause, message: String, traceback: String },
-    /// Its reply violates the wire protocol.
+    /// Its reply violates the wire, or reports what cannot be.
     #[error("the simulator worker answered {0}")]
     Wire(String),
+    /// It and what it started took too much memory.
+    #[error("the simulator worker took {} of memory, more than 1.5 times its limit of {}", gib(.resident), gib(.limit))]
+    Memory {
+        /// Resident memory, bytes.
+        resident: u64,
+        /// What it may take, bytes.
+        limit: u64,
+    },
 }
 
 impl SimError {
@@ -42,6 +50,7 @@ impl SimError {
             Self::Timeout(_) => "timeout",
             Self::Raised { .. } => "raised",
             Self::Wire(_) => "wire",
+            Self::Memory { .. } => "memory",
         }
     }
 
@@ -49,6 +58,18 @@ impl SimError {
     pub fn is_setup(&self) -> bool {
         matches!(self, Self::Start { .. } | Self::Raised { cause: Cause::Setup, .. })
     }
+}
+
+/// The error for a reply that does not fit the request.
+pub fn unexpected(reply: &Reply) -> SimError {
+    let mut text = format!("{reply:?}");
+    text.truncate(text.floor_char_boundary(200));
+    SimError::Wire(format!("out of turn: {text}"))
+}
+
+/// A number of bytes for people, in GiB.
+pub fn gib(bytes: &u64) -> String {
+    format!("{:.2} GiB", *bytes as f64 / f64::from(1 << 30))
 }
 
 fn likely(cause: Option<&&'static str>) -> String {

@@ -1,19 +1,30 @@
-//! Worker processes: starts one, sends it requests with a deadline, kills it when it hangs.
+//! Worker processes: starts one, sends it requests with a deadline, ends it with all it started.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-pub use crate::error::SimError;
+pub use crate::error::{SimError, gib, unexpected};
 
 use crate::causes::{describe_signal, likely_cause};
-use crate::wire::{self, OpenConfig, Reply, Request, WIRE_VERSION};
+use crate::checks::check_spec;
+use crate::log::{self, Log};
+use crate::memory::Memory;
+use crate::tree::{self, MARKER};
+use crate::wire::{self, Message, OpenConfig, Reply, Request, WIRE_VERSION};
+
+/// Processes that [`Worker::start`] started and that have not been waited for.
+static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// How often a wait for a reply looks after the process.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// Command line of a worker.
 #[derive(Debug, Clone)]
@@ -24,72 +35,104 @@ pub struct WorkerCommand {
     pub arguments: Vec<String>,
     /// Environment variables in addition to those of this process.
     pub environment: BTreeMap<String, String>,
-    /// File that its standard output and error are appended to.
+    /// File that its standard output and error are appended to, up to [`log::LIMIT`].
     pub log: PathBuf,
 }
 
-/// A running worker. Dropping it kills the process and its children.
+/// A running worker. Dropping it ends the process and everything that descends from it.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
     stream: UnixStream,
-    /// Its log, and the offset at which this worker's output starts.
-    log: PathBuf,
-    log_start: u64,
+    log: Log,
+    /// Value of [`MARKER`] in the environment of everything that the worker starts.
+    marker: String,
+    /// Number of the last request.
+    number: u32,
+    memory: Option<Memory>,
+    has_ended: bool,
+}
+
+/// Ends a worker from another thread.
+#[derive(Debug)]
+pub struct Stopper(UnixStream);
+
+impl Stopper {
+    /// Closes the worker's socket: whoever waits for a reply is told at once that there is none.
+    pub fn stop(&self) {
+        // It fails only when the socket is closed already.
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 impl Worker {
-    /// Starts a worker in a process group of its own. It ends with the calling thread: by
-    /// end-of-file on its socket, or by a signal from the kernel if it is not reading.
+    /// Starts a worker in a process group of its own. It ends with this process, however that
+    /// ends: its supervisor ([`crate::supervisor`]) sees the socket close; a worker without one
+    /// gets a signal from the kernel when the calling thread ends.
     ///
     /// # Errors
     /// When the log cannot be opened or the executable cannot be started.
     pub fn start(command: &WorkerCommand) -> Result<Self, SimError> {
         let failed = |source| SimError::Start { program: command.program.clone(), source };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let mut options = OpenOptions::new();
-        let log = options.create(true).append(true).open(&command.log).map_err(failed)?;
-        let log_start = log.metadata().map_err(failed)?.len();
+        let (log, output) = Log::start(&command.log, log::LIMIT).map_err(failed)?;
+        let marker = new_marker();
         let mut process = Command::new(&command.program);
         process
             .args(&command.arguments)
             .envs(&command.environment)
+            .env(MARKER, &marker)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(log.try_clone().map_err(failed)?))
-            .stderr(Stdio::from(log))
+            .stdout(output.try_clone().map_err(failed)?)
+            .stderr(output)
             .process_group(0);
         // PYTHONHOME of another interpreter breaks this one, and our library path must not reach
         // a simulator that brings another libtorch.
         for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH"] {
             process.env_remove(name);
         }
-        // SAFETY: prctl is async-signal-safe and touches only the new process.
+        // SAFETY: prctl is async-signal-safe. The first call makes this process adopt what a
+        // worker leaves behind; the second one touches only the new process.
         unsafe {
+            libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
             process.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 Ok(())
             });
         }
+        // Locked, so that no other thread takes the new process for an orphan.
+        let mut started = started();
         let child = process.spawn().map_err(failed)?;
-        Ok(Self { child, stream: ours, log: command.log.clone(), log_start })
+        started.insert(child.id());
+        Ok(Self { child, stream: ours, log, marker, number: 0, memory: None, has_ended: false })
     }
 
-    /// Starts a worker and opens its adapter. `started` is called with the process id before the
-    /// adapter is loaded, so that another thread can end the wait by killing the process.
+    /// Starts a worker and opens its adapter. `started` is called before the adapter is loaded,
+    /// so that another thread can end the wait.
     ///
     /// # Errors
-    /// Those of [`Worker::start`] and [`Worker::ask`]; `Wire` when versions differ.
+    /// Those of [`Worker::start`] and [`Worker::ask`]; `Wire` when versions differ or no episode
+    /// could be played on what the worker reports.
     pub fn open(
         command: &WorkerCommand,
         config: OpenConfig,
         timeout: Duration,
-        started: impl FnOnce(u32),
+        started: impl FnOnce(Stopper),
     ) -> Result<(Self, Reply), SimError> {
         let mut worker = Self::start(command)?;
-        started(worker.id());
+        let stopper = worker.stream.try_clone().map(Stopper);
+        started(stopper.map_err(|source| {
+            let program = command.program.clone();
+            SimError::Start { program, source }
+        })?);
         let open = Request::Open { wire: WIRE_VERSION, config: Box::new(config) };
         match worker.ask(&open, &[], timeout)? {
-            (ready @ Reply::Ready { wire: WIRE_VERSION, .. }, _) => Ok((worker, ready)),
+            (ready @ Reply::Ready { wire: WIRE_VERSION, .. }, _) => {
+                if let Reply::Ready { spec, .. } = &ready {
+                    check_spec(spec)?;
+                }
+                Ok((worker, ready))
+            }
             (Reply::Ready { wire, .. }, _) => Err(SimError::Wire(format!(
                 "with wire version {wire}, this program speaks {WIRE_VERSION}"
             ))),
@@ -100,6 +143,22 @@ impl Worker {
     /// Process id of the worker.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends the worker, in the middle of a request, when it and what it started take more than 1.5
+    /// times `limit` bytes of memory.
+    pub fn limit_memory(&mut self, limit: u64) {
+        self.memory = Some(Memory::new(limit));
+    }
+
+    /// Resident memory in bytes, if it is above the limit now.
+    pub fn above_memory_limit(&mut self) -> Option<u64> {
+        self.memory.as_mut()?.above(self.child.id())
+    }
+
+    /// Writes a line into the worker's log.
+    pub fn note(&mut self, text: &str) {
+        self.log.note(text);
     }
 
     /// Sends a request and waits for the reply, at most `timeout`.
@@ -113,39 +172,61 @@ impl Worker {
         timeout: Duration,
     ) -> Result<(Reply, Vec<u8>), SimError> {
         let deadline = Instant::now() + timeout;
-        let reply = self
-            .stream
-            .set_write_timeout(Some(timeout))
-            .and_then(|()| wire::send(&mut self.stream, request, body))
-            .and_then(|()| wire::receive(&mut Deadline { stream: &self.stream, deadline }));
-        match reply {
-            Ok((Reply::Raised { cause, message, traceback }, _)) => {
+        match self.exchange(request, body, deadline) {
+            Ok(Message { number, .. }) if number != self.number => {
+                let text = format!("request {number}, it was asked {}", self.number);
+                Err(SimError::Wire(text))
+            }
+            Ok(Message { header: Reply::Raised { cause, message, traceback }, .. }) => {
                 Err(SimError::Raised { cause, message, traceback })
             }
-            Ok(reply) => Ok(reply),
+            Ok(Message { header, body, .. }) => Ok((header, body)),
             Err(error) => Err(self.diagnose(&error, timeout)),
         }
     }
 
+    fn exchange(
+        &mut self,
+        request: &Request,
+        body: &[u8],
+        deadline: Instant,
+    ) -> io::Result<Message<Reply>> {
+        if is_readable(&self.stream) {
+            let text = "a message that nobody had asked for";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        self.number += 1;
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        self.stream.set_write_timeout(Some(remaining.max(Duration::from_millis(1))))?;
+        wire::send(&mut self.stream, self.number, request, body)?;
+        let Self { child, stream, memory, .. } = self;
+        wire::receive(&mut Waiting { stream, child, memory: memory.as_mut(), deadline })
+    }
+
     /// Asks the worker to exit, waits at most `timeout`, and kills it if it is still running.
     pub fn close(mut self, timeout: Duration) {
-        if wire::send(&mut self.stream, &Request::Close, &[]).is_ok() {
+        self.number += 1;
+        if wire::send(&mut self.stream, self.number, &Request::Close, &[]).is_ok() {
             let _ = self.wait(timeout);
         }
     }
 
-    /// The error for a failed exchange of messages.
+    /// The error for a failed exchange of messages; the worker is ended.
     fn diagnose(&mut self, error: &io::Error, timeout: Duration) -> SimError {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                self.kill();
+                self.end();
                 SimError::Timeout(timeout)
             }
             io::ErrorKind::InvalidData => SimError::Wire(error.to_string()),
+            io::ErrorKind::OutOfMemory => match &self.memory {
+                Some(memory) => memory.error(),
+                None => SimError::Wire(error.to_string()),
+            },
             _ => {
                 // The socket closes a moment before the process can be waited for.
                 let status = self.wait(Duration::from_secs(1));
-                self.kill();
+                self.end();
                 let how = match status {
                     Some(status) => match status.signal() {
                         Some(signal) => format!("signal {signal}, {}", describe_signal(signal)),
@@ -153,7 +234,7 @@ impl Worker {
                     },
                     None => error.to_string(),
                 };
-                SimError::Lost { how, cause: likely_cause(&self.log_tail()) }
+                SimError::Lost { how, cause: likely_cause(&self.log.last_words()) }
             }
         }
     }
@@ -171,139 +252,97 @@ impl Worker {
         }
     }
 
-    /// The last 64 KiB of this worker's output, without that of earlier workers in the same log.
-    fn log_tail(&self) -> String {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(&self.log)?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(self.log_start.max(length.saturating_sub(1 << 16))))?;
-            let mut bytes = vec![];
-            file.read_to_end(&mut bytes).map(|_| bytes)
-        };
-        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
-    }
-
-    fn kill(&mut self) {
-        let group = libc::pid_t::try_from(self.child.id()).expect("a process id is a pid_t");
-        // SAFETY: the group was created for this child. Its id stays in use while any member
-        // lives; without members the call has no effect.
-        unsafe { libc::kill(-group, libc::SIGKILL) };
-        let _ = self.child.wait();
+    /// Kills the worker and everything that descends from it, wherever that went.
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
+        let id = self.child.id();
+        if let Ok(None) = self.child.try_wait() {
+            // What is below it first: while its supervisor lives, orphans stay in its tree.
+            tree::kill_all(|| {
+                let mut found = tree::descendants(id);
+                found.extend(tree::marked(&self.marker));
+                found.remove(&id);
+                found
+            });
+            let group = libc::pid_t::try_from(id).expect("a process id is a pid_t");
+            // SAFETY: the group was created for this child, which has not been waited for.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+            let _ = self.child.wait();
+        }
+        started().remove(&id);
+        // Without a supervisor, or where it was killed, this process adopted the orphans.
+        tree::kill_all(|| {
+            let mut found = tree::marked(&self.marker);
+            found.extend(tree::adopted(&started()));
+            found
+        });
+        self.log.finish(Duration::from_secs(1));
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.kill();
+        self.end();
     }
 }
 
-/// The error for a reply that does not fit the request.
-pub fn unexpected(reply: &Reply) -> SimError {
-    let mut text = format!("{reply:?}");
-    text.truncate(text.floor_char_boundary(200));
-    SimError::Wire(format!("out of turn: {text}"))
+fn started() -> MutexGuard<'static, BTreeSet<u32>> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A stream with one deadline for all reads together.
-struct Deadline<'a> {
+/// A value of [`MARKER`] that no other worker has.
+fn new_marker() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}-{count}", std::process::id(), now.as_nanos())
+}
+
+/// Whether there are bytes to read without waiting.
+fn is_readable(stream: &UnixStream) -> bool {
+    use std::os::fd::AsRawFd;
+    let mut descriptor = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the array of one outlives the call.
+    unsafe { libc::poll(&raw mut descriptor, 1, 0) };
+    // A closed socket is readable as well; the exchange that follows says what happened.
+    descriptor.revents & libc::POLLIN != 0 && descriptor.revents & libc::POLLHUP == 0
+}
+
+/// A stream with one deadline for all reads together, which ends with its process.
+struct Waiting<'a> {
     stream: &'a UnixStream,
+    child: &'a mut Child,
+    memory: Option<&'a mut Memory>,
     deadline: Instant,
 }
 
-impl Read for Deadline<'_> {
+impl Read for Waiting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let remaining = self.deadline.saturating_duration_since(Instant::now());
-        if remaining.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+        let mut ended = false;
+        loop {
+            let remaining = self.deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(remaining.min(GLANCE)))?;
+            match (&mut &*self.stream).read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            // A process that the worker left behind may keep the socket open.
+            if ended {
+                return Ok(0);
+            }
+            ended = self.child.try_wait()?.is_some();
+            if self.memory.as_mut().is_some_and(|memory| memory.is_far_above(self.child.id())) {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
         }
-        self.stream.set_read_timeout(Some(remaining))?;
-        self.stream.read(buffer)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell(script: &str) -> (tempfile::TempDir, Worker) {
-        let folder = tempfile::tempdir().unwrap();
-        let command = WorkerCommand {
-            program: "/bin/sh".into(),
-            arguments: vec!["-c".into(), script.into()],
-            environment: BTreeMap::from([("UDVLA_TEST_VALUE".into(), "passed on".into())]),
-            log: folder.path().join("log"),
-        };
-        let worker = Worker::start(&command).unwrap();
-        (folder, worker)
-    }
-
-    fn alive(process: u32) -> bool {
-        std::path::Path::new(&format!("/proc/{process}/stat")).exists()
-    }
-
-    #[test]
-    fn a_worker_that_dies_is_lost_with_its_exit_code() {
-        let (_folder, mut worker) = shell("exit 7");
-        let error = worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
-        assert_eq!(error.kind(), "lost");
-        assert!(error.to_string().contains("exit code 7"), "{error}");
-    }
-
-    #[test]
-    fn a_crash_is_explained_from_the_output_of_that_worker_alone() {
-        let crash = |script: &str| {
-            let (_folder, mut worker) = shell(script);
-            worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err().to_string()
-        };
-        let text =
-            crash("echo 'RuntimeError: Cannot find a suitable rendering device'; kill -SEGV $$");
-        assert!(text.contains("signal 11, a segmentation fault"), "{text}");
-        assert!(text.contains("likely cause: no Vulkan driver"), "{text}");
-        let text = crash("echo 'all is well'; exit 3");
-        assert_eq!(text, "the simulator worker died (exit code 3)");
-    }
-
-    #[test]
-    fn a_worker_has_the_variables_of_its_command() {
-        let (folder, mut worker) = shell("echo $UDVLA_TEST_VALUE");
-        worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
-        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-        assert_eq!(log, "passed on\n");
-    }
-
-    #[test]
-    fn a_worker_that_hangs_is_killed_with_its_children() {
-        let (folder, mut worker) = shell("sleep 1000 & echo $!; wait");
-        let error = worker.ask(&Request::Close, &[], Duration::from_millis(300)).unwrap_err();
-        assert_eq!(error.kind(), "timeout");
-        let grandchild: u32 =
-            std::fs::read_to_string(folder.path().join("log")).unwrap().trim().parse().unwrap();
-        let end = Instant::now() + Duration::from_secs(10);
-        while alive(grandchild) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert!(!alive(grandchild), "process {grandchild} outlived its group");
-    }
-
-    #[test]
-    fn bytes_that_are_no_frame_are_a_wire_error() {
-        let (_folder, mut worker) = shell("printf 'Segmentation fault, or so' >&0; sleep 10");
-        let error = worker.ask(&Request::Close, &[], Duration::from_secs(10)).unwrap_err();
-        assert_eq!(error.kind(), "wire", "{error}");
-    }
-
-    #[test]
-    fn a_missing_executable_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let command = WorkerCommand {
-            program: "/nowhere/udvla-sim-worker".into(),
-            arguments: vec![],
-            environment: BTreeMap::new(),
-            log: folder.path().join("log"),
-        };
-        let error = Worker::start(&command).unwrap_err();
-        assert!(error.to_string().contains("/nowhere/udvla-sim-worker"), "{error}");
-        assert!(error.is_setup());
-    }
-}
+#[path = "process_tests.rs"]
+mod tests;

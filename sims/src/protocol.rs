@@ -155,8 +155,21 @@ impl Protocol {
     /// # Errors
     /// [`UnknownSuite`] when the protocol does not have the episode's suite.
     pub fn stages(&self, key: &EpisodeKey) -> Result<u16, UnknownSuite> {
+        self.known_suite(key).map(|suite| suite.stages)
+    }
+
+    /// Maximum number of control steps of each stage of an episode.
+    ///
+    /// # Errors
+    /// [`UnknownSuite`] when the protocol does not have the episode's suite.
+    pub fn max_steps(&self, key: &EpisodeKey) -> Result<u32, UnknownSuite> {
+        let suite = self.known_suite(key)?;
+        let task = suite.details.named_tasks().into_iter().nth(usize::from(key.task));
+        Ok(task.map_or(suite.max_steps, |task| task.max_steps))
+    }
+
+    fn known_suite(&self, key: &EpisodeKey) -> Result<&Suite, UnknownSuite> {
         self.suite(&key.suite)
-            .map(|suite| suite.stages)
             .ok_or_else(|| UnknownSuite { protocol: self.name.clone(), suite: key.suite.clone() })
     }
 }
@@ -254,6 +267,15 @@ mod tests {
         assert_eq!(Protocol::libero().stages(&key("long")), Ok(1));
         let error = Protocol::libero().stages(&key("abcd-d")).unwrap_err();
         assert_eq!(error.to_string(), "protocol `libero` has no suite `abcd-d`");
+    }
+
+    #[test]
+    fn the_step_limit_of_an_episode_is_that_of_its_task_or_else_of_its_suite() {
+        let key = |suite: &str, task| EpisodeKey { suite: suite.into(), task, trial: 0 };
+        assert_eq!(Protocol::simpler().max_steps(&key("widowx", 0)), Ok(60));
+        assert_eq!(Protocol::simpler().max_steps(&key("widowx", 3)), Ok(120));
+        assert_eq!(Protocol::libero().max_steps(&key("long", 3)), Ok(520));
+        assert!(Protocol::libero().max_steps(&key("widowx", 0)).is_err());
     }
 
     #[test]

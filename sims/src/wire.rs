@@ -1,9 +1,11 @@
 //! Messages between the harness and a simulator worker, and their framing.
 //!
 //! One request, one reply, over a Unix stream socket that is the worker's standard input.
-//! A frame is: header length (u32), body length (u32), header (JSON), body (raw bytes), all
-//! little-endian. Images, states and actions are in the body ([`crate::body`]), everything else
-//! is in the header.
+//! A frame is: magic bytes (4), number (u32), header length (u32), body length (u32), header
+//! (JSON), body (raw bytes), all little-endian. The magic bytes hold the version. The harness
+//! counts its requests; a reply carries the number of its request, so that a reply too many is
+//! never taken for the next one. Images, states and actions are in the body ([`crate::body`]),
+//! everything else is in the header.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -16,8 +18,10 @@ use crate::observation::SimSpec;
 use crate::protocol::Protocol;
 
 /// Increased with every change of a message; both ends must have the same.
-pub const WIRE_VERSION: u16 = 2;
+pub const WIRE_VERSION: u16 = 3;
 
+/// First bytes of every frame.
+const MAGIC: [u8; 4] = *b"udv\x03";
 /// Longest header accepted, bytes: a longer one means that the peer uses another protocol.
 const MAX_HEADER: u32 = 16 << 20;
 /// Longest body accepted, bytes.
@@ -154,18 +158,36 @@ pub enum Cause {
     Simulator,
 }
 
+/// A frame as it was received.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<T> {
+    /// Number of the request, or of the request that this replies to.
+    pub number: u32,
+    /// The request or reply.
+    pub header: T,
+    /// Images, states, actions.
+    pub body: Vec<u8>,
+}
+
 /// Writes one frame.
 ///
 /// # Errors
 /// When the peer is gone, or a message is longer than the limits.
-pub fn send<T: Serialize>(stream: &mut impl Write, header: &T, body: &[u8]) -> io::Result<()> {
+pub fn send<T: Serialize>(
+    stream: &mut impl Write,
+    number: u32,
+    header: &T,
+    body: &[u8],
+) -> io::Result<()> {
     let header = serde_json::to_vec(header).map_err(io::Error::other)?;
     let length = |bytes: usize, limit: u32| {
         u32::try_from(bytes).ok().filter(|length| *length <= limit).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("a message of {bytes} bytes"))
         })
     };
-    let mut frame = Vec::with_capacity(8 + header.len() + body.len());
+    let mut frame = Vec::with_capacity(16 + header.len() + body.len());
+    frame.extend(MAGIC);
+    frame.extend(number.to_le_bytes());
     frame.extend(length(header.len(), MAX_HEADER)?.to_le_bytes());
     frame.extend(length(body.len(), MAX_BODY)?.to_le_bytes());
     frame.extend(&header);
@@ -178,26 +200,38 @@ pub fn send<T: Serialize>(stream: &mut impl Write, header: &T, body: &[u8]) -> i
 ///
 /// # Errors
 /// `UnexpectedEof` when the peer is gone; `InvalidData` when it sends anything but a frame.
-pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<(T, Vec<u8>)> {
-    let header_length = receive_length(stream)?;
-    let body_length = receive_length(stream)?;
-    if header_length > MAX_HEADER || body_length > MAX_BODY {
-        let text = format!("a frame of {header_length} + {body_length} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<Message<T>> {
+    let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+    let magic = receive_field(stream)?;
+    if magic != MAGIC {
+        return Err(invalid(format!("bytes that are no frame ({})", magic.escape_ascii())));
     }
-    let mut header = vec![0; header_length as usize];
-    stream.read_exact(&mut header)?;
-    let mut body = vec![0; body_length as usize];
-    stream.read_exact(&mut body)?;
+    let mut receive_u32 = || receive_field(stream).map(u32::from_le_bytes);
+    let (number, header_length, body_length) = (receive_u32()?, receive_u32()?, receive_u32()?);
+    if header_length > MAX_HEADER || body_length > MAX_BODY {
+        return Err(invalid(format!("a frame of {header_length} + {body_length} bytes")));
+    }
+    let header = receive_bytes(stream, header_length)?;
+    let body = receive_bytes(stream, body_length)?;
     let header = serde_json::from_slice(&header)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok((header, body))
+    Ok(Message { number, header, body })
 }
 
-fn receive_length(stream: &mut impl Read) -> io::Result<u32> {
+fn receive_field(stream: &mut impl Read) -> io::Result<[u8; 4]> {
     let mut bytes = [0; 4];
     stream.read_exact(&mut bytes)?;
-    Ok(u32::from_le_bytes(bytes))
+    Ok(bytes)
+}
+
+/// Exactly `length` bytes. Memory grows with what arrives, not with what is announced.
+fn receive_bytes(stream: &mut impl Read, length: u32) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    stream.take(u64::from(length)).read_to_end(&mut bytes)?;
+    match bytes.len() == length as usize {
+        true => Ok(bytes),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// Numbers as little-endian bytes.
@@ -220,16 +254,16 @@ mod tests {
         let request = Request::Play { width: 7 };
         let body = to_bytes(&[0.5, -1.0, f32::MIN_POSITIVE]);
         let mut frame = vec![];
-        send(&mut frame, &request, &body).unwrap();
-        let (back, bytes): (Request, _) = receive(&mut frame.as_slice()).unwrap();
-        assert_eq!(back, request);
-        assert_eq!(from_bytes(&bytes).unwrap(), [0.5, -1.0, f32::MIN_POSITIVE]);
+        send(&mut frame, 41, &request, &body).unwrap();
+        let back: Message<Request> = receive(&mut frame.as_slice()).unwrap();
+        assert_eq!((back.number, back.header), (41, request));
+        assert_eq!(from_bytes(&back.body).unwrap(), [0.5, -1.0, f32::MIN_POSITIVE]);
     }
 
     #[test]
     fn every_cut_of_a_frame_is_an_end_of_file() {
         let mut frame = vec![];
-        send(&mut frame, &Request::Close, b"body").unwrap();
+        send(&mut frame, 1, &Request::Close, b"body").unwrap();
         for length in 0..frame.len() {
             let error = receive::<Request>(&mut &frame[..length]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {length}");
@@ -237,9 +271,22 @@ mod tests {
     }
 
     #[test]
-    fn another_protocol_is_refused_without_reading_on() {
-        let error = receive::<Request>(&mut b"GET / HTTP/1.1\r\n".as_slice()).unwrap_err();
+    fn anything_but_a_frame_is_refused_at_its_first_bytes() {
+        let error = receive::<Request>(&mut b"GET ".as_slice()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("(GET )"), "{error}");
+    }
+
+    #[test]
+    fn a_length_beyond_the_limit_is_refused_without_reading_on() {
+        let mut frame = vec![];
+        send(&mut frame, 1, &Request::Close, &[]).unwrap();
+        for field in [8, 12] {
+            let mut frame = frame.clone();
+            frame[field..field + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+            let error = receive::<Request>(&mut &frame[..16]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        }
     }
 
     #[test]

@@ -137,6 +137,12 @@ pub const KINDS: &[Kind] = &[
     kind("doubled reply", Switch("double", Attempt), "the same reply twice", RETRIED),
     kind("reply out of turn", Switch("number", Attempt), "the number of another request", RETRIED),
     kind("early end", Switch("early", Attempt), "an episode that is over before a step", RETRIED),
+    kind(
+        "one image too many",
+        Switch("images", Attempt),
+        "an image that was not announced",
+        RETRIED,
+    ),
     kind("NaN", Switch("nan", Attempt), "NaN in the state", RETRIED),
     kind("steps go back", Switch("back", Attempt), "fewer steps than before", RETRIED),
     kind("too many steps", Switch("far", Attempt), "more steps than were asked for", RETRIED),

@@ -140,6 +140,8 @@ fn execution(
         retries: run.retries,
         step_timeout: run.step_timeout,
         start_timeout: run.start_timeout,
+        recycle: run.recycle,
+        worker_memory: run.worker_memory,
         stop_early: run.stop_early.as_deref().map(absolute_reference),
         video: run.video,
         save_futures: run.save_futures,

@@ -93,6 +93,8 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         retries: arguments.retries,
         step_timeout: arguments.step_timeout,
         start_timeout: arguments.start_timeout,
+        recycle: arguments.recycle,
+        worker_memory: arguments.worker_memory,
         video: arguments.video,
     };
     let plan = cli::plan_of_run(&manifest, directory, &overrides)?;

@@ -31,6 +31,10 @@ pub struct Overrides {
     pub step_timeout: Option<f64>,
     /// Longest start, in seconds.
     pub start_timeout: Option<f64>,
+    /// Episodes after which a worker is replaced.
+    pub recycle: Option<u32>,
+    /// Resident memory of a worker above which it is replaced, bytes.
+    pub worker_memory: Option<u64>,
     /// Episodes to record as video.
     pub video: Option<Video>,
 }
@@ -84,6 +88,8 @@ impl Plan {
         execution.retries = overrides.retries.unwrap_or(execution.retries);
         execution.step_timeout = overrides.step_timeout.unwrap_or(execution.step_timeout);
         execution.start_timeout = overrides.start_timeout.unwrap_or(execution.start_timeout);
+        execution.recycle = overrides.recycle.or(execution.recycle);
+        execution.worker_memory = overrides.worker_memory.or(execution.worker_memory);
         execution.video = overrides.video.unwrap_or(execution.video);
         if let Some(python) = &overrides.python {
             simulator.python = Some(python.clone());

@@ -106,6 +106,12 @@ pub struct Execution {
     pub step_timeout: f64,
     /// Longest start of a simulator, in seconds.
     pub start_timeout: f64,
+    /// Episodes after which a worker is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recycle: Option<u32>,
+    /// Resident memory of a worker and what it started, in bytes, above which it is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_memory: Option<u64>,
     /// `paper`, a run directory or a baseline that may end the run early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_early: Option<String>,

@@ -13,6 +13,7 @@ use std::time::Instant;
 use udvla_policies::{Answer, PolicyInput};
 use udvla_results::run::record::Seconds;
 use udvla_sims::body;
+use udvla_sims::checks::{Checks, End};
 use udvla_sims::observation::{Image, Observation, SimSpec};
 use udvla_sims::process::{SimError, unexpected};
 use udvla_sims::wire::{self, Reply, Request, VideoRequest};
@@ -70,6 +71,7 @@ enum State {
 pub struct Episode<'a> {
     identity: EpisodeIdentity<'a>,
     spec: &'a SimSpec,
+    checks: Checks,
     video: Option<VideoRequest>,
     futures: Option<Futures>,
     begun: Instant,
@@ -80,11 +82,13 @@ pub struct Episode<'a> {
 }
 
 impl<'a> Episode<'a> {
-    /// An episode that was not started yet, on a simulator of that `spec`.
-    pub fn new(identity: EpisodeIdentity<'a>, spec: &'a SimSpec) -> Self {
+    /// An episode that was not started yet, on a simulator of that `spec` whose replies are
+    /// judged by `checks`.
+    pub fn new(identity: EpisodeIdentity<'a>, spec: &'a SimSpec, checks: Checks) -> Self {
         Self {
             identity,
             spec,
+            checks,
             video: None,
             futures: None,
             begun: Instant::now(),
@@ -159,23 +163,25 @@ impl<'a> Episode<'a> {
         request: &Request,
         body: &[u8],
     ) -> Result<State, Interruption> {
+        self.checks.asked(request, body);
         let asked = Instant::now();
         let (reply, body) = simulator.ask(request, body)?;
         self.seconds.sim += asked.elapsed().as_secs_f64();
-        match reply {
-            Reply::Observed { stage, steps, instruction, images: sizes } => {
+        match &reply {
+            Reply::Observed { stage, steps, instruction, .. } => {
+                let (images, state) = self.checks.observed(&reply, &body)?;
                 self.first_observation
-                    .get_or_insert_with(|| body::observation_sha256(&body, &instruction));
-                let (images, state) = body::parse_observed(&sizes, self.spec.state.len(), &body)?;
+                    .get_or_insert_with(|| body::observation_sha256(&body, instruction));
+                let (stage, steps) = (*stage, *steps);
                 self.save_future(steps, &images)?;
-                let instruction = Arc::from(instruction);
+                let instruction = Arc::from(instruction.as_str());
                 let observation = Observation { images, state, instruction, stage };
                 Ok(State::AskingPolicy { observation, steps })
             }
-            reply @ Reply::Finished { .. } => {
+            Reply::Finished { .. } => {
                 self.finish(reply, &body).map(|played| State::Done(Box::new(played)))
             }
-            reply @ (Reply::Ready { .. } | Reply::Raised { .. }) => Err(unexpected(&reply).into()),
+            Reply::Ready { .. } | Reply::Raised { .. } => Err(unexpected(&reply).into()),
         }
     }
 
@@ -203,6 +209,7 @@ impl<'a> Episode<'a> {
 
     /// The record of the episode, from [`Reply::Finished`].
     fn finish(&mut self, reply: Reply, body: &[u8]) -> Result<Played, Interruption> {
+        let End { actions, images } = self.checks.finished(&reply, body)?;
         let Reply::Finished {
             stages_completed,
             steps,
@@ -210,13 +217,12 @@ impl<'a> Episode<'a> {
             final_state_sha256,
             video,
             notes,
-            images,
+            ..
         } = reply
         else {
             return Err(unexpected(&reply).into());
         };
         let width = self.spec.action.len();
-        let (actions, images) = body::parse_finished(width * steps as usize, &images, body)?;
         self.save_future(steps, &images)?;
         self.seconds.wall = self.begun.elapsed().as_secs_f64();
         let record = self.identity.played(EpisodeEnd {

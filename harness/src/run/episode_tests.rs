@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use udvla_policies::Decision;
 use udvla_sims::episode::{EpisodeKey, Notes};
-use udvla_sims::observation::ActionChunk;
+use udvla_sims::observation::{ActionChunk, Camera};
 use udvla_sims::protocol::Protocol;
-use udvla_sims::wire::Cause;
+use udvla_sims::wire::{Cause, OpenConfig};
 
 use super::*;
 
@@ -40,17 +40,20 @@ fn finished(steps: u32) -> Result<(Reply, Vec<u8>), SimError> {
         stages_completed: 1,
         steps,
         truncated: false,
-        final_state_sha256: "f00d".into(),
-        video: true,
+        final_state_sha256: "f00d".repeat(16),
+        video: false,
         notes: Notes::new(),
         images: vec![],
     };
-    Ok((reply, wire::to_bytes(&vec![0.5; 2 * steps as usize])))
+    // The actions of the test below, and those of the script.
+    let sent = [1.0, 2.0, 3.0, 4.0].into_iter().chain(std::iter::repeat(0.5));
+    let actions: Vec<f32> = sent.take(2 * steps as usize).collect();
+    Ok((reply, wire::to_bytes(&actions)))
 }
 
 fn spec() -> SimSpec {
     SimSpec {
-        cameras: vec![],
+        cameras: vec![Camera { name: "static".into(), height: 1, width: 2 }],
         state: vec!["steps".into()],
         action: vec!["x".into(), "gripper".into()],
         control_hz: 20.0,
@@ -70,7 +73,17 @@ fn play(
     let (protocol, key, spec) = (Protocol::libero(), key(), spec());
     let identity = EpisodeIdentity::new(&protocol, &key, 7).unwrap();
     let mut answers = answers.into_iter();
-    Episode::new(identity, &spec).play(script, &mut |input| {
+    let config = OpenConfig {
+        protocol: protocol.clone(),
+        suites: vec![],
+        images: true,
+        last_look: false,
+        video: false,
+        scratch: String::new(),
+        options: Default::default(),
+    };
+    let checks = Checks::new(&config, &spec, &key).unwrap();
+    Episode::new(identity, &spec, checks).play(script, &mut |input| {
         inputs.push(input);
         answers.next().ok_or(Interruption::Stopped)
     })
@@ -100,7 +113,7 @@ fn an_episode_alternates_between_policy_and_simulator_until_it_is_finished() {
     let record = &played.record;
     assert_eq!((record.key(), record.success(), record.stages), (key(), Some(true), 1));
     assert_eq!((record.steps, record.calls, record.seed), (5, 2, 7));
-    assert_eq!(record.video.as_deref(), Some("videos/long-task03-trial001.mp4"));
+    assert_eq!(record.video, None);
     let first = observed(0).unwrap().1;
     assert_eq!(
         record.first_observation_sha256,
@@ -126,11 +139,13 @@ fn a_failure_in_any_state_ends_the_episode_without_a_record() {
 #[test]
 fn a_reply_out_of_turn_or_of_the_wrong_length_is_a_wire_error() {
     let ready =
-        || Ok((Reply::Ready { wire: 2, spec: spec(), setting: Default::default() }, vec![]));
+        || Ok((Reply::Ready { wire: 3, spec: spec(), setting: Default::default() }, vec![]));
     let short = observed(0).map(|(reply, body)| (reply, body[1..].to_vec()));
     let cut = finished(3).map(|(reply, body)| (reply, body[4..].to_vec()));
-    for replies in [vec![ready()], vec![short], vec![cut]] {
-        let ended = play(&mut Script::new(replies), vec![], &mut vec![]);
+    let at_once = finished(0);
+    for replies in [vec![ready()], vec![short], vec![observed(0), cut], vec![at_once]] {
+        let answers = vec![chunk(&[1.0, 2.0, 3.0, 4.0, 0.5, 0.5])];
+        let ended = play(&mut Script::new(replies), answers, &mut vec![]);
         assert!(matches!(ended, Err(Interruption::Simulator(SimError::Wire(_)))), "{ended:?}");
     }
 }

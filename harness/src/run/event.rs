@@ -10,7 +10,7 @@ use udvla_sims::process::SimError;
 use crate::report::PolicyRemark;
 
 /// What a simulator reports when its worker is open.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ready {
     /// Cameras, state and actions of the simulator.
     pub spec: SimSpec,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use udvla_sims::wire::OpenConfig;
 
 use super::batcher::{self, Closing, Question, Queue};
 use super::event::{Event, Ready};
-use super::worker::{Order, Shared, WorkerOptions, WorkerThread};
+use super::worker::{Order, Shared, StopSwitch, WorkerOptions, WorkerThread};
 use crate::exit::Refused;
 use crate::plan::{Plan, Video};
 
@@ -51,8 +51,8 @@ pub enum Opened {
 /// The pool's side of a worker thread.
 struct Seat {
     orders: Sender<Order>,
-    /// Process id of the worker, 0 for none.
-    process: Arc<AtomicU32>,
+    /// Ends its worker.
+    switch: Arc<StopSwitch>,
 }
 
 impl Pool {
@@ -78,17 +78,17 @@ impl Pool {
         let options = Arc::new(pool.worker_options(plan, spec)?);
         for index in 0..plan.execution.workers {
             let (orders, given) = channel();
-            let process = Arc::new(AtomicU32::new(0));
+            let switch = Arc::new(StopSwitch::default());
             let thread = WorkerThread {
                 index,
                 options: Arc::clone(&options),
                 events: report.clone(),
                 policy: policy.clone(),
                 shared: Arc::clone(&pool.shared),
-                process: Arc::clone(&process),
+                switch: Arc::clone(&switch),
             };
             pool.spawn(format!("worker-{index:02}"), move || thread.run(&given))?;
-            pool.workers.push(Seat { orders, process });
+            pool.workers.push(Seat { orders, switch });
         }
         Ok(pool)
     }
@@ -136,6 +136,8 @@ impl Pool {
             step_timeout: plan.execution.step_timeout(),
             video: plan.execution.video,
             first_episodes: plan.first_episodes(),
+            recycle: plan.execution.recycle,
+            memory: plan.execution.worker_memory,
             seed: plan.execution.seed,
             save_futures: plan.execution.save_futures,
         })
@@ -188,14 +190,7 @@ impl Pool {
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         for seat in &self.workers {
-            let process = seat.process.load(Ordering::SeqCst);
-            if let Ok(group) = libc::pid_t::try_from(process)
-                && group > 0
-            {
-                // SAFETY: the id was stored by the thread that owns the worker, which sets it to
-                // 0 before it lets the worker go.
-                unsafe { libc::kill(-group, libc::SIGKILL) };
-            }
+            seat.switch.stop();
         }
     }
 

@@ -2,15 +2,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use udvla_policies::{Answer, PolicyInput};
+use udvla_sims::checks::Checks;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::SimSpec;
-use udvla_sims::process::{SimError, Worker, WorkerCommand, unexpected};
+use udvla_sims::process::{SimError, Stopper, Worker, WorkerCommand, gib, unexpected};
 use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 
 use super::batcher::Question;
@@ -50,6 +51,10 @@ pub struct WorkerOptions {
     pub video: Video,
     /// The first episode of each suite, for [`Video::First`].
     pub first_episodes: Vec<EpisodeKey>,
+    /// Episodes after which a worker is replaced.
+    pub recycle: Option<u32>,
+    /// Resident memory of a worker above which it is replaced, bytes.
+    pub memory: Option<u64>,
     /// The run's seed for sampling noise.
     pub seed: u64,
     /// Whether images of the predicted future are saved.
@@ -63,6 +68,25 @@ pub struct Shared {
     pub stop: AtomicBool,
     /// Workers that are in an episode, for the batcher.
     pub busy: Arc<AtomicUsize>,
+    /// What the run's first worker reported; all others must report the same.
+    pub ready: OnceLock<Ready>,
+}
+
+/// Ends a thread's worker from another thread.
+#[derive(Debug, Default)]
+pub struct StopSwitch(Mutex<Option<Stopper>>);
+
+impl StopSwitch {
+    /// Ends the worker, if there is one.
+    pub fn stop(&self) {
+        if let Some(stopper) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            stopper.stop();
+        }
+    }
+
+    fn set(&self, stopper: Option<Stopper>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stopper;
+    }
 }
 
 /// One worker thread.
@@ -77,19 +101,30 @@ pub struct WorkerThread {
     pub policy: Sender<Question>,
     /// Shared with all other threads.
     pub shared: Arc<Shared>,
-    /// Process id of its worker, 0 for none; used to kill the worker from another thread.
-    pub process: Arc<AtomicU32>,
+    /// Ends its worker from another thread.
+    pub switch: Arc<StopSwitch>,
 }
 
 /// An open worker.
 struct OpenWorker {
     worker: Worker,
     spec: SimSpec,
+    /// Episodes that it played to their end.
+    played: u32,
 }
 
 impl WorkerThread {
     /// Follows orders until there are no more.
     pub fn run(self, orders: &Receiver<Order>) {
+        // A panic is a defect of this program, never an error of the simulator's: it ends the run.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.follow(orders)));
+        if outcome.is_err() {
+            let error = anyhow::anyhow!("worker thread {} panicked (see above)", self.index);
+            self.report(Event::Fatal { error });
+        }
+    }
+
+    fn follow(&self, orders: &Receiver<Order>) {
         let mut open: Option<OpenWorker> = None;
         while let Ok(order) = orders.recv() {
             let opened = match &mut open {
@@ -106,18 +141,39 @@ impl WorkerThread {
                 },
             };
             let Order::Play(key) = order else { continue };
-            let event = self.play(opened, key);
+            let event = self.play(opened, &key);
             // A simulator is not trusted after an error: the next episode gets a new one.
-            if matches!(event, Event::Failed { .. } | Event::Abandoned { .. }) {
-                self.process.store(0, Ordering::SeqCst);
-                open = None;
-            }
+            let is_sound = matches!(event, Event::Finished { .. });
+            open = open.filter(|_| is_sound);
             self.report(event);
+            open = open.and_then(|open| self.keep(open, &key));
         }
-        self.process.store(0, Ordering::SeqCst);
         if let Some(open) = open {
-            open.worker.close(Duration::from_secs(5));
+            self.close(open.worker);
         }
+    }
+
+    /// The worker, unless it has to be replaced after the episode `key`: by the number of its
+    /// episodes, or because it takes too much memory.
+    fn keep(&self, mut open: OpenWorker, key: &EpisodeKey) -> Option<OpenWorker> {
+        open.played += 1;
+        let reason = match open.worker.above_memory_limit() {
+            Some(resident) => {
+                format!("it takes {} of memory, more than `--worker-memory`", gib(&resident))
+            }
+            None if self.options.recycle == Some(open.played) => {
+                format!("it played {} episodes (`--recycle`)", open.played)
+            }
+            None => return Some(open),
+        };
+        open.worker.note(&format!("the worker is replaced after {key}: {reason}"));
+        self.close(open.worker);
+        None
+    }
+
+    fn close(&self, worker: Worker) {
+        worker.close(Duration::from_secs(5));
+        self.switch.set(None);
     }
 
     fn open(&self) -> Result<OpenWorker, SimError> {
@@ -129,27 +185,59 @@ impl WorkerThread {
             .map_err(|source| SimError::Start { program: scratch.clone(), source })?;
         let mut config = self.options.config.clone();
         config.scratch = scratch.to_string_lossy().into_owned();
-        let started = |process| self.process.store(process, Ordering::SeqCst);
-        let opened = Worker::open(&command, config, self.options.start_timeout, started);
-        let (worker, reply) = opened.inspect_err(|_| self.process.store(0, Ordering::SeqCst))?;
+        let timeout = self.options.start_timeout;
+        let opened = Worker::open(&command, config, timeout, |stopper| self.started(stopper));
+        let (mut worker, reply) = opened?;
         let Reply::Ready { spec, setting, .. } = reply else { return Err(unexpected(&reply)) };
         let ready = Ready { spec: spec.clone(), setting };
+        self.check_equal(&ready)?;
+        if let Some(limit) = self.options.memory {
+            worker.limit_memory(limit);
+        }
         self.report(Event::Ready { worker: self.index, ready });
-        Ok(OpenWorker { worker, spec })
+        Ok(OpenWorker { worker, spec, played: 0 })
+    }
+
+    /// Lets other threads stop the worker that is being opened. A stop that came before it could
+    /// be reached is made up for.
+    fn started(&self, stopper: Stopper) {
+        self.switch.set(Some(stopper));
+        if self.shared.stop.load(Ordering::SeqCst) {
+            self.switch.stop();
+        }
+    }
+
+    /// The run stores what its first worker reports: another one must be the same simulator.
+    fn check_equal(&self, ready: &Ready) -> Result<(), SimError> {
+        let first = self.shared.ready.get_or_init(|| ready.clone());
+        let what =
+            match first.setting.iter().find(|(name, was)| ready.setting.get(*name) != Some(was)) {
+                Some((name, was)) => {
+                    let is = ready.setting.get(name).map_or("missing", String::as_str);
+                    format!("that its {name} is {is}; that of the run's first worker was {was}")
+                }
+                None if first.spec != ready.spec => {
+                    "with other cameras, state or actions than the run's first worker".into()
+                }
+                None => return Ok(()),
+            };
+        Err(SimError::Wire(what))
     }
 
     /// Plays an episode and returns the event that reports it.
-    fn play(&self, open: &mut OpenWorker, key: EpisodeKey) -> Event {
+    fn play(&self, open: &mut OpenWorker, key: &EpisodeKey) -> Event {
         self.shared.busy.fetch_add(1, Ordering::SeqCst);
-        // After a panic in one episode the dispatcher must not wait for it forever.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.play_episode(open, &key)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.play_episode(open, key)));
         self.shared.busy.fetch_sub(1, Ordering::SeqCst);
         match outcome {
             Ok(Ok(played)) => Event::Finished { worker: self.index, played: Box::new(played) },
-            Ok(Err(Interruption::Simulator(error))) => self.failed(key, error.into()),
+            Ok(Err(Interruption::Simulator(error))) => self.failed(key.clone(), error.into()),
             Ok(Err(Interruption::Stopped)) => Event::Abandoned { worker: self.index },
             Ok(Err(Interruption::Fatal(error))) => Event::Fatal { error },
-            Err(_) => self.failed(key, EpisodeError::Internal),
+            // A defect of this program, never an error of the simulator's: it ends the run.
+            Err(_) => Event::Fatal {
+                error: anyhow::anyhow!("internal error while playing {key} (see above)"),
+            },
         }
     }
 
@@ -158,9 +246,11 @@ impl WorkerThread {
         open: &mut OpenWorker,
         key: &EpisodeKey,
     ) -> Result<Played, Interruption> {
-        let OpenWorker { worker, spec } = open;
-        let identity = EpisodeIdentity::new(&self.options.config.protocol, key, self.options.seed)?;
-        let mut episode = Episode::new(identity, spec).with_video(self.video(key));
+        let OpenWorker { worker, spec, .. } = open;
+        let config = &self.options.config;
+        let identity = EpisodeIdentity::new(&config.protocol, key, self.options.seed)?;
+        let checks = Checks::new(config, spec, key).map_err(anyhow::Error::from)?;
+        let mut episode = Episode::new(identity, spec, checks).with_video(self.video(key));
         if self.options.save_futures {
             episode = episode.with_futures(&self.options.run_directory)?;
         }

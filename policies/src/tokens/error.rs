@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::files;
+
 /// Why a tokenizer or normalization file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe variants and fields")]
@@ -27,7 +29,7 @@ impl TokenError {
 
 /// Reads a file as text.
 pub(crate) fn read_text(path: &Path) -> Result<String, TokenError> {
-    std::fs::read_to_string(path).map_err(|source| TokenError::Read { path: path.into(), source })
+    files::read_text(path).map_err(|source| TokenError::Read { path: path.into(), source })
 }
 
 /// Reads a file as JSON.

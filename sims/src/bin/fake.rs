@@ -1,11 +1,25 @@
 //! A fake simulator for the harness's tests: speaks the wire without Python.
 //!
 //! The key of an episode decides how many steps each stage takes; about one in four never
-//! succeeds. Options (`--sim-option NAME=VALUE` of the harness) inject faults: `crash`, `hang`
-//! and `raise` take episode keys (comma separated) that fail the first time they are played,
-//! `poison` takes keys that always raise, `lack` keys whose files the user has to provide; `start` is
-//! `setup` or `mute`; `step_ms` is a delay per control step; `side` is the height and width of its
-//! images.
+//! succeeds. Options (`--sim-option NAME=VALUE` of the harness) change how it behaves:
+//!
+//! - `step_ms=N`: delay per control step. `side=N`: height and width of its images.
+//! - `start=setup`: asks for a missing file. `start=mute`: never opens. `start_ms=N`: opens after
+//!   N ms.
+//! - `poison=KEYS`: these episodes (comma separated) always raise. `lack=KEYS`: these lack a file
+//!   that the user has to provide.
+//! - `NAME=KEYS`: a fault in these episodes, the first time in the run that each is played. At the
+//!   reset: `crash`, `hang`, `raise`, `garbage` (bytes that are no frame), `cut` (half a frame,
+//!   then the end), `stall` (half a frame, then nothing), `huge` (a frame of 4 GiB), `double` (the
+//!   reply twice), `number` (that of another request), `early` (over before a step), `images` (one
+//!   too many), `nan` (in the state). At the second chunk or the end, whichever comes first:
+//!   `back` (steps going back), `far` (more steps than were asked for), `stage` (99), `balloon`
+//!   (takes 256 MiB and hangs). At the end, and not with the expert, whose actions nobody sent:
+//!   `forged` (other actions than were sent).
+//! - `drift=1`: the second worker that opens reports another simulator in its setting.
+//! - In every episode, and with no effect on it: `flood=MIB` prints that much; `leak=MIB` takes
+//!   that much and keeps it; `orphans=NAME` leaves processes called NAME that survive their parent
+//!   and its session, one of them without an environment.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,23 +28,32 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+#[path = "fake/faults.rs"]
+mod faults;
+
+use faults::{Fault, Faults};
 use sha2::{Digest, Sha256};
 use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::hex;
 use udvla_sims::wire::{
-    Cause, OpenConfig, Reply, Request, WIRE_VERSION, from_bytes, receive, send, to_bytes,
+    Cause, Message, OpenConfig, Reply, Request, WIRE_VERSION, from_bytes, receive, to_bytes,
 };
 
 const WIDTH: usize = 7;
 const SIDE: u32 = 32;
 
 fn main() -> io::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("rest") {
+        faults::rest();
+    }
+    // SAFETY: no other thread was started.
+    unsafe { udvla_sims::supervisor::split()? };
     // SAFETY: fd 0 is the harness's socket, and nothing else in this process uses it.
     let mut stream = unsafe { UnixStream::from_raw_fd(0) };
-    let mut fake = None;
+    let mut fake: Option<Fake> = None;
     loop {
-        let (request, body) = match receive::<Request>(&mut stream) {
+        let Message { number, header: request, body } = match receive::<Request>(&mut stream) {
             Ok(message) => message,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
@@ -50,12 +73,14 @@ fn main() -> io::Result<()> {
                 fake.play(&to_bytes(&[0.5; WIDTH].repeat(usize::from(steps))))
             }
         };
-        send(&mut stream, &reply, &body)?;
+        let faults = fake.as_mut().map(|fake| &mut fake.faults);
+        faults.expect("it was opened above").send(&mut stream, number, reply, body)?;
     }
 }
 
 struct Fake {
     config: OpenConfig,
+    faults: Faults,
     key: Option<EpisodeKey>,
     executed: Vec<f32>,
     stage: u16,
@@ -67,7 +92,8 @@ struct Fake {
 impl Fake {
     fn open(config: OpenConfig) -> Self {
         println!("fake simulator: open");
-        Self { config, key: None, executed: vec![], stage: 0, steps: 0, progress: 0.0 }
+        let faults = Faults::new(&config.options, Path::new(&config.scratch));
+        Self { config, faults, key: None, executed: vec![], stage: 0, steps: 0, progress: 0.0 }
     }
 
     fn option(&self, name: &str) -> Option<&str> {
@@ -84,6 +110,8 @@ impl Fake {
             Some("mute") => std::thread::sleep(Duration::from_secs(3600)),
             _ => {}
         }
+        let pause = self.option("start_ms").map_or(0, |text| text.parse().expect("milliseconds"));
+        std::thread::sleep(Duration::from_millis(pause));
         let side = self.side();
         let camera = |name: &str| Camera { name: name.into(), height: side, width: side };
         Reply::Ready {
@@ -94,7 +122,7 @@ impl Fake {
                 action: ["x", "y", "z", "rx", "ry", "rz", "gripper"].map(String::from).to_vec(),
                 control_hz: 20.0,
             },
-            setting: BTreeMap::from([("simulator".into(), "fake".into())]),
+            setting: BTreeMap::from([("simulator".into(), self.faults.simulator().into())]),
         }
     }
 
@@ -109,33 +137,25 @@ impl Fake {
     fn reset(&mut self, key: EpisodeKey) -> (Reply, Vec<u8>) {
         self.executed.clear();
         self.begin(0);
-        let episode = key.to_string();
-        let listed = |option: &str| {
-            self.option(option).is_some_and(|keys| keys.split(',').any(|key| key == episode))
-        };
-        if listed("poison") {
-            return (raised(Cause::Simulator, "the fake is poisoned"), vec![]);
-        }
-        if listed("lack") {
-            return (raised(Cause::Setup, "the fake lacks a mesh of this episode"), vec![]);
-        }
-        if listed("raise") && self.first_time(&key) {
-            return (raised(Cause::Simulator, "the fake stumbled"), vec![]);
-        }
-        if listed("crash") && self.first_time(&key) {
-            std::process::abort();
-        }
-        if listed("hang") && self.first_time(&key) {
-            std::thread::sleep(Duration::from_secs(3600));
+        self.faults.begin(&key);
+        match self.faults.at_reset() {
+            Some(Fault::Poison) => {
+                return (raised(Cause::Simulator, "the fake is poisoned"), vec![]);
+            }
+            Some(Fault::Lack) => {
+                return (raised(Cause::Setup, "the fake lacks a mesh of this episode"), vec![]);
+            }
+            Some(Fault::Raise) => {
+                return (raised(Cause::Simulator, "the fake stumbled"), vec![]);
+            }
+            Some(Fault::Early) => {
+                self.key = Some(key);
+                return self.finish(false);
+            }
+            _ => {}
         }
         self.key = Some(key);
         self.observe()
-    }
-
-    /// Whether this is the first time in this run that the episode is played.
-    fn first_time(&self, key: &EpisodeKey) -> bool {
-        let folder = Path::new(&self.config.scratch).parent().expect("scratch has a parent");
-        std::fs::File::create_new(folder.join(format!("met-{key}"))).is_ok()
     }
 
     fn key(&self) -> &EpisodeKey {
@@ -154,8 +174,10 @@ impl Fake {
 
     fn play(&mut self, body: &[u8]) -> (Reply, Vec<u8>) {
         let pause = self.option("step_ms").map_or(0, |text| text.parse().expect("milliseconds"));
-        let suite = self.config.protocol.suite(&self.key().suite).expect("a suite of the protocol");
-        let (limit, stages) = (suite.max_steps, suite.stages);
+        let protocol = &self.config.protocol;
+        let limit = protocol.max_steps(self.key()).expect("a suite of the protocol");
+        let stages = protocol.stages(self.key()).expect("a suite of the protocol");
+        self.faults.count_chunk();
         let values = from_bytes(body).expect("whole numbers");
         for action in values.chunks_exact(WIDTH) {
             std::thread::sleep(Duration::from_millis(pause));

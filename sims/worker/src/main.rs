@@ -7,6 +7,9 @@
 //! no shared library, its interpreter imports the worker library instead; the run's setting
 //! records which (`embedding`).
 //!
+//! It starts as two processes: the worker, and a supervisor that ends whatever the simulator leaves
+//! running (`udvla_sims::supervisor`).
+//!
 //! Usage: `udvla-sim-worker PYTHON ADAPTERS` with the wire on standard input.
 
 use std::ffi::{CString, OsString, c_char, c_int};
@@ -49,6 +52,11 @@ fn main() -> ExitCode {
         eprintln!("usage: udvla-sim-worker PYTHON ADAPTERS, with the wire on standard input");
         return ExitCode::from(2);
     };
+    // SAFETY: no other thread was started.
+    if let Err(error) = unsafe { udvla_sims::supervisor::split() } {
+        eprintln!("error: cannot start the worker: {error}");
+        return ExitCode::from(2);
+    }
     match run(Path::new(python), adapters) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(message) => {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use pyo3::exceptions::{PyImportError, PyOSError};
 use pyo3::prelude::*;
-use udvla_sims::wire::{self, Cause, Reply, Request, WIRE_VERSION};
+use udvla_sims::wire::{self, Cause, Message, Reply, Request, WIRE_VERSION};
 
 use crate::session::Session;
 
@@ -17,8 +17,8 @@ pub fn serve(python: Python<'_>, embedding: &str) -> PyResult<()> {
     loop {
         // Lets other Python threads of the simulator run meanwhile.
         let request = python.detach(|| wire::receive::<Request>(&mut stream));
-        let (request, body) = match request {
-            Ok(request) => request,
+        let Message { number, header: request, body } = match request {
+            Ok(message) => message,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             Err(error) => return Err(error.into()),
         };
@@ -27,7 +27,7 @@ pub fn serve(python: Python<'_>, embedding: &str) -> PyResult<()> {
         }
         let (reply, body) = reply(python, &mut session, request, &body, embedding)
             .unwrap_or_else(|error| (raised(python, &error), vec![]));
-        wire::send(&mut stream, &reply, &body)?;
+        wire::send(&mut stream, number, &reply, &body)?;
     }
     match session {
         Some(session) => session.close(python),

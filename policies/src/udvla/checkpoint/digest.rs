@@ -1,6 +1,5 @@
 //! Digest of a checkpoint: its identity in records.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use udvla_sims::protocol::hex;
 
 use super::error::CheckpointError;
 use super::files::unreadable;
+use crate::files;
 
 /// `sha256:` and the SHA-256 over `settings` and, for each file, its role and the SHA-256 of its
 /// bytes. Paths do not matter.
@@ -28,7 +28,9 @@ pub fn digest(settings: &str, files: &[(String, PathBuf)]) -> Result<String, Che
 
 fn file_digest(file: &Path) -> Result<String, CheckpointError> {
     let failed = |source| unreadable(file, source);
-    let mut opened = File::open(file).map_err(failed)?;
+    let mut opened = files::open(file).map_err(failed)?;
+    // A sparse file of hundreds of gigabytes is not worth the reading.
+    files::check_length(file, &opened).map_err(failed)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

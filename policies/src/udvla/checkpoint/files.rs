@@ -1,21 +1,23 @@
 //! Reading of small checkpoint files, with errors that name them.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::error::CheckpointError;
+use crate::files;
 
 /// Reads a text file of the checkpoint.
 pub(super) fn read_text(file: &Path) -> Result<String, CheckpointError> {
-    fs::read_to_string(file).map_err(|source| unreadable(file, source))
+    files::read_text(file).map_err(|source| unreadable(file, source))
 }
 
-/// Checks that `file` exists; `what` is its role.
+/// Checks that `file` exists and can be read; `what` is its role.
 pub(super) fn require(what: &'static str, file: &Path) -> Result<(), CheckpointError> {
-    match file.is_file() {
-        true => Ok(()),
-        false => Err(CheckpointError::MissingFile { what, file: file.to_owned() }),
+    match files::open(file) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            Err(CheckpointError::MissingFile { what, file: file.to_owned() })
+        }
+        opened => opened.map(drop).map_err(|source| unreadable(file, source)),
     }
 }
 

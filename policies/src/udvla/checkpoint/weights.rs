@@ -1,7 +1,6 @@
 //! Weights: memory-mapped safetensors files in one or several shards, or random numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -12,6 +11,7 @@ use tch::{Kind, TchError, Tensor};
 use super::device::{Placement, dtype_name};
 use super::error::CheckpointError;
 use super::files::{read_text, unreadable};
+use crate::files;
 
 /// File name of a single weight file.
 pub const SINGLE: &str = "model.safetensors";
@@ -96,11 +96,11 @@ impl Index {
         if !dir.is_dir() {
             let dir = dir.to_owned();
             return Err(CheckpointError::MissingDirectory { what: "weight folder", dir });
-        } else if file.is_file() {
+        } else if file.exists() {
             return serde_json::from_str(&read_text(&file)?).map_err(|source| {
                 CheckpointError::Json { what: "index of weight files", file, source }
             });
-        } else if single.is_file() {
+        } else if single.exists() {
             return Ok(Self::default());
         }
         let what = "weight file (neither it nor an index of shards exists)";
@@ -266,7 +266,7 @@ fn random_tensor(name: &str, shape: &[i64], placement: Placement) -> Result<Tens
 }
 
 fn map(file: &Path) -> Result<Mmap, CheckpointError> {
-    let opened = File::open(file).map_err(|source| unreadable(file, source))?;
+    let opened = files::open(file).map_err(|source| unreadable(file, source))?;
     // SAFETY: the map is read-only, and a checkpoint is not modified while a run uses it; a file
     // truncated during the run ends the process, as a disk failure would.
     unsafe { Mmap::map(&opened) }.map_err(|source| unreadable(file, source))
