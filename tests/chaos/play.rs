@@ -170,8 +170,8 @@ impl Play<'_> {
             Some(Means::Condition(Condition::SmallDisk | Condition::SmallFiles)) => {
                 allowed.push(1);
             }
-            // A worker that cannot be started is a matter of the set-up.
-            Some(Means::Condition(Condition::FewDescriptors)) => allowed.extend([1, 2]),
+            // Without a worker there is no run.
+            Some(Means::Condition(Condition::FewDescriptors)) => allowed.extend([1, 2, 5]),
             _ => {}
         }
         if !signals.is_empty() {
