@@ -35,6 +35,7 @@ test-fast *filters:
 # `UDVLA_CHAOS_SEED=N` draws others, `UDVLA_CHAOS_CASE=N` repeats one case and prints what happened.
 # Inject 1000 faults into runs on the fake simulator (minutes; needs neither libtorch nor Python)
 chaos:
+    cargo build --package udvla-vulkan-layer --target-dir target/fast --quiet
     UDVLA_HOME="$PWD/target/fast/home" UDVLA_CHAOS_FAULTS="${UDVLA_CHAOS_FAULTS:-1000}" \
       cargo nextest run {{ fast }} --no-capture -E 'binary(chaos) and not test(/^real::/)'
 

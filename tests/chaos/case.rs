@@ -1,5 +1,6 @@
 //! A case: a run on the fake simulator and the faults that hit it, all drawn from one seed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -180,9 +181,13 @@ fn pick(rng: &mut Rng, from: &[&'static Kind]) -> &'static Kind {
 }
 
 /// Changes the files of a run between two processes. Whether there was something to change.
-pub fn change(directory: &std::path::Path, change: Change, rng: &mut Rng) -> std::io::Result<bool> {
+pub fn change(directory: &Path, change: Change, rng: &mut Rng) -> std::io::Result<bool> {
     let records = directory.join("episodes.jsonl");
     let Ok(mut bytes) = std::fs::read(&records) else { return Ok(false) };
+    // The end of the records of a run that was not killed is known: a change is damage there.
+    if change != Change::Leftovers && !is_running(directory) {
+        return Ok(false);
+    }
     match change {
         Change::TornLine => {
             let Some(whole) = bytes.strip_suffix(b"\n") else { return Ok(false) };
@@ -206,4 +211,11 @@ pub fn change(directory: &std::path::Path, change: Change, rng: &mut Rng) -> std
         }
     }
     Ok(true)
+}
+
+/// Whether the manifest says that the run goes on, which after its end means that it was killed.
+fn is_running(directory: &Path) -> bool {
+    let text = std::fs::read(directory.join("run.json")).unwrap_or_default();
+    let manifest = serde_json::from_slice::<serde_json::Value>(&text).unwrap_or_default();
+    manifest["status"] == "running"
 }

@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use crate::case::{Act, When};
 use crate::kinds::{Means, Second};
+use crate::play::resume;
 use crate::processes::{Process, send};
 use crate::trace::Trace;
 
@@ -165,11 +166,10 @@ impl<'a> Injector<'a> {
     /// Runs another process on the same directory to its end.
     fn beside(&self, second: Second, process: &mut Process) -> Result<(), String> {
         let directory = self.directory.display().to_string();
-        let resume = ["resume", "--no-progress", &directory].map(String::from).to_vec();
         let csv = self.directory.with_extension("csv").display().to_string();
         let (commands, refused) = match second {
             Second::Run => (vec![self.words.clone()], true),
-            Second::Resume => (vec![resume], true),
+            Second::Resume => (vec![resume(&directory)], true),
             Second::Readers => {
                 let export =
                     ["export", &directory, "--format", "csv", "-o", &csv].map(String::from);

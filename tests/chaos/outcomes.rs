@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-/// Fields of a record that may differ between two runs of an episode.
-const VOLATILE: [&str; 4] = ["attempts", "seconds", "started", "video"];
+/// Fields of a record that may differ between two runs of an episode. The last three tie a line to
+/// its run and to the line before it.
+const VOLATILE: [&str; 7] =
+    ["attempts", "seconds", "started", "video", "run", "previous", "sha256"];
 /// The table that has the number of retries.
 const SUMMARY: &str = "tables/summary.md";
 /// Tables without times.

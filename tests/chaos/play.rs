@@ -57,12 +57,11 @@ impl Play<'_> {
         let disk = self.small_disk();
         for (number, phase) in self.case.phases.iter().enumerate() {
             self.change(phase)?;
-            if number + 1 == self.case.phases.len()
-                && let Some(disk) = &disk
-            {
+            let is_last = number + 1 == self.case.phases.len();
+            if let Some(disk) = disk.as_ref().filter(|_| is_last) {
                 disk.enlarge().map_err(|error| format!("cannot enlarge the disk: {error}"))?;
             }
-            self.process(number, phase, disk.is_some())?;
+            self.process(number, phase, disk.is_some() && !is_last)?;
         }
         self.check()
     }
@@ -102,7 +101,7 @@ impl Play<'_> {
     fn words(&self, again: Again) -> Vec<String> {
         let directory = self.directory().display().to_string();
         if again == Again::Resume && self.directory().join("run.json").exists() {
-            return ["resume", "--no-progress", &directory].map(String::from).to_vec();
+            return resume(&directory);
         }
         let mut words = [&self.calm.words[..], &["--out".into(), directory]].concat();
         let (case, limits) = (self.case, self.calm.limits);
@@ -159,7 +158,8 @@ impl Play<'_> {
         let limit = Duration::from_secs(self.calm.limits.process);
         let mut injector = Injector::new(&phase.acts, self.directory(), words, limit);
         let status = injector.watch(&mut process, &mut self.rng, &mut self.trace)?;
-        let allowed = self.allowed(condition, injector.signals());
+        let mut allowed = self.allowed(condition, injector.signals());
+        allowed.extend(small_disk.then_some(1));
         self.judge(&process, status, &allowed)
     }
 
@@ -167,9 +167,7 @@ impl Play<'_> {
     fn allowed(&self, condition: Option<&Kind>, signals: &[Sent]) -> Vec<i32> {
         let mut allowed = vec![if self.case.is_unrunnable() { 4 } else { 0 }];
         match condition.map(|kind| kind.means) {
-            Some(Means::Condition(Condition::SmallDisk | Condition::SmallFiles)) => {
-                allowed.push(1);
-            }
+            Some(Means::Condition(Condition::SmallFiles)) => allowed.push(1),
             // Without a worker there is no run.
             Some(Means::Condition(Condition::FewDescriptors)) => allowed.extend([1, 2, 5]),
             _ => {}
@@ -240,6 +238,11 @@ impl Play<'_> {
         }
         outcomes.check(&self.calm.outcomes, &unrunnable)
     }
+}
+
+/// The command that continues a run.
+pub fn resume(directory: &str) -> Vec<String> {
+    ["resume", "--no-progress", directory].map(String::from).to_vec()
 }
 
 /// Whether a condition can be had.

@@ -3,18 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use udvla_results::out::report;
+use udvla_results::out::report::{self, ReportError};
 
 use crate::exit::{Exit, Refused};
 
 /// Writes them and prints the table.
 ///
 /// # Errors
-/// [`Refused`] when the directory cannot be read as a run.
+/// [`Refused`] when the directory cannot be read as a run; anything else when a file cannot be
+/// written.
 pub fn run(directory: &Path) -> Result<Exit> {
     let written = report::write_all(directory).map_err(|error| {
         let text = format!("cannot report on `{}`", directory.display());
-        Refused::new(text).maybe_hint(error.hint()).because(error)
+        match error {
+            // A full disk is no matter of usage.
+            ReportError::Write { .. } => anyhow::Error::new(error).context(text),
+            error => Refused::new(text).maybe_hint(error.hint()).because(error).into(),
+        }
     })?;
     let mut text = format!("{}\n", written.terminal);
     for path in written.paths.iter().chain(&videos(directory)) {
