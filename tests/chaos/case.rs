@@ -205,7 +205,9 @@ pub fn change(directory: &Path, change: Change, rng: &mut Rng) -> std::io::Resul
         }
         Change::Leftovers => {
             std::fs::write(directory.join(".tmpQ1w2E3"), b"{\"half\": ")?;
-            std::fs::write(directory.join("actions/.tmpR4t5Y6"), b"")?;
+            if directory.join("run.json").exists() {
+                std::fs::write(directory.join("actions/.tmpR4t5Y6"), b"")?;
+            }
             std::fs::create_dir_all(directory.join("scratch/worker-00"))?;
             std::fs::write(directory.join("scratch/worker-00/left"), b"behind")?;
         }
@@ -214,7 +216,7 @@ pub fn change(directory: &Path, change: Change, rng: &mut Rng) -> std::io::Resul
 }
 
 /// Whether the manifest says that the run goes on, which after its end means that it was killed.
-fn is_running(directory: &Path) -> bool {
+pub fn is_running(directory: &Path) -> bool {
     let text = std::fs::read(directory.join("run.json")).unwrap_or_default();
     let manifest = serde_json::from_slice::<serde_json::Value>(&text).unwrap_or_default();
     manifest["status"] == "running"

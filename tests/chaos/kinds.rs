@@ -116,7 +116,8 @@ use Means::{
 
 const RETRIED: &str = "worker replaced, episode played again";
 const CONTINUED: &str = "`resume` or the same command completes the run";
-const DRAINED: &str = "running episodes are finished, exit 3; resumed";
+const DRAINED: &str =
+    "running episodes are finished, exit 3 (130 while tables are written); resumed";
 const UNMOVED: &str = "no effect";
 
 /// Every kind that is injected.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::case::{Again, Case, Phase, change};
+use crate::case::{Again, Case, Phase, change, is_running};
 use crate::conditions::{SmallDisk, prepare};
 use crate::inject::{Injector, Sent};
 use crate::kinds::{Condition, Cost, Everywhere, Kind, Means};
@@ -177,9 +177,10 @@ impl Play<'_> {
             let deadly = |sent: &&Sent| sent.signal == libc::SIGKILL || !sent.heard;
             allowed.extend(signals.iter().filter(deadly).map(|sent| -sent.signal));
             allowed.push(3);
-        }
-        if signals.len() > 1 {
-            allowed.push(130);
+            // While tables are written there is nothing left to finish.
+            if signals.len() > 1 || !is_running(&self.directory()) {
+                allowed.push(130);
+            }
         }
         allowed
     }
