@@ -88,11 +88,14 @@ impl Play<'_> {
     }
 
     fn change(&mut self, phase: &Phase) -> Result<(), String> {
-        if let Some(kind) = phase.change
-            && let Means::Directory(how) = kind.means
-            && change(&self.directory(), how, &mut self.rng).map_err(|error| error.to_string())?
-        {
-            self.trace.hit(kind, "done");
+        let Some(kind) = phase.change else { return Ok(()) };
+        let Means::Directory(how) = kind.means else { return Ok(()) };
+        match change(&self.directory(), how, &mut self.rng) {
+            Ok(true) => self.trace.hit(kind, "done"),
+            Ok(false) => {}
+            // The case's disk is full already.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
+            Err(error) => return Err(format!("cannot change the directory: {error}")),
         }
         Ok(())
     }
