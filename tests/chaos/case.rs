@@ -88,6 +88,14 @@ impl Case {
             (1..processes).map(|_| Phase::that_ends(rng, unrunnable)).collect();
         phases.push(Phase::that_completes(rng, unrunnable));
         phases[0].change = None;
+        for at in 1..phases.len() {
+            let killed = |act: &Act| act.kind.means == Means::Orchestrator(&[libc::SIGKILL]);
+            if phases[at - 1].acts.iter().any(killed) {
+                // What a kill or a power cut leaves; nothing else may change the records.
+                phases[at].change =
+                    Some(pick(rng, &of(|means| matches!(means, Means::Directory(_)))));
+            }
+        }
         Self {
             scenario,
             workers: rng.usize(2..4),

@@ -149,13 +149,8 @@ pub const KINDS: &[Kind] = &[
     kind("too many steps", Switch("far", Attempt), "more steps than were asked for", RETRIED),
     kind("impossible stage", Switch("stage", Attempt), "stage 99", RETRIED),
     kind("forged actions", Switch("forged", Attempt), "actions that were not sent", RETRIED),
-    kind("slow start", Option(Everywhere::SlowStart), "workers open after up to 0.4 s", UNMOVED),
-    kind(
-        "log flood",
-        Option(Everywhere::Flood),
-        "1 or 2 MiB of output in every episode",
-        "no effect; the log is cut at its limit",
-    ),
+    kind("slow start", Option(Everywhere::SlowStart), "workers open after 40 to 100 ms", UNMOVED),
+    kind("log flood", Option(Everywhere::Flood), "1 or 2 MiB of output in every episode", UNMOVED),
     kind(
         "runaway children",
         Option(Everywhere::Orphans),
@@ -181,7 +176,7 @@ pub const KINDS: &[Kind] = &[
     kind(
         "disk full",
         Started(SmallDisk),
-        "a file system of 150 to 500 KiB, enlarged before the next process",
+        "a file system of 150 to 500 KiB, enlarged before the last process",
         "exit 1, an error that names the file; resumed",
     ),
     kind(
