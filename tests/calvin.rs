@@ -7,7 +7,7 @@ use udvla_eval::environment::python;
 use udvla_results::run::record::Status;
 use udvla_sims::protocol::Protocol;
 
-use crate::support::{Run, assert_same_outcomes, udvla};
+use crate::support::{Run, assert_same_outcomes, keep_records, udvla};
 
 fn fake(words: &[&str]) -> Run {
     let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
@@ -63,10 +63,7 @@ fn workers_and_a_resume_do_not_change_a_chain() {
     let many = fake(&[&words[..], &["--workers", "4"]].concat());
     assert_eq!((alone.go().code, many.go().code), (0, 0));
     assert_same_outcomes(&alone.records(), &many.records());
-    let path = many.directory().join("episodes.jsonl");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let half: Vec<&str> = text.lines().take(6).collect();
-    std::fs::write(&path, half.join("\n") + "\n").unwrap();
+    keep_records(&many.directory(), 6);
     let ended = many.resume();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_same_outcomes(&alone.records(), &many.records());

@@ -124,6 +124,8 @@ fn a_worker_that_grows_is_replaced_between_episodes_or_at_once() {
         run.records().into_values().filter(|record| record.attempts == 2).map(|r| r.task).collect();
     assert_eq!(retried, [5], "{}", ended.stderr);
     assert!(ended.stderr.contains("more than 1.5 times its limit of 0.10 GiB"), "{}", ended.stderr);
+    let log = std::fs::read_to_string(run.directory().join("logs/worker-00.log")).unwrap();
+    assert!(log.contains("udvla-eval: the simulator worker took"), "{log}");
     let (openings, replaced) = openings(&run);
     assert!(openings >= 3 && !replaced.is_empty(), "{openings} {replaced:?}");
     assert!(replaced[0].contains("GiB of memory, more than `--worker-memory`"), "{replaced:?}");
@@ -133,8 +135,8 @@ fn a_worker_that_grows_is_replaced_between_episodes_or_at_once() {
 fn another_simulator_than_the_first_worker_reported_plays_no_episode() {
     let calm = Run::fake(&SHORT);
     assert_eq!(calm.go().code, 0);
-    let options = ["--sim-option=drift=1", "--sim-option=crash=long-task03-trial000"];
-    let run = Run::fake(&[&SHORT[..], &options, &["--workers=1", "--retries=2"]].concat());
+    // The second worker drifts at its first start.
+    let run = Run::fake(&[&SHORT[..], &["--sim-option=drift=1", "--workers=2"]].concat());
     let ended = run.go();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let text = "its simulator is another fake; that of the run's first worker was fake";
@@ -266,7 +268,7 @@ fn processes_that_simulators_leave_behind_end_with_a_killed_worker() {
 
 #[test]
 fn processes_that_simulators_leave_behind_end_with_a_stopped_worker_that_times_out() {
-    let words = ["--sim-option=step_ms=5", "--task=0", "--trials=1", "--step-timeout=3"];
+    let words = ["--sim-option=step_ms=5", "--task=0", "--step-timeout=3"];
     let untidy = Untidy::new("stopped", &words);
     let mut child = untidy.start();
     wait_for(|| untidy.orphans().len() >= 2, "orphans");

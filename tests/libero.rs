@@ -106,8 +106,12 @@ fn a_video_does_not_change_an_episode() {
     assert!(std::fs::metadata(video).unwrap().len() > 10_000);
 }
 
-/// The simulator processes that a harness process has started.
-fn workers_of(parent: u32) -> Vec<i32> {
+/// The simulator processes of a harness process: the children of their supervisors.
+fn workers_of(harness: u32) -> Vec<i32> {
+    children_of(harness).into_iter().flat_map(|id| children_of(id.cast_unsigned())).collect()
+}
+
+fn children_of(parent: u32) -> Vec<i32> {
     let children = format!("/proc/{parent}/task");
     let tasks = std::fs::read_dir(children).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());

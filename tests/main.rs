@@ -1,12 +1,18 @@
 //! The program from outside: command lines in, run directories and exit codes out.
 
 #[cfg(feature = "torch")]
+mod assemble;
+#[cfg(feature = "torch")]
 mod broken_checkpoints;
 mod calvin;
 mod cli;
+mod damaged;
 mod early;
 mod endings;
+#[cfg(feature = "torch")]
+mod examples;
 mod faults;
+mod field;
 mod interruptions;
 mod kills;
 mod libero;

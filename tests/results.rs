@@ -1,6 +1,6 @@
 //! Finished runs through the program: tables, comparisons, gates, audits and replays.
 
-use crate::support::{Run, udvla};
+use crate::support::{Run, store_records, udvla};
 
 const TASKS: [&str; 8] = ["--suite", "long", "--task", "0", "--task", "1", "--policy", "random"];
 
@@ -119,13 +119,12 @@ fn a_replay_ends_as_recorded_and_an_edited_one_does_not() {
     let replayed = udvla(&["replay", &directory]);
     assert_eq!(replayed.code, 0, "{}{}", replayed.stdout, replayed.stderr);
     assert!(replayed.stdout.ends_with("6 of 6 episodes end as recorded\n"), "{}", replayed.stdout);
-    let mut record = run.records().into_values().next().unwrap();
+    let mut records: Vec<_> = run.records().into_values().collect();
+    let mut record = records[0].clone();
     record.stages_completed = 1 - record.stages_completed;
-    let path = run.directory().join("episodes.jsonl");
-    let mut records = std::fs::read_to_string(&path).unwrap();
     // The last line of an episode counts.
-    records += &format!("{}\n", serde_json::to_string(&record).unwrap());
-    std::fs::write(&path, records).unwrap();
+    records.push(record);
+    store_records(&run.directory(), records.iter());
     let replayed = udvla(&["replay", &directory]);
     assert_eq!(replayed.code, 6, "{}{}", replayed.stdout, replayed.stderr);
     assert!(replayed.stdout.contains("✗ long-task00-trial000: stages"), "{}", replayed.stdout);

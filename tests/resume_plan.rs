@@ -1,25 +1,9 @@
 //! `resume` starts from the plan that `run.json` stores.
 
-use std::path::Path;
-
-use serde_json::{Value, json};
+use serde_json::json;
 use udvla_sims::protocol::Protocol;
 
-use crate::support::{Run, assert_same_outcomes, udvla};
-
-fn change_manifest(directory: &Path, change: impl FnOnce(&mut Value)) {
-    let file = directory.join("run.json");
-    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    change(&mut manifest);
-    std::fs::write(&file, manifest.to_string()).unwrap();
-}
-
-fn keep_records(directory: &Path, count: usize) {
-    let file = directory.join("episodes.jsonl");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let kept: String = text.lines().take(count).map(|line| format!("{line}\n")).collect();
-    std::fs::write(&file, kept).unwrap();
-}
+use crate::support::{Run, assert_same_outcomes, change_manifest, keep_records, udvla};
 
 const RANDOM: [&str; 6] = ["--policy", "random", "--suite", "long", "--trials", "3"];
 
@@ -45,11 +29,16 @@ fn a_run_of_schema_1_resumes_from_its_command_line() {
     keep_records(&cut.directory(), 4);
     change_manifest(&cut.directory(), |manifest| {
         manifest["schema"] = json!(1);
-        manifest.as_object_mut().unwrap().remove("resolved");
+        for key in ["resolved", "id", "records"] {
+            manifest.as_object_mut().unwrap().remove(key);
+        }
     });
     let ended = cut.resume();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_same_outcomes(&cut.records(), &whole.records());
+    // It goes on as it began, and says so.
+    assert!(ended.stderr.contains("the run carries no checksums (schema 1)"), "{}", ended.stderr);
+    assert_eq!((cut.manifest().schema, cut.manifest().id), (2, None));
 }
 
 #[test]

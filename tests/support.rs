@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::record::EpisodeRecord;
+use udvla_results::run::seal::{Chain, RecordsEnd, json_digest};
 use udvla_sims::episode::EpisodeKey;
 
 /// A command that writes to a run directory of its own.
@@ -83,6 +85,51 @@ pub fn records(directory: &Path) -> BTreeMap<EpisodeKey, EpisodeRecord> {
     let whole = text.lines().filter(|line| line.ends_with('}'));
     let records = whole.map(|line| serde_json::from_str::<EpisodeRecord>(line).expect(line));
     records.map(|record| (record.key(), record)).collect()
+}
+
+/// Changes `run.json` as the program would, with its digest.
+pub fn change_manifest(directory: &Path, change: impl FnOnce(&mut Value)) {
+    let file = directory.join("run.json");
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    manifest.as_object_mut().unwrap().remove("digest");
+    change(&mut manifest);
+    if manifest.get("id").is_some() {
+        manifest["digest"] = json_digest(&manifest).into();
+    }
+    std::fs::write(&file, manifest.to_string()).unwrap();
+}
+
+/// Leaves a run as if it had been killed after its first `count` records.
+pub fn keep_records(directory: &Path, count: usize) {
+    let file = directory.join("episodes.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let kept: String = text.lines().take(count).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&file, kept).unwrap();
+    killed(directory);
+}
+
+/// Leaves a run as if it had been killed at its last record.
+pub fn killed(directory: &Path) {
+    change_manifest(directory, |manifest| {
+        manifest["status"] = "running".into();
+        manifest.as_object_mut().unwrap().remove("records");
+    });
+}
+
+/// Gives a run these records, as if it had written them.
+pub fn store_records<'a>(directory: &Path, records: impl Iterator<Item = &'a EpisodeRecord>) {
+    let text = std::fs::read_to_string(directory.join("run.json")).unwrap();
+    let manifest: Manifest = serde_json::from_str(&text).unwrap();
+    let mut chain = Chain::new(manifest.id.unwrap(), RecordsEnd::empty());
+    let mut lines = String::new();
+    for record in records {
+        let line = chain.line(&serde_json::to_string(record).unwrap());
+        chain.advance(&line);
+        lines += &line;
+    }
+    std::fs::write(directory.join("episodes.jsonl"), lines).unwrap();
+    let end = serde_json::to_value(chain.end()).unwrap();
+    change_manifest(directory, |manifest| manifest["records"] = end);
 }
 
 /// Fails with the first difference unless both runs have equal records.

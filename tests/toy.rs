@@ -3,7 +3,7 @@
 
 use udvla_eval::benchmarks;
 
-use crate::support::{Run, udvla};
+use crate::support::{Run, keep_records, udvla};
 use crate::worker::environment;
 
 /// A run of the toy with the embedded Python of LIBERO's environment.
@@ -26,7 +26,7 @@ fn the_example_of_the_guide_runs_to_a_table() {
 fn the_example_of_the_guide_resumes_and_scores_zero_when_idle() {
     let Some(run) = toy(&["--policy", "idle", "--trials", "4"]) else { return };
     assert_eq!(run.go().code, 0);
-    std::fs::write(run.directory().join("episodes.jsonl"), "").unwrap();
+    keep_records(&run.directory(), 0);
     assert_eq!(run.resume().code, 0);
     let records = run.records();
     assert_eq!(records.len(), 4);

@@ -17,6 +17,8 @@ pub struct PythonEnvironment {
     pub lock: &'static str,
     /// Pythons that the packages are locked for, the preferred one first.
     pub versions: &'static [&'static str],
+    /// Modules that an environment has to import to be ready.
+    pub imports: &'static [&'static str],
     /// Size of the download.
     pub megabytes: u16,
 }
@@ -67,6 +69,13 @@ pub fn python(environment: &PythonEnvironment, given: Option<&Path>) -> Result<P
     }
     let name = environment.name;
     let path = std::path::absolute(folder(environment)?.join("bin/python"))?;
+    if let (Ok(base), false) = (std::fs::read_link(&path), path.exists()) {
+        let text = "the Python that it was made with is gone";
+        let text = format!("the environment of {name} does not run: {text} (`{}`)", base.display());
+        return Err(Refused::new(text)
+            .hint(format!("`udvla-eval setup {name}` makes it again"))
+            .into());
+    }
     if !path.exists() {
         return Err(Refused::new(format!("{name} has no Python environment yet"))
             .hint(format!("udvla-eval setup {name}"))
@@ -98,12 +107,20 @@ pub fn beside(name: &str) -> Result<PathBuf> {
     })
 }
 
+/// Whether a program is of this build: in the folder of this executable.
+pub fn is_beside(program: &Path) -> bool {
+    let folder = |path: PathBuf| Some(path.canonicalize().ok()?.parent()?.to_owned());
+    let here = std::env::current_exe().ok().and_then(folder);
+    here.is_some() && folder(program.to_owned()) == here
+}
+
 /// The folder that holds the Python package `udvla_sims`.
 ///
 /// # Errors
 /// [`Refused`] when it is not there.
 pub fn adapters() -> Result<PathBuf> {
-    let given = std::env::var_os("UDVLA_ADAPTERS").map(PathBuf::from);
+    // Absolute, for workers run in folders of their own.
+    let given = std::env::var_os("UDVLA_ADAPTERS").map(std::path::absolute).transpose()?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sims/python");
     let installed = std::env::current_exe()?.with_file_name("../share/udvla-eval/python");
     let mut folders = given.into_iter().chain([source, installed]);

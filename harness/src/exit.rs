@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use udvla_results::out::printable::printable;
 use udvla_sims::process::SimError;
 
 /// Exit codes. Runs that ended with 3, 4, 5 or 130 can be resumed.
@@ -108,7 +109,7 @@ pub fn report(error: &anyhow::Error) -> Exit {
     let refused = error.downcast_ref::<Refused>();
     let hint = refused.and_then(Refused::next_step);
     let text = chain(error) + &hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
-    eprintln!("error: {text}");
+    eprintln!("error: {}", printable(&text));
     if refused.is_some() { Exit::Refused } else { Exit::Internal }
 }
 

@@ -26,6 +26,8 @@ pub mod commands;
 pub mod environment;
 pub mod exit;
 pub mod images;
+pub mod installer;
+pub mod locked;
 #[cfg(feature = "torch")]
 pub mod masks;
 pub mod plan;

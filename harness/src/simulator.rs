@@ -10,7 +10,9 @@ use udvla_sims::process::{Worker, WorkerCommand};
 use udvla_sims::protocol::Protocol;
 use udvla_sims::wire::{OpenConfig, Reply};
 
+use crate::benchmarks;
 use crate::exit::Refused;
+use crate::locked;
 use crate::plan::SimulatorPlan;
 
 const START: Duration = Duration::from_secs(600);
@@ -58,7 +60,9 @@ impl Simulator {
             options: plan.options.clone(),
         };
         match Worker::open(&command, config, START, |_| {}) {
-            Ok((worker, Reply::Ready { spec, setting, .. })) => {
+            Ok((worker, Reply::Ready { spec, mut setting, .. })) => {
+                let benchmark = benchmarks::of_protocol(protocol)?;
+                locked::judge(&mut setting, benchmark.facts().environment.lock);
                 Ok(Self { worker, spec, setting, folder })
             }
             Ok((_, other)) => Err(udvla_sims::process::unexpected(&other).into()),

@@ -34,6 +34,9 @@ pub struct Driver {
     pub renderer: Renderer,
     /// The worker's environment variables.
     pub variables: BTreeMap<String, String>,
+    /// Lavapipe's variables, for a worker that finds in a probe that the card's driver, chosen by
+    /// `auto`, does not render.
+    pub otherwise: Option<BTreeMap<String, String>>,
 }
 
 /// The driver for a renderer; `auto` prefers the GPU's to lavapipe.
@@ -50,6 +53,10 @@ pub fn choose(requested: Renderer) -> Result<Driver> {
         Renderer::Auto if lavapipe.is_some() => Renderer::Lavapipe,
         _ => requested,
     };
+    let otherwise = match (requested, renderer, &lavapipe) {
+        (Renderer::Auto, Renderer::Gpu, Some(manifest)) => Some(lavapipe_variables(manifest)?),
+        _ => None,
+    };
     let variables = match renderer {
         Renderer::Auto => BTreeMap::new(),
         Renderer::Gpu => gpu_variables(nvidia.as_deref())?,
@@ -57,7 +64,7 @@ pub fn choose(requested: Renderer) -> Result<Driver> {
             Refused::new("there is no lavapipe of Mesa 25 or later").hint("scripts/lavapipe")
         })?)?,
     };
-    Ok(Driver { renderer, variables })
+    Ok(Driver { renderer, variables, otherwise })
 }
 
 /// Manifest of a lavapipe that SAPIEN can render with: the one that `scripts/lavapipe` installed,
@@ -117,12 +124,15 @@ fn gpu_variables(nvidia: Option<&Path>) -> Result<BTreeMap<String, String>> {
     };
     let files = std::env::var_os(name).unwrap_or_default();
     if let Some(missing) = std::env::split_paths(&files).find(|path| !path.exists()) {
-        let text = format!("`{name}` names `{}`, which is not there", missing.display());
+        let message = format!("`{name}` names `{}`, which is not there", missing.display());
         let folders = MANIFEST_FOLDERS.join(", ");
         let hint = format!("unset {name}: drivers are then searched in {folders}");
-        return Err(Refused::new(text).hint(hint).into());
+        return Err(Refused::new(message).hint(hint).into());
     }
-    Ok(BTreeMap::new())
+    // Workers see no Vulkan variable of the shell but this one.
+    let absolute = std::env::split_paths(&files).map(std::path::absolute);
+    let files = std::env::join_paths(absolute.collect::<std::io::Result<Vec<_>>>()?)?;
+    Ok(driver_variables(Path::new(&files)))
 }
 
 /// Both names, old and new, of the variable that selects the loader's only driver.

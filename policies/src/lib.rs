@@ -18,6 +18,9 @@ pub mod formula;
 mod names;
 pub mod normalize;
 mod policy;
+pub mod published;
+#[cfg(test)]
+mod recorded;
 pub mod tokens;
 #[cfg(feature = "torch")]
 pub mod udvla;

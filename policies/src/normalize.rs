@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::tokens::{TokenError, read_json};
+use crate::tokens::{TokenError, read_json, read_value};
 
 /// The range of each action dimension in the training data.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +22,7 @@ impl NormStats {
     ///
     /// # Errors
     /// An unreadable or invalid file, a missing entry (the message lists the others), quantiles that
-    /// are not finite or differ in number.
+    /// are not finite or differ in number, a lower quantile above the upper one, no range at all.
     pub fn open(path: &Path, name: &str) -> Result<Self, TokenError> {
         let StatsFile { mut norm_stats } = read_json(path)?;
         let Some(entry) = norm_stats.remove(name) else {
@@ -29,13 +30,24 @@ impl NormStats {
             let what = format!("has no statistics `{name}`, only {}", names.join(", "));
             return Err(TokenError::content(path, what));
         };
-        let Entry { q01, q99 } = entry;
+        let Entry { q01, q99 } = read_value(entry, path, &format!("norm_stats.{name}."))?;
         if q01.len() != q99.len() || q01.is_empty() {
             let what = format!("has {} and {} quantiles in `{name}`", q01.len(), q99.len());
             return Err(TokenError::content(path, what));
         }
         if !q01.iter().chain(&q99).all(|quantile| quantile.is_finite()) {
             return Err(TokenError::content(path, format!("has no finite quantiles in `{name}`")));
+        }
+        let pairs = || q01.iter().zip(&q99).enumerate();
+        if let Some((number, (low, high))) = pairs().find(|(_, (low, high))| low > high) {
+            let what = format!(
+                "has `{name}` with q01 above q99 at number {number} ({low}, {high}): are the two \
+                 swapped?"
+            );
+            return Err(TokenError::content(path, what));
+        }
+        if pairs().all(|(_, (low, high))| low == high) {
+            return Err(TokenError::content(path, format!("has `{name}` with q01 equal to q99")));
         }
         Ok(Self { q01, q99 })
     }
@@ -58,7 +70,8 @@ impl NormStats {
 /// Contents of the file.
 #[derive(Deserialize)]
 struct StatsFile {
-    norm_stats: BTreeMap<String, Entry>,
+    /// Entries that are not used may have numbers that are none.
+    norm_stats: BTreeMap<String, Value>,
 }
 
 /// The parts of an entry that are used.
@@ -157,6 +170,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_are_not_used_may_be_no_numbers() {
+        let text = r#"{"norm_stats": {"a": {"mean": [NaN], "std": [Infinity], "q01": [-2],
+            "q99": [4]}, "b": {"q01": [NaN], "q99": "none"}}}"#;
+        assert_eq!(stats(text, "a").unwrap().q01, [-2.0]);
+    }
+
+    #[test]
     fn broken_statistics_are_errors() {
         let cases = [
             ("", "not the expected JSON"),
@@ -165,6 +185,10 @@ mod tests {
             (r#"{"norm_stats": {"a": {"q01": [], "q99": []}}}"#, "0 and 0 quantiles"),
             (r#"{"norm_stats": {"a": {"q01": [0]}}}"#, "not the expected JSON"),
             (r#"{"norm_stats": {"a": {"q01": [1e999], "q99": [0]}}}"#, "not the expected JSON"),
+            (r#"{"norm_stats": {"a": {"q01": [-1, 2], "q99": [1, -2]}}}"#, "number 1 (2, -2)"),
+            (r#"{"norm_stats": {"a": {"q01": [3, 3], "q99": [3, 3]}}}"#, "q01 equal to q99"),
+            (r#"{"norm_stats": {"a": {"q01": [0, NaN], "q99": [1, 1]}}}"#, "`norm_stats.a.q01[1]`"),
+            (r#"{"norm_stats": {"a": {"q01": [0], "q99": [Infinity]}}}"#, "`norm_stats.a.q99[0]`"),
         ];
         for (text, wanted) in cases {
             let error = stats(text, "a").unwrap_err().to_string();

@@ -119,6 +119,11 @@ pub struct PaperTable {
     pub benchmark: String,
     /// Names of the protocols that follow the paper; runs of others get no verdict.
     pub protocols: Vec<String>,
+    /// Fingerprints of those protocols with the settings that follow the paper.
+    pub fingerprints: Vec<String>,
+    /// Renderers whose images are other ones than the paper's.
+    #[serde(default)]
+    pub other_renderers: Vec<OtherRenderer>,
     /// How its cells are printed.
     pub measure: Measure,
     /// What a row's `n` counts.
@@ -129,6 +134,15 @@ pub struct PaperTable {
     pub columns: Vec<PaperColumn>,
     /// Its rows, one per method.
     pub rows: Vec<PaperRow>,
+}
+
+/// A renderer with which a run says nothing about the paper's numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OtherRenderer {
+    /// A part of its name in a run's setting.
+    pub name: String,
+    /// Why not.
+    pub why: String,
 }
 
 /// How a cell is printed.
@@ -180,6 +194,13 @@ pub struct Published {
     pub n: u32,
     /// The table it is from.
     pub source: String,
+}
+
+impl Published {
+    /// Successes and episodes, of a success rate.
+    pub fn count(&self) -> (u32, u32) {
+        ((self.estimate.value * f64::from(self.n)).round() as u32, self.n)
+    }
 }
 
 impl Paper {
@@ -284,62 +305,5 @@ impl Measure {
             let exact = f64::from(count) * 1000.0 / f64::from(n);
             exact.round() == printed || exact.floor() == printed
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn libero_suites_are_counts_of_500() {
-        let table = Paper::bundled().table("libero").unwrap().clone();
-        for (suite, share) in
-            [("spatial", 0.962), ("object", 0.988), ("goal", 0.942), ("long", 0.952)]
-        {
-            assert_eq!(table.suite(suite).unwrap().estimate.value, share, "{suite}");
-        }
-        let average = table.average().unwrap();
-        assert_eq!((format!("{:.4}", average.estimate.value), average.n), ("0.9610".into(), 2000));
-    }
-
-    #[test]
-    fn every_model_has_a_cell_per_component() {
-        let table = Paper::bundled().components;
-        for row in &table.rows {
-            assert_eq!(row.cells.len(), table.columns.len(), "{}", row.method);
-        }
-    }
-
-    #[test]
-    fn simpler_is_73_of_96() {
-        let table = Paper::bundled().table("simpler").unwrap().clone();
-        let suite = table.suite("widowx").unwrap();
-        assert_eq!((suite.estimate.value, suite.n), (73.0 / 96.0, 96));
-        // 91.6 is 22/24, truncated and not rounded.
-        assert_eq!(table.task("widowx", 3).unwrap().estimate.value, 22.0 / 24.0);
-    }
-
-    #[test]
-    fn calvins_shares_give_its_average_length() {
-        let table = Paper::bundled().table("calvin").unwrap().clone();
-        let length = table.average_length("abcd-d", 5).unwrap();
-        assert!((length.estimate.value - 4.64).abs() < 1e-12);
-        assert_eq!(table.in_a_row("abcd-d", 1).unwrap().estimate.value, 0.992);
-        assert_eq!(table.suite("abcd-d"), None);
-    }
-
-    #[test]
-    fn every_row_has_a_value_per_column_and_counts_where_it_names_n() {
-        for table in Paper::bundled().tables {
-            for row in &table.rows {
-                assert_eq!(row.values.len(), table.columns.len(), "{}", row.method);
-                assert_eq!(row.status, "published");
-                for &value in row.n.iter().flat_map(|_| &row.values) {
-                    let count = table.measure.count(value, row.n.unwrap());
-                    assert!(count.is_some(), "{} {value}", row.method);
-                }
-            }
-        }
     }
 }

@@ -10,62 +10,19 @@ use udvla_results::run::manifest::{
 };
 use udvla_results::run::read::Run;
 use udvla_results::run::record::{EpisodeRecord, Seconds, Status};
+use udvla_results::run::seal::{Chain, RecordsEnd, manifest_text};
 use udvla_results::tables::summary::Summary;
 use udvla_sims::episode::Notes;
 use udvla_sims::identity::Subject;
 use udvla_sims::protocol::{Details, Protocol, Suite};
 
+use crate::instructions::{GOAL, LONG, OBJECT, SPATIAL};
+
+/// Id of the runs that are built here.
+const ID: &str = "c0ffee00000000000000000000000001";
+
 /// Suite, trials per task, stages, instructions.
 pub type SuiteOf<'a> = (&'a str, u16, u16, Vec<&'a str>);
-
-const SPATIAL: [&str; 10] = [
-    "between the plate and the ramekin",
-    "next to the ramekin",
-    "from table center",
-    "on the cookie box",
-    "in the top drawer of the wooden cabinet",
-    "on the ramekin",
-    "next to the cookie box",
-    "on the stove",
-    "next to the plate",
-    "on the wooden cabinet",
-];
-const OBJECT: [&str; 10] = [
-    "alphabet soup",
-    "cream cheese",
-    "salad dressing",
-    "bbq sauce",
-    "ketchup",
-    "tomato sauce",
-    "butter",
-    "milk",
-    "chocolate pudding",
-    "orange juice",
-];
-const GOAL: [&str; 10] = [
-    "open the middle drawer of the cabinet",
-    "put the bowl on the stove",
-    "put the wine bottle on top of the cabinet",
-    "open the top drawer and put the bowl inside",
-    "put the bowl on top of the cabinet",
-    "push the plate to the front of the stove",
-    "put the cream cheese in the bowl",
-    "turn on the stove",
-    "put the bowl on the plate",
-    "put the wine bottle on the rack",
-];
-const LONG: [&str; 10] = [
-    "put both the alphabet soup and the tomato sauce in the basket",
-    "put both the cream cheese box and the butter in the basket",
-    "turn on the stove and put the moka pot on it",
-    "put the black bowl in the bottom drawer of the cabinet and close it",
-    "put the white mug on the left plate and put the yellow and white mug on the right plate",
-    "pick up the book and place it in the back compartment of the caddy",
-    "put the white mug on the plate and put the chocolate pudding to the right of the plate",
-    "put both the alphabet soup and the cream cheese box in the basket",
-    "put both moka pots on the stove",
-    "put the yellow and white mug in the microwave and close it",
-];
 
 /// A run with a plan and no records.
 pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
@@ -80,6 +37,7 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
     let manifest = Manifest {
         schema: SCHEMA,
         run: "test".into(),
+        id: Some(ID.into()),
         status: RunStatus::Complete,
         protocol_fingerprint: protocol.fingerprint(),
         protocol,
@@ -102,9 +60,10 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         started: "2026-11-24T01:00:00Z".into(),
         ended: None,
         stopped_early: None,
+        records: None,
         resolved: None,
     };
-    Run { manifest, records: BTreeMap::new(), torn_line: None }
+    Run { manifest, records: BTreeMap::new(), torn_line: None, notes: Vec::new() }
 }
 
 /// LIBERO with all four suites of ten tasks and 50 trials.
@@ -263,6 +222,7 @@ pub fn record(suite: &str, task: u16, trial: u16, completed: u16, stages: u16) -
         final_state_sha256: None,
         notes: Notes::new(),
         actions: None,
+        actions_sha256: None,
         video: None,
     }
 }
@@ -291,20 +251,53 @@ pub fn forget(run: &mut Run, suite: &str, task: u16, trial: u16) {
 
 /// The numbers of `run` beside the bundled paper's.
 pub fn summary(run: &Run) -> Summary {
-    Summary::new(run, &Paper::bundled())
+    Summary::new(run, &paper())
 }
 
-/// The records as lines, by key.
+/// The bundled paper, as if it followed the small protocols of the runs that are built here.
+pub fn paper() -> Paper {
+    let fingerprint = |run: Run| run.manifest.protocol_fingerprint;
+    let long = (1..=10).map(|tasks| fingerprint(libero_long(tasks)));
+    let others = [libero(), calvin_as_published(), simpler_as_published()].map(fingerprint);
+    let own: Vec<String> = long.chain(others).collect();
+    let mut paper = Paper::bundled();
+    for table in &mut paper.tables {
+        table.fingerprints.extend(own.clone());
+    }
+    paper
+}
+
+/// The records as the lines of a run, by key.
 pub fn lines(run: &Run) -> Vec<String> {
-    run.records.values().map(|record| serde_json::to_string(record).unwrap()).collect()
+    let records = run.records.values().map(|record| serde_json::to_string(record).unwrap());
+    sealed(&records.collect::<Vec<_>>())
+}
+
+/// Records, each as JSON, as the lines of the run with the tests' id.
+pub fn sealed(records: &[String]) -> Vec<String> {
+    let mut chain = Chain::new(ID.into(), RecordsEnd::empty());
+    let line = |record: &String| {
+        let line = chain.line(record);
+        chain.advance(&line);
+        line.trim_end().to_owned()
+    };
+    records.iter().map(line).collect()
 }
 
 /// Writes the run directory.
 pub fn store(run: &Run, dir: &Path, lines: &[String]) {
-    let manifest = serde_json::to_string_pretty(&run.manifest).unwrap();
-    fs::write(dir.join("run.json"), manifest).unwrap();
+    fs::write(dir.join("run.json"), manifest_text(&run.manifest)).unwrap();
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     fs::write(dir.join("episodes.jsonl"), text).unwrap();
+}
+
+/// Makes the run directory one of schema 2, without checksums, with these records.
+pub fn store_schema_2(dir: &Path, records: &[String]) {
+    let text = fs::read_to_string(dir.join("run.json")).unwrap();
+    let mut manifest: Manifest = serde_json::from_str(&text).unwrap();
+    (manifest.schema, manifest.id, manifest.records) = (2, None, None);
+    fs::write(dir.join("run.json"), serde_json::to_string_pretty(&manifest).unwrap()).unwrap();
+    fs::write(dir.join("episodes.jsonl"), records.join("\n") + "\n").unwrap();
 }
 
 fn add(run: &mut Run, record: EpisodeRecord) {

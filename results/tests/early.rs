@@ -3,7 +3,6 @@
 use udvla_results::compare::early::{Watch, WatchError};
 use udvla_results::compare::gate::{GateError, whole};
 use udvla_results::out::render::markdown;
-use udvla_results::paper::Paper;
 use udvla_results::run::manifest::RunStatus;
 use udvla_results::run::read::Run;
 
@@ -31,7 +30,7 @@ fn shown(run: &Run, mut watch: Watch) -> (usize, Watch) {
 #[test]
 fn a_policy_that_never_solves_anything_is_soon_below_the_paper() {
     let run = always(0);
-    let watch = Watch::paper(&run.manifest, &Paper::bundled()).unwrap();
+    let watch = Watch::paper(&run.manifest, &build::paper()).unwrap();
     let mut ordered = watch.clone();
     let stop = watch.order().iter().find_map(|key| {
         ordered.observe(&run.records[key]);
@@ -51,9 +50,24 @@ fn the_papers_own_counts_never_stop_against_the_paper() {
     for run in
         [build::libero_as_published(), build::calvin_as_published(), build::simpler_as_published()]
     {
-        let watch = Watch::paper(&run.manifest, &Paper::bundled()).unwrap();
+        let watch = Watch::paper(&run.manifest, &build::paper()).unwrap();
         assert_eq!(shown(&run, watch).1.stop(), None);
     }
+}
+
+#[test]
+fn the_order_is_drawn_anew_for_every_run_and_kept_by_a_run() {
+    let mut run = always(476);
+    let order = |run: &Run| Watch::paper(&run.manifest, &build::paper()).unwrap().order().to_vec();
+    let first = order(&run);
+    assert_eq!(first, order(&run));
+    run.manifest.id = Some("c0ffee00000000000000000000000002".into());
+    let mut second = order(&run);
+    assert_ne!(first, second);
+    let mut sorted = first;
+    sorted.sort();
+    second.sort();
+    assert_eq!(sorted, second);
 }
 
 #[test]
@@ -68,7 +82,7 @@ fn equal_runs_never_stop_and_a_worse_one_does() {
 #[test]
 fn an_episode_that_could_not_be_run_holds_up_the_count() {
     let mut run = always(0);
-    let watch = Watch::paper(&run.manifest, &Paper::bundled()).unwrap();
+    let watch = Watch::paper(&run.manifest, &build::paper()).unwrap();
     let first = watch.order()[0].clone();
     build::fail(&mut run, "long", first.task, first.trial);
     assert_eq!(shown(&run, watch).1.stop(), None);
@@ -88,18 +102,18 @@ fn a_reference_must_have_the_protocol_and_every_episode() {
     assert_eq!(text, "the baseline lacks 1 of 500 episodes, long-task03-trial007 among them");
     let mut expert = run.clone();
     build::set_subject(&mut expert, "policy", "expert");
-    let text = Watch::paper(&expert.manifest, &Paper::bundled()).unwrap_err().to_string();
+    let text = Watch::paper(&expert.manifest, &build::paper()).unwrap_err().to_string();
     assert!(text.contains("policy expert"), "{text}");
     let mut ordered = run;
     ordered.manifest.protocol.environment.set("reset_mode", "reference");
-    let refused = Watch::paper(&ordered.manifest, &Paper::bundled());
+    let refused = Watch::paper(&ordered.manifest, &build::paper());
     assert!(matches!(refused, Err(WatchError::Order(_))));
 }
 
 #[test]
 fn a_run_that_stopped_early_says_so_and_gets_neither_verdict_nor_gate() {
     let mut run = always(0);
-    let watch = Watch::paper(&run.manifest, &Paper::bundled()).unwrap();
+    let watch = Watch::paper(&run.manifest, &build::paper()).unwrap();
     let stop = shown(&run, watch).1.stop().unwrap().clone();
     run.manifest.status = RunStatus::StoppedEarly;
     run.manifest.stopped_early = Some(stop.clone());

@@ -16,18 +16,18 @@ use udvla_results::out::render::{
     compare_markdown, markdown, paper_latex, paper_markdown, summary_csv, tasks_csv, terminal,
 };
 use udvla_results::paper::Paper;
+use udvla_results::run::damage::Damage;
 use udvla_results::run::read::Run;
 use udvla_results::tables::paper_tables::paper_tables;
 use udvla_results::tables::summary::Summary;
 
-/// Reads the two files of a run directory and, where they are accepted, makes all that can be
-/// made of them. Whether they were accepted.
+/// Reads the two files of a run directory and makes all that can be made of them, where they can
+/// be read at all. Whether they are undamaged.
 pub fn run_directory(manifest: &[u8], records: &[u8]) -> bool {
-    match Run::from_bytes(Path::new("run"), manifest, records) {
-        Ok(run) => {
-            all_of(&run);
-            true
-        }
+    let read = |damage| Run::from_bytes_with(Path::new("run"), manifest, records, damage);
+    let _ = read(Damage::Accept).map(|run| all_of(&run));
+    match read(Damage::Refuse) {
+        Ok(_) => true,
         Err(error) => {
             // One clear message, with its cause.
             assert!(!error.to_string().is_empty());

@@ -4,13 +4,15 @@ use proptest::prelude::*;
 use serde_json::Value;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::Run;
+use udvla_results::run::record::EpisodeRecord;
+use udvla_results::run::seal::manifest_text;
 
 use crate::mutate::{apply, config, cut, odd, set};
 use crate::{build, exercise};
 
 /// The two files of a run with errors and gaps.
 fn files(run: &Run) -> (Vec<u8>, Vec<u8>) {
-    let manifest = serde_json::to_vec_pretty(&run.manifest).unwrap();
+    let manifest = manifest_text(&run.manifest).into_bytes();
     (manifest, (build::lines(run).join("\n") + "\n").into_bytes())
 }
 
@@ -31,14 +33,14 @@ fn samples() -> Vec<Run> {
     vec![libero, simpler, calvin]
 }
 
-/// The manifest again, with the fingerprint of its protocol: a forger's work.
+/// The manifest again, with the fingerprint of its protocol and its digest: a forger's work.
 fn forged(tree: Value) -> Vec<u8> {
     let text = tree.to_string();
     match serde_json::from_value::<Manifest>(tree) {
         Err(_) => text.into_bytes(),
         Ok(mut manifest) => {
             manifest.protocol_fingerprint = manifest.protocol.fingerprint();
-            serde_json::to_vec(&manifest).unwrap()
+            manifest_text(&manifest).into_bytes()
         }
     }
 }
@@ -85,13 +87,22 @@ proptest! {
     ) {
         let (manifest, records) = files(&samples()[sample]);
         let text = String::from_utf8(records).unwrap();
-        let mut lines: Vec<Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let unsealed = |line| {
+            let record: EpisodeRecord = serde_json::from_str(line).unwrap();
+            serde_json::to_value(record).unwrap()
+        };
+        let mut lines: Vec<Value> = text.lines().map(unsealed).collect();
         for (line, number, value) in &changes {
             let index = line % lines.len();
             set(&mut lines[index], *number, value);
         }
         let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        // Values that are no objects stay as they are: nothing can be sealed.
+        let lines = if lines.iter().all(|line| line.starts_with("{\"")) {
+            build::sealed(&lines)
+        } else {
+            lines
+        };
         exercise::run_directory(&manifest, (lines.join("\n") + "\n").as_bytes());
     }
 

@@ -4,13 +4,12 @@ use scraper::{ElementRef, Html, Selector};
 use udvla_results::compare::pairs::compare;
 use udvla_results::out::html::{compare_page, run_page};
 use udvla_results::out::plots::{of_comparison, of_run};
-use udvla_results::paper::Paper;
 use udvla_results::run::read::Run;
 
 use crate::build;
 
 fn page(run: &Run) -> String {
-    let paper = Paper::bundled();
+    let paper = build::paper();
     run_page(run, &build::summary(run), &of_run(run, &paper).unwrap(), &paper)
 }
 

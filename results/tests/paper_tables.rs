@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use udvla_results::out::render::{paper_csv, paper_json, paper_latex, paper_markdown};
-use udvla_results::paper::Paper;
+use udvla_results::run::damage::Damage;
 use udvla_results::run::merge::{MergeError, read_all};
 use udvla_results::run::read::Run;
 use udvla_results::tables::model::{Row, RowKind, Table};
@@ -14,7 +14,7 @@ use udvla_results::tables::paper_tables::paper_tables;
 use crate::build;
 
 fn tables(runs: &[Run]) -> Vec<Table> {
-    paper_tables(&Paper::bundled(), runs, &[])
+    paper_tables(&build::paper(), runs, &[])
 }
 
 /// The row of a table about runs.
@@ -133,7 +133,7 @@ fn models_by_components_come_first_with_every_cell() {
 fn a_variant_gets_its_own_row() {
     let mut run = build::calvin_as_published();
     build::set_subject(&mut run, "decoding", "ar");
-    let tables = paper_tables(&Paper::bundled(), &[], &[run]);
+    let tables = paper_tables(&build::paper(), &[], &[run]);
     let rows = &tables[6].rows;
     assert_eq!((rows[1].kind, rows[1].method.contains("AR")), (RowKind::Whole, true));
     assert!(rows[3..].iter().all(|row| row.kind != RowKind::Whole));
@@ -145,7 +145,7 @@ fn every_target_of_the_subject_has_its_row() {
     for (index, target) in ["null", "current", "future"].into_iter().enumerate() {
         let mut run = build::calvin_as_published();
         build::set_subject(&mut run, "target", target);
-        let tables = paper_tables(&Paper::bundled(), &[], &[run]);
+        let tables = paper_tables(&build::paper(), &[], &[run]);
         assert_eq!(tables[5].rows[2 * index + 1].kind, RowKind::Whole, "{target}");
     }
 }
@@ -213,7 +213,7 @@ fn parts_of_a_run_give_the_bytes_of_the_whole_in_any_order() {
     let (_folder, mut directories) = split(&whole, 3);
     for _ in 0..3 {
         directories.rotate_left(1);
-        let merged = read_all(&directories).unwrap();
+        let merged = read_all(&directories, Damage::Refuse).unwrap();
         assert_eq!(merged.len(), 1);
         assert_eq!(paper_json(&tables(&merged)), expected);
     }
@@ -223,7 +223,7 @@ fn parts_of_a_run_give_the_bytes_of_the_whole_in_any_order() {
 fn benchmarks_stay_apart() {
     let (_one, libero) = split(&build::libero_as_published(), 1);
     let (_other, calvin) = split(&build::calvin_as_published(), 1);
-    let merged = read_all(&[libero, calvin].concat()).unwrap();
+    let merged = read_all(&[libero, calvin].concat(), Damage::Refuse).unwrap();
     let names: Vec<&str> = merged.iter().map(|run| &*run.manifest.protocol.benchmark).collect();
     assert_eq!(names, ["calvin", "libero"]);
 }
@@ -232,7 +232,7 @@ fn benchmarks_stay_apart() {
 fn doubled_episodes_and_other_runs_are_refused_by_name() {
     let (_folder, directories) = split(&build::libero_as_published(), 2);
     let twice = [directories[0].clone(), directories[0].clone()];
-    let error = read_all(&twice).unwrap_err();
+    let error = read_all(&twice, Damage::Refuse).unwrap_err();
     assert!(matches!(&error, MergeError::Doubled { key, .. } if key.suite == "goal"), "{error}");
     let refused = |change: &dyn Fn(&mut Run)| {
         let mut other = build::libero_as_published();
@@ -241,7 +241,9 @@ fn doubled_episodes_and_other_runs_are_refused_by_name() {
         other.manifest.protocol_fingerprint = other.manifest.protocol.fingerprint();
         let folder = TempDir::new().unwrap();
         build::store(&other, folder.path(), &[]);
-        read_all(&[directories[0].clone(), folder.path().into()]).unwrap_err().to_string()
+        read_all(&[directories[0].clone(), folder.path().into()], Damage::Refuse)
+            .unwrap_err()
+            .to_string()
     };
     let subject = refused(&|run| {
         build::set_subject(run, "checkpoint", "sha256:ffff");

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use resvg::usvg::{Group, Node, Options, Rect, Tree, fontdb::Database};
 use udvla_results::out::plots::{Plot, of_run, of_runs, png, success_by_task};
 use udvla_results::out::render::{markdown, summary_csv, terminal};
-use udvla_results::paper::Paper;
 use udvla_results::run::manifest::{BatchCounts, RunStatus};
 use udvla_results::run::read::Run;
 use udvla_sims::identity::Subject;
@@ -77,7 +76,7 @@ fn variants() -> Vec<Run> {
 
 /// Every plot of every run, and of several together.
 fn plots() -> Vec<(String, Plot)> {
-    let paper = Paper::bundled();
+    let paper = build::paper();
     let mut plots = Vec::new();
     for (name, run) in runs() {
         let of_run = of_run(&run, &paper).unwrap();
@@ -111,7 +110,7 @@ fn plots() -> Vec<(String, Plot)> {
 #[test]
 fn a_run_has_the_plots_that_its_records_give() {
     let names = |run: &Run| -> Vec<String> {
-        of_run(run, &Paper::bundled()).unwrap().into_iter().map(|plot| plot.name).collect()
+        of_run(run, &build::paper()).unwrap().into_iter().map(|plot| plot.name).collect()
     };
     let [success, chains, methods, steps, time] =
         ["success-by-task", "in-a-row", "methods", "steps-to-success", "throughput"];
@@ -122,20 +121,20 @@ fn a_run_has_the_plots_that_its_records_give() {
 
 #[test]
 fn several_runs_have_the_plots_that_their_differences_give() {
-    let (plots, without) = of_runs(&variants(), &Paper::bundled()).unwrap();
+    let (plots, without) = of_runs(&variants(), &build::paper()).unwrap();
     let names: Vec<_> = plots.iter().map(|plot| plot.name.as_str()).collect();
     let expected =
         ["calvin-methods", "calvin-in-a-row", "calvin-decoding-speed", "calvin-denoising-steps"];
     assert_eq!(names, expected);
     assert_eq!(without, []);
-    let (plots, without) = of_runs(&[build::libero_as_published()], &Paper::bundled()).unwrap();
+    let (plots, without) = of_runs(&[build::libero_as_published()], &build::paper()).unwrap();
     assert_eq!((plots.len(), without.len()), (1, 3));
     assert!(without.iter().any(|plot| plot.takes.contains("--denoise-steps")), "{without:?}");
 }
 
 #[test]
 fn runs_in_one_plot_are_told_apart_by_what_differs() {
-    let (plots, _) = of_runs(&variants(), &Paper::bundled()).unwrap();
+    let (plots, _) = of_runs(&variants(), &build::paper()).unwrap();
     let texts = |plot: &Plot| -> Vec<String> {
         let mut texts = Vec::new();
         collect(tree(&plot.svg).root(), &mut texts);
@@ -152,7 +151,7 @@ fn runs_in_one_plot_are_told_apart_by_what_differs() {
     let mut expert = with_expert[0].clone();
     expert.manifest.subject = Subject { policy: Some("expert".into()), ..Subject::default() };
     with_expert.push(expert);
-    let (mixed, _) = of_runs(&with_expert, &Paper::bundled()).unwrap();
+    let (mixed, _) = of_runs(&with_expert, &build::paper()).unwrap();
     assert!(texts(&mixed[0]).contains(&"udvla".to_owned()), "{:?}", texts(&mixed[0]));
     // The number of steps is the axis there.
     let steps = texts(&plots[3]);
@@ -202,7 +201,7 @@ fn pauses_and_unreadable_times_stand_in_the_plot_over_time() {
         record.started = format!("2026-11-24T{hour:02}:{:02}:03Z", number % 50);
     }
     run.records.values_mut().next().unwrap().started = "yesterday".into();
-    let plots = of_run(&run, &Paper::bundled()).unwrap();
+    let plots = of_run(&run, &build::paper()).unwrap();
     let plot = plots.iter().find(|plot| plot.name == "throughput").unwrap();
     let mut texts = Vec::new();
     collect(tree(&plot.svg).root(), &mut texts);

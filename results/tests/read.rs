@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use udvla_results::out::render::{summary_csv, tasks_csv};
 use udvla_results::run::read::{ReadError, Run};
 use udvla_results::run::record::Status;
+use udvla_results::run::seal::manifest_text;
 
 use crate::build;
 
@@ -20,6 +21,18 @@ fn stored() -> (TempDir, Vec<String>) {
     let (dir, lines) = (TempDir::new().unwrap(), build::lines(&run));
     build::store(&run, dir.path(), &lines);
     (dir, lines)
+}
+
+/// A stored run, and its records without their seals.
+fn unsealed() -> (TempDir, Vec<String>) {
+    let (dir, _) = stored();
+    let run = Run::read(dir.path()).unwrap();
+    let records = run.records.values().map(|record| serde_json::to_string(record).unwrap());
+    (dir, records.collect())
+}
+
+fn write_lines(dir: &Path, lines: &[String]) {
+    fs::write(dir.join("episodes.jsonl"), lines.join("\n") + "\n").unwrap();
 }
 
 fn edit(dir: &Path, file: &str, change: impl Fn(String) -> String) {
@@ -37,11 +50,10 @@ fn refusal(dir: &Path) -> (ReadError, String) {
 
 #[test]
 fn the_last_record_of_an_episode_counts() {
-    let (dir, _) = stored();
+    let (dir, mut records) = unsealed();
     let again = build::record("long", 1, 7, 0, 1);
-    edit(dir.path(), "episodes.jsonl", |text| {
-        text + &serde_json::to_string(&again).unwrap() + "\n"
-    });
+    records.push(serde_json::to_string(&again).unwrap());
+    write_lines(dir.path(), &build::sealed(&records));
     let run = Run::read(dir.path()).unwrap();
     assert_eq!(run.records.len(), 150);
     assert_eq!(run.records[&again.key()].stages_completed, 0);
@@ -65,29 +77,30 @@ fn a_torn_last_line_is_left_out_and_reported() {
 }
 
 #[test]
-fn a_broken_line_elsewhere_is_named() {
-    let (dir, lines) = stored();
-    for broken in ["{\"suite\":", "", "null", "{}"] {
-        let mut lines = lines.clone();
-        lines[4] = broken.into();
-        fs::write(dir.path().join("episodes.jsonl"), lines.join("\n") + "\n").unwrap();
-        let (error, text) = refusal(dir.path());
-        assert_eq!(text, "line 5 of `DIR/episodes.jsonl` is not a record");
-        assert!(error.source().is_some() && error.hint().is_some());
-    }
+fn a_broken_line_is_named_in_a_run_of_any_schema() {
+    let (dir, mut records) = unsealed();
+    records[6] = "{\"suite\":\"long\"}".into();
+    write_lines(dir.path(), &build::sealed(&records));
+    let (error, text) = refusal(dir.path());
+    let words = "the run in `DIR` is damaged: line 7 of `episodes.jsonl` is not a record (";
+    assert!(text.starts_with(words), "{text}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("--accept-damaged")));
+    // Before checksums.
+    build::store_schema_2(dir.path(), &records);
+    let text = refusal(dir.path()).1;
+    assert!(text.starts_with(words), "{text}");
 }
 
 #[test]
 fn a_record_that_the_plan_does_not_have_is_refused() {
     for (suite, task, trial) in [("goal", 0, 0), ("long", 3, 0), ("long", 0, 50)] {
-        let (dir, _) = stored();
+        let (dir, mut records) = unsealed();
         let foreign = build::record(suite, task, trial, 1, 1);
-        edit(dir.path(), "episodes.jsonl", |text| {
-            text + &serde_json::to_string(&foreign).unwrap() + "\n"
-        });
+        records.push(serde_json::to_string(&foreign).unwrap());
+        write_lines(dir.path(), &build::sealed(&records));
         let (error, text) = refusal(dir.path());
-        let key = foreign.key();
-        assert_eq!(text, format!("line 151 of `DIR/episodes.jsonl` is not in the plan: {key}"));
+        let words = format!("line 151 of `episodes.jsonl` is not in the plan: {}", foreign.key());
+        assert_eq!(text, format!("the run in `DIR` is damaged: {words}"));
         assert!(error.hint().is_some());
     }
 }
@@ -95,14 +108,16 @@ fn a_record_that_the_plan_does_not_have_is_refused() {
 #[test]
 fn a_record_with_other_stages_is_refused() {
     for (completed, stages) in [(2, 5), (2, 1)] {
-        let (dir, _) = stored();
+        let (dir, mut records) = unsealed();
         let other = build::record("long", 0, 0, completed, stages);
-        edit(dir.path(), "episodes.jsonl", |text| {
-            text + &serde_json::to_string(&other).unwrap() + "\n"
-        });
-        let (_, text) = refusal(dir.path());
+        records.push(serde_json::to_string(&other).unwrap());
+        write_lines(dir.path(), &build::sealed(&records));
+        let text = refusal(dir.path()).1;
         let words = format!("has {completed} of {stages} stages, its task has 1");
-        assert_eq!(text, format!("line 151 of `DIR/episodes.jsonl` {words}"));
+        assert_eq!(
+            text,
+            format!("the run in `DIR` is damaged: line 151 of `episodes.jsonl` {words}")
+        );
     }
 }
 
@@ -122,15 +137,15 @@ fn a_directory_without_its_files_is_no_run() {
 #[test]
 fn another_schema_is_refused_before_anything_else_is_read() {
     let (dir, _) = stored();
-    fs::write(dir.path().join("run.json"), "{\"schema\": 3, \"all\": \"is new\"}").unwrap();
+    fs::write(dir.path().join("run.json"), "{\"schema\": 4, \"all\": \"is new\"}").unwrap();
     assert_eq!(
         refusal(dir.path()).1,
-        "`DIR/run.json` has schema 3, this build reads schemas 1 to 2"
+        "`DIR/run.json` has schema 4, this build reads schemas 1 to 3"
     );
     fs::write(dir.path().join("run.json"), "{}").unwrap();
     assert_eq!(
         refusal(dir.path()).1,
-        "`DIR/run.json` has schema none, this build reads schemas 1 to 2"
+        "`DIR/run.json` has schema none, this build reads schemas 1 to 3"
     );
     for text in ["{\"schema\": 1}", "not json", "[]", ""] {
         fs::write(dir.path().join("run.json"), text).unwrap();
@@ -195,6 +210,16 @@ fn the_stored_sample_of_schema_2_is_typed_and_survives_being_written() {
 }
 
 #[test]
+fn the_stored_sample_of_schema_3_is_whole_and_is_written_the_same_again() {
+    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples/schema-3");
+    let run = Run::read(&sample).unwrap();
+    assert_eq!(run.notes, [""; 0]);
+    assert_eq!(run.manifest.records.as_ref().unwrap().lines, 3);
+    let text = fs::read_to_string(sample.join("run.json")).unwrap();
+    assert_eq!(manifest_text(&run.manifest), text);
+}
+
+#[test]
 fn a_number_of_the_subject_that_is_none_is_refused() {
     let (dir, _) = stored();
     edit(dir.path(), "run.json", |text| {
@@ -211,8 +236,9 @@ fn the_page_about_the_run_directory_names_every_key_and_column() {
     let page = fs::read_to_string(page).unwrap();
     let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
     let read = |file: &str| fs::read_to_string(samples.join(file)).unwrap();
-    let manifests = ["schema-1/run.json", "schema-2/run.json"].map(read);
-    let records = ["schema-1/episodes.jsonl", "schema-2/episodes.jsonl"].map(read);
+    let schemas = ["schema-1", "schema-2", "schema-3"];
+    let manifests = schemas.map(|schema| read(&format!("{schema}/run.json")));
+    let records = schemas.map(|schema| read(&format!("{schema}/episodes.jsonl")));
     let records = records.iter().flat_map(|text| text.lines());
     let tops = manifests.iter().map(String::as_str).chain(records);
     let keys = tops.flat_map(|text| {

@@ -10,7 +10,6 @@ use udvla_results::out::plots::of_runs;
 use udvla_results::out::render::{
     audit_markdown, compare_markdown, gate_junit, gate_markdown, markdown, paper_markdown, terminal,
 };
-use udvla_results::paper::Paper;
 use udvla_results::run::manifest::{EarlyStop, RunStatus};
 use udvla_results::run::read::Run;
 use udvla_results::tables::caption::Caption;
@@ -63,14 +62,14 @@ fn the_page_of_a_troubled_run() {
 
 #[test]
 fn the_papers_tables_with_and_without_runs() {
-    let paper = Paper::bundled();
+    let paper = build::paper();
     let runs = [build::calvin_as_published(), build::libero_as_published(), simpler_with_notes()];
     assert_snapshot!("paper", paper_markdown(&paper.paper, &paper_tables(&paper, &runs, &[])));
 }
 
 #[test]
 fn comparisons_gates_and_audits() {
-    let paper = Paper::bundled();
+    let paper = build::paper();
     let (a, b) = (build::libero_long_counts(&[50, 31, 9]), build::libero_long_counts(&[49, 40, 9]));
     assert_snapshot!("compare", compare_markdown(&compare(&a, &b).unwrap(), ["a", "b"]));
     let gate = against_paper(&build::libero_as_published(), &paper, 0.02).unwrap();
@@ -82,7 +81,7 @@ fn comparisons_gates_and_audits() {
 #[test]
 fn the_text_of_a_html_page() {
     let run = troubled();
-    let page = run_page(&run, &build::summary(&run), &[], &Paper::bundled());
+    let page = run_page(&run, &build::summary(&run), &[], &build::paper());
     let texts = Html::parse_document(&page);
     let texts = texts.root_element().descendants().filter(|node| {
         let parent = node.parent().and_then(|parent| parent.value().as_element());
@@ -96,7 +95,7 @@ fn the_text_of_a_html_page() {
 
 #[test]
 fn plots_that_runs_do_not_give_are_listed() {
-    let (_, without) = of_runs(&[troubled()], &Paper::bundled()).unwrap();
+    let (_, without) = of_runs(&[troubled()], &build::paper()).unwrap();
     let lines: Vec<String> =
         without.iter().map(|plot| format!("{}: {}", plot.title, plot.takes)).collect();
     assert_snapshot!(lines.join("\n"));

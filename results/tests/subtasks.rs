@@ -1,7 +1,7 @@
 //! Chains of sub-tasks: which sub-task each stage was, and rollouts pooled over parts of a run.
 
 use udvla_results::out::render::{markdown, subtasks_csv, terminal};
-use udvla_results::paper::Paper;
+use udvla_results::run::damage::Damage;
 use udvla_results::run::merge::read_all;
 use udvla_results::run::read::Run;
 use udvla_results::tables::paper_tables::paper_tables;
@@ -71,7 +71,7 @@ fn pages_and_csv_show_the_sub_tasks_of_the_chains() {
     let line = csv.lines().find(|line| line.contains("rotate_blue_block_right,")).unwrap();
     assert_eq!(line, "abcd-d,rotate_blue_block_right,1,0,1,1.000000,0.206549,1.000000,0");
     assert_eq!(subtasks_csv(&build::summary(&build::libero())).unwrap(), None);
-    let tables = paper_tables(&Paper::bundled(), &[run], &[]);
+    let tables = paper_tables(&build::paper(), &[run], &[]);
     let last = tables.last().unwrap();
     assert_eq!(last.source, "By sub-task");
     assert!(last.rows.iter().any(|row| row.method == "rotate_blue_block_right"));
@@ -91,7 +91,7 @@ fn parts_of_unequal_size_are_pooled_by_rollouts() {
         build::store(&part, &directory, &build::lines(&part));
         directory
     });
-    let merged = read_all(&directories).unwrap();
+    let merged = read_all(&directories, Damage::Refuse).unwrap();
     let summary = build::summary(&merged[0]);
     let chain = summary.suites[0].chain.as_ref().unwrap();
     assert_eq!((chain.length.n, summary.counts.missing), (500, 0));

@@ -145,7 +145,7 @@ fn an_end_must_have_a_reason() {
 
 #[test]
 fn an_observation_has_the_images_that_were_announced_and_finite_numbers() {
-    let mut observe = |images, state| observed_with(&mut checks("long"), 0, 0, images, state);
+    let observe = |images, state| observed_with(&mut checks("long"), 0, 0, images, state);
     refused(observe(vec![], 0.0), "with 0 images of sizes none, expected are 1 x 2");
     refused(observe(vec![(2, 1)], 0.0), "sizes 2 x 1");
     refused(observe(vec![(u32::MAX, u32::MAX)], 0.0), "sizes 4294967295 x");

@@ -19,6 +19,8 @@ pub mod observation;
 pub mod process;
 pub mod protocol;
 pub mod sequences;
+pub mod shell;
+mod stream;
 pub mod supervisor;
 pub mod tree;
 pub mod wire;

@@ -1,13 +1,13 @@
 //! Worker processes: starts one, sends it requests with a deadline, ends it with all it started.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,14 +17,17 @@ use crate::causes::{describe_signal, likely_cause};
 use crate::checks::check_spec;
 use crate::log::{self, Log};
 use crate::memory::Memory;
+use crate::shell;
+use crate::stream::{Waiting, is_readable};
 use crate::tree::{self, MARKER};
 use crate::wire::{self, Message, OpenConfig, Reply, Request, WIRE_VERSION};
 
-/// Processes that [`Worker::start`] started and that have not been waited for.
+/// Children that are no orphans: those that [`Worker::start`] started and has not waited for, and
+/// those that this process had before the first of them.
 static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// How often a wait for a reply looks after the process.
-const GLANCE: Duration = Duration::from_millis(250);
+/// Whether a worker was started before.
+static ADOPTING: AtomicBool = AtomicBool::new(false);
 
 /// Command line of a worker.
 #[derive(Debug, Clone)]
@@ -78,19 +81,19 @@ impl Worker {
         let (log, output) = Log::start(&command.log, log::LIMIT).map_err(failed)?;
         let marker = new_marker();
         let mut process = Command::new(&command.program);
+        process.args(&command.arguments);
+        // Our library path must not reach a simulator that brings another libtorch either.
+        for name in shell::withheld() {
+            process.env_remove(name);
+        }
         process
-            .args(&command.arguments)
+            .envs(shell::kernels())
             .envs(&command.environment)
             .env(MARKER, &marker)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(output.try_clone().map_err(failed)?)
             .stderr(output)
             .process_group(0);
-        // PYTHONHOME of another interpreter breaks this one, and our library path must not reach
-        // a simulator that brings another libtorch.
-        for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH"] {
-            process.env_remove(name);
-        }
         // SAFETY: prctl is async-signal-safe. The first call makes this process adopt what a
         // worker leaves behind; the second one touches only the new process.
         unsafe {
@@ -102,6 +105,9 @@ impl Worker {
         }
         // Locked, so that no other thread takes the new process for an orphan.
         let mut started = started();
+        if !ADOPTING.swap(true, Ordering::Relaxed) {
+            started.extend(tree::adopted(&BTreeSet::new()));
+        }
         let child = process.spawn().map_err(failed)?;
         started.insert(child.id());
         Ok(Self { child, stream: ours, log, marker, number: 0, memory: None, has_ended: false })
@@ -195,6 +201,10 @@ impl Worker {
             let text = "a message that nobody had asked for";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
+        let id = self.child.id();
+        if self.memory.as_mut().is_some_and(|memory| memory.is_far_above(id)) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         self.number += 1;
         let remaining = deadline.saturating_duration_since(Instant::now());
         self.stream.set_write_timeout(Some(remaining.max(Duration::from_millis(1))))?;
@@ -220,7 +230,11 @@ impl Worker {
             }
             io::ErrorKind::InvalidData => SimError::Wire(error.to_string()),
             io::ErrorKind::OutOfMemory => match &self.memory {
-                Some(memory) => memory.error(),
+                Some(memory) => {
+                    let error = memory.error();
+                    self.log.note(&error.to_string());
+                    error
+                }
                 None => SimError::Wire(error.to_string()),
             },
             _ => {
@@ -298,49 +312,6 @@ fn new_marker() -> String {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}-{count}", std::process::id(), now.as_nanos())
-}
-
-/// Whether there are bytes to read without waiting.
-fn is_readable(stream: &UnixStream) -> bool {
-    use std::os::fd::AsRawFd;
-    let mut descriptor = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: the array of one outlives the call.
-    unsafe { libc::poll(&raw mut descriptor, 1, 0) };
-    // A closed socket is readable as well; the exchange that follows says what happened.
-    descriptor.revents & libc::POLLIN != 0 && descriptor.revents & libc::POLLHUP == 0
-}
-
-/// A stream with one deadline for all reads together, which ends with its process.
-struct Waiting<'a> {
-    stream: &'a UnixStream,
-    child: &'a mut Child,
-    memory: Option<&'a mut Memory>,
-    deadline: Instant,
-}
-
-impl Read for Waiting<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut ended = false;
-        loop {
-            let remaining = self.deadline.saturating_duration_since(Instant::now());
-            if remaining.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.stream.set_read_timeout(Some(remaining.min(GLANCE)))?;
-            match (&mut &*self.stream).read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-            // A process that the worker left behind may keep the socket open.
-            if ended {
-                return Ok(0);
-            }
-            ended = self.child.try_wait()?.is_some();
-            if self.memory.as_mut().is_some_and(|memory| memory.is_far_above(self.child.id())) {
-                return Err(io::ErrorKind::OutOfMemory.into());
-            }
-        }
-    }
 }
 
 #[cfg(test)]

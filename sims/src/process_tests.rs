@@ -37,7 +37,8 @@ fn a_worker_that_hangs_is_killed_with_children_that_left_it() {
     let error = worker.ask(&Request::Close, &[], Duration::from_secs(2)).unwrap_err();
     assert_eq!(error.kind(), "timeout");
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-    let left: Vec<u32> = log.lines().map(|line| line.parse().unwrap()).collect();
+    // The shell tells of a killed child as well.
+    let left: Vec<u32> = log.lines().filter_map(|line| line.parse().ok()).collect();
     assert_eq!(left.len(), 3, "{log}");
     assert!(!left.iter().any(|process| alive(*process)), "{log}");
 }

@@ -31,8 +31,13 @@ pub fn resident_bytes(root: u32) -> u64 {
 
 /// Children of this process that it did not start: orphans that it adopted. `started` are those
 /// that were started in a process group of their own.
+///
+/// None for the first process of a container, which adopts everyone's orphans.
 pub(crate) fn adopted(started: &BTreeSet<u32>) -> BTreeSet<u32> {
     let this = std::process::id();
+    if this == 1 {
+        return BTreeSet::new();
+    }
     let all = processes();
     let own_group = all.iter().find(|process| process.id == this).map(|process| process.group);
     let is_adopted = |process: &&Process| {

@@ -246,7 +246,8 @@ impl Play<'_> {
 
 /// The command that continues a run.
 pub fn resume(directory: &str) -> Vec<String> {
-    ["resume", "--no-progress", directory].map(String::from).to_vec()
+    // The fake simulator is no part of an installation.
+    ["resume", "--no-progress", "--trust", directory].map(String::from).to_vec()
 }
 
 /// Whether a condition can be had.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "sims" / "python" / "udvla_sims"
 LAYERS = {
-    "": ["toy video", "adapter"],
+    "": ["toy video machine", "adapter"],
     "calvin": [
         "adapter",
         "upstream expert cameras",
@@ -18,8 +18,8 @@ LAYERS = {
     "libero": [
         "adapter",
         "expert simulation assets runtime",
-        "arm grasps stand_ins tasks",
-        "geometry stand_in_objects",
+        "arm grasps renderers stand_ins tasks",
+        "displays geometry stand_in_objects",
         "shapes",
     ],
     "simpler": ["adapter", "scene upstream tables expert", "camera robot rules devices files"],

@@ -365,3 +365,33 @@ def test_the_required_files_are_those_that_mujoco_opens(real):
     for suite, count in (("spatial", 24), ("object", 27), ("goal", 32), ("long", 101)):
         files = assets.required_files(real._assets.root, real._tasks[suite])
         assert sum(not name.endswith(".xml") for name in files) == count, suite
+
+
+def test_a_scene_without_a_free_place_is_an_error_with_its_cause(looking, monkeypatch):
+    from robosuite.utils.errors import RandomizationError
+    from udvla_sims.libero import simulation
+
+    looking.reset("object", 0, 0)
+    tries = []
+
+    def full() -> None:
+        tries.append(1)
+        raise RandomizationError("Cannot place all objects ):")
+
+    monkeypatch.setattr(looking._simulation.env, "reset", full)
+    with pytest.raises(RuntimeError, match=r"no free place.*Cannot place all objects"):
+        looking.reset("object", 0, 1)
+    assert len(tries) == simulation._MOST_RESETS
+
+
+def test_what_a_shell_holds_for_other_tools_changes_nothing(looking, tmp_path):
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_libero as t\n"
+        "a = t.Adapter(t.config(pathlib.Path(sys.argv[2]), images=True))\n"
+        "print('|'.join(t.play(a, 'object', 3, 7)))"
+    )
+    arguments = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    shell = {"CUDA_VISIBLE_DEVICES": "3", "MUJOCO_EGL_DEVICE_ID": "0", "MUJOCO_GL": "glfw"}
+    environment = {**os.environ, **shell, "PYOPENGL_PLATFORM": "egl"}
+    answer = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
+    assert tuple(answer.stdout.split()[-1].split("|")) == play(looking, "object", 3, 7)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -140,6 +142,20 @@ def test_the_renderer_is_the_one_that_was_asked_for():
     assert devices.choose_device("lavapipe" if software else "gpu")
     with pytest.raises(SetupError, match="not one of"):
         devices.choose_device("egl")
+
+
+@needs_pictures
+def test_a_card_whose_driver_does_not_render_gives_way_to_lavapipe(monkeypatch):
+    works = {name: os.environ[name] for name in os.environ if name.startswith(("VK_", "LP_"))}
+    assert devices.working_renderer("gpu", None) == ("gpu", "")
+    # A child process renders with the variables of this one.
+    name, why = devices.working_renderer("gpu", json.dumps(works))
+    assert (name, why) == ("gpu", "sapien renders on the card in a probe")
+    for variable in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.setenv(variable, "/nowhere.json")
+    name, why = devices.working_renderer("gpu", json.dumps(works))
+    assert name == "lavapipe" and "does not render: a probe ended with" in why
+    assert os.environ["VK_ICD_FILENAMES"] == works["VK_ICD_FILENAMES"]
 
 
 def test_a_software_driver_that_is_too_old_is_refused(monkeypatch):

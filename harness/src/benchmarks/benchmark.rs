@@ -1,6 +1,7 @@
 //! What a benchmark is to the harness.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
@@ -136,6 +137,18 @@ fn list_suite(suite: &Suite) {
 /// If the group was not added to the command that was parsed.
 pub(super) fn parsed<T: FromArgMatches>(matches: &ArgMatches) -> T {
     T::from_arg_matches(matches).expect("clap has checked the flags of this group")
+}
+
+/// A variable of the user's shell; workers see it only if the benchmark passes it on.
+pub(super) fn shell(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// Prints a note; a closed stderr is not an error.
+pub(super) fn note(text: Option<String>) {
+    if let Some(text) = text {
+        let _ = writeln!(std::io::stderr(), "note: {text}");
+    }
 }
 
 /// The absolute path of a checkout: workers have a working directory of their own.

@@ -16,11 +16,15 @@ use crate::exit::Refused;
 const CLONE: &str = "git clone --recurse-submodules https://github.com/mees/calvin, then `--calvin-root calvin` or `CALVIN_ROOT=calvin`";
 const ANNOTATIONS: &str = "the file needs a line `sub-task: [\"sentence\"]` for each of the 34 sub-tasks of `udvla-eval list calvin`, like CALVIN's `new_playtable_validation.yaml`; leave `--annotations` out for CALVIN's own sentences";
 
+/// The variable by which pybullet's EGL plug-in takes another card than the first.
+const EGL_CARD: &str = "EGL_VISIBLE_DEVICES";
+
 /// pybullet has no wheels for later Pythons.
 static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
     name: "calvin",
     lock: include_str!("../../../sims/python/calvin.lock"),
     versions: &["3.11", "3.10"],
+    imports: &["numpy", "pybullet", "av"],
     megabytes: 170,
 };
 
@@ -121,6 +125,9 @@ impl Benchmark for Calvin {
 
     fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {
         let SimulatorFlags { calvin_root, renderer, adapter } = benchmark::parsed(flags);
+        // pybullet's own name for the card to render with; unused by TinyRenderer.
+        let card = benchmark::shell(EGL_CARD).filter(|_| renderer != "tiny");
+        let variables = card.into_iter().map(|card| (EGL_CARD.into(), card)).collect();
         let mut options = BTreeMap::from([
             ("renderer".into(), renderer),
             ("adapter".into(), value_name(adapter)),
@@ -131,7 +138,7 @@ impl Benchmark for Calvin {
         } else if !choices.without_files {
             return Err(Refused::new("CALVIN's scene files are not known").hint(CLONE).into());
         }
-        Ok(Simulator { options, variables: BTreeMap::new() })
+        Ok(Simulator { options, variables })
     }
 
     fn after_setup(&self) -> Option<String> {

@@ -15,6 +15,7 @@ pub static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
     name: "libero",
     lock: include_str!("../../../sims/python/libero.lock"),
     versions: &["3.11", "3.10", "3.12"],
+    imports: &["numpy", "scipy", "numba", "mujoco", "bddl", "yaml", "cv2", "av"],
     megabytes: 450,
 };
 
@@ -111,9 +112,21 @@ impl Benchmark for Libero {
         Ok(Selection { protocol, tasks, label, max_workers: None })
     }
 
-    fn simulator(&self, flags: &ArgMatches, _: &Choices) -> Result<Simulator> {
+    fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {
         let SimulatorFlags { assets, renderer } = benchmark::parsed(flags);
-        let mut options = BTreeMap::from([("renderer".into(), renderer)]);
+        let (renderer, note) = renderer_of(&renderer, benchmark::shell("MUJOCO_GL").as_deref());
+        let mut options = BTreeMap::from([("renderer".into(), renderer.clone())]);
+        if !choices.without_files {
+            benchmark::note(note);
+        }
+        if renderer != "osmesa" {
+            // Wishes for a card: the adapter finds it by what it is.
+            let wishes =
+                [("cards", "CUDA_VISIBLE_DEVICES"), ("egl_device", "MUJOCO_EGL_DEVICE_ID")];
+            let wish =
+                |(option, name): (&str, &str)| Some((option.into(), benchmark::shell(name)?));
+            options.extend(wishes.into_iter().filter_map(wish));
+        }
         // A folder is stored absolute, for `resume` may start elsewhere.
         let absolute = |assets: String| match Path::new(&assets).canonicalize() {
             Ok(path) if assets != "stand-ins" => path.to_string_lossy().into_owned(),
@@ -121,5 +134,40 @@ impl Benchmark for Libero {
         };
         options.extend(assets.map(|assets| ("assets".into(), absolute(assets))));
         Ok(Simulator { options, variables: BTreeMap::new() })
+    }
+}
+
+/// The renderer for `--renderer` and the shell's `MUJOCO_GL`, and what to say about the latter.
+fn renderer_of(flag: &str, shell: Option<&str>) -> (String, Option<String>) {
+    match (flag, shell) {
+        ("auto", Some(name @ ("egl" | "osmesa"))) => {
+            (name.into(), Some(format!("the renderer is `{name}`, as MUJOCO_GL says")))
+        }
+        (flag, Some(name)) if flag != name => {
+            let text = "which renders with `egl` or `osmesa` as `--renderer` says";
+            (flag.into(), Some(format!("MUJOCO_GL={name} does not reach LIBERO, {text} ({flag})")))
+        }
+        _ => (flag.into(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_mujoco_gl_is_taken_or_said_to_be_overridden() {
+        let (renderer, note) = renderer_of("auto", Some("osmesa"));
+        assert_eq!(renderer, "osmesa");
+        assert!(note.unwrap().contains("as MUJOCO_GL says"));
+        for (flag, shell) in [("auto", "glfw"), ("egl", "osmesa"), ("osmesa", "egl")] {
+            let (renderer, note) = renderer_of(flag, Some(shell));
+            assert_eq!(renderer, flag);
+            let note = note.unwrap();
+            assert!(note.contains(shell) && note.contains("does not reach"), "{note}");
+        }
+        for (flag, shell) in [("auto", None), ("egl", Some("egl")), ("osmesa", None)] {
+            assert_eq!(renderer_of(flag, shell), (flag.into(), None));
+        }
     }
 }

@@ -19,6 +19,7 @@ static ENVIRONMENT: PythonEnvironment = PythonEnvironment {
     name: "simpler",
     lock: include_str!("../../../sims/python/simpler.lock"),
     versions: &["3.11", "3.10"],
+    imports: &["numpy", "scipy", "cv2", "transforms3d", "pkg_resources", "av"],
     megabytes: 200,
 };
 
@@ -137,6 +138,9 @@ impl Benchmark for Simpler {
             return Err(Refused::new("SimplerEnv's scene files are not known").hint(CLONE).into());
         }
         let drawing = vulkan::choose(renderer)?;
+        if let Some(otherwise) = &drawing.otherwise {
+            options.insert("otherwise".into(), serde_json::to_string(otherwise)?);
+        }
         options.insert("renderer".into(), value_name(drawing.renderer));
         Ok(Simulator { options, variables: drawing.variables })
     }

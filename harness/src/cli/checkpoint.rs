@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use udvla_policies::udvla::{Preset, Target};
+use udvla_policies::udvla::checkpoint::published_settings;
+use udvla_policies::udvla::{Attention, Preset, Target};
 
 use super::model::ModelArguments;
 
@@ -72,6 +73,72 @@ pub struct MakeArguments {
     pub target: Target,
     /// Folder to write; must be empty or not exist
     pub directory: PathBuf,
+}
+
+/// `assemble-checkpoint`.
+#[derive(Debug, Args)]
+pub struct AssembleArguments {
+    /// Folder for `checkpoint.json`; the parts stay where they are
+    pub directory: PathBuf,
+    /// Folder of the language model: config.json and *.safetensors
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Folder of the vision tokenizer: config.json and *.safetensors
+    #[arg(long, value_name = "DIR")]
+    pub vision: PathBuf,
+    /// Text tokenizer: the folder with emu3.tiktoken, or that file
+    #[arg(long, value_name = "PATH")]
+    pub text: PathBuf,
+    /// A benchmark, the folder of its FAST tokenizer and its norm_stats.json (an entry's name after
+    /// a colon, if there are several); may be given once per benchmark
+    #[arg(
+        long = "benchmark",
+        required = true,
+        value_name = "NAME=FAST,STATS[:ENTRY]",
+        value_parser = benchmark_files
+    )]
+    pub benchmarks: Vec<BenchmarkFiles>,
+    /// Attention mask that the weights were trained with [default: by the model's config.json]
+    #[arg(long, value_enum, value_name = "MASK")]
+    pub attention: Option<Attention>,
+    /// What the generated images show
+    #[arg(long, value_enum, default_value_t = Target::Future, value_name = "TARGET")]
+    pub target: Target,
+    /// Display name [default: the model folder's name]
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+}
+
+/// Files of one benchmark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BenchmarkFiles {
+    /// Name of the benchmark.
+    pub benchmark: String,
+    /// Folder of the FAST tokenizer.
+    pub fast: PathBuf,
+    /// `norm_stats.json`, or its folder.
+    pub stats: PathBuf,
+    /// Entry in that file; `None` for its only one.
+    pub entry: Option<String>,
+}
+
+fn benchmark_files(text: &str) -> Result<BenchmarkFiles, String> {
+    let parts = text.split_once('=').and_then(|(name, files)| Some((name, files.split_once(',')?)));
+    let Some((name, (fast, stats))) = parts else {
+        return Err(
+            "expected NAME=FAST,STATS, as in libero=fast_libero_all_t10_s50,norm_stats.json".into(),
+        );
+    };
+    let known = published_settings();
+    if !known.contains_key(name) {
+        let names: Vec<_> = known.into_keys().collect();
+        return Err(format!("no benchmark `{name}`, only {}", names.join(", ")));
+    }
+    let (stats, entry) = match stats.rsplit_once(':') {
+        Some((stats, entry)) if !entry.contains('/') => (stats, Some(entry.to_owned())),
+        _ => (stats, None),
+    };
+    Ok(BenchmarkFiles { benchmark: name.into(), fast: fast.into(), stats: stats.into(), entry })
 }
 
 /// `bench`.

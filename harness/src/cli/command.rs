@@ -8,10 +8,12 @@ use clap_complete::Shell;
 
 use super::benchmark::{DoctorCommand, RunCommand};
 #[cfg(feature = "torch")]
-use super::checkpoint::{BenchCommand, ImagineArguments, InspectArguments, MakeArguments};
+use super::checkpoint::{
+    AssembleArguments, BenchCommand, ImagineArguments, InspectArguments, MakeArguments,
+};
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
-    PlotsArguments, ReplayArguments, TablesArguments,
+    PlotsArguments, ReadArguments, ReplayArguments, ReportArguments, TablesArguments,
 };
 use crate::benchmarks::{self, Benchmark};
 use crate::plan::Video;
@@ -50,10 +52,7 @@ pub enum Command {
     /// variable of the first shell is needed.
     Resume(ResumeArguments),
     /// Write tables, plots and the page `report.html` of a run directory again
-    Report {
-        /// The run directory
-        directory: PathBuf,
-    },
+    Report(ReportArguments),
     /// Put run directories into the paper's tables
     Tables(TablesArguments),
     /// Draw several runs side by side and beside the paper
@@ -96,6 +95,9 @@ pub enum Command {
     /// Write a small checkpoint with synthetic weights, for trials and tests
     #[cfg(feature = "torch")]
     MakeCheckpoint(MakeArguments),
+    /// Write the manifest of a checkpoint whose parts were downloaded into separate folders
+    #[cfg(feature = "torch")]
+    AssembleCheckpoint(Box<AssembleArguments>),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -172,6 +174,12 @@ pub struct ResumeArguments {
     /// Episodes to record as video
     #[arg(long, value_enum, help_heading = "As before unless given")]
     pub video: Option<Video>,
+    /// Start what the directory names: its interpreter, programs and folders with Python packages
+    #[arg(long)]
+    pub trust: bool,
+    /// How the directory is read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// Flags of `setup`.

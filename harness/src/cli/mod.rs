@@ -17,7 +17,8 @@ mod run;
 pub use benchmark::{DoctorCommand, RunCommand};
 #[cfg(feature = "torch")]
 pub use checkpoint::{
-    BenchCommand, DecodeArguments, ImagineArguments, InspectArguments, MakeArguments,
+    AssembleArguments, BenchCommand, BenchmarkFiles, DecodeArguments, ImagineArguments,
+    InspectArguments, MakeArguments,
 };
 pub use command::{BenchmarkName, Cli, Command, ResumeArguments, SetupArguments};
 #[cfg(feature = "torch")]

@@ -1,6 +1,7 @@
 //! Flags of the model under test, the same wherever it is opened.
 
 use clap::Args;
+use udvla_policies::udvla::decode::DECODERS;
 use udvla_policies::udvla::{
     Attention, DecoderKind, DecodingOptions, PrefixCache, Sampler, Target, UdVlaOptions,
 };
@@ -72,7 +73,15 @@ impl ModelArguments {
     /// # Errors
     /// [`Refused`] for a flag of another decoder or sampler than the one asked for.
     pub fn options(&self, benchmark: &str, device: &str) -> Result<UdVlaOptions, Refused> {
-        self.check_flags()?;
+        let decoding = DecodingOptions {
+            decoder: self.decoding,
+            denoise_steps: self.denoise_steps,
+            sampler: self.sampler,
+            temperature: self.temperature,
+            action_steps: self.action_steps,
+            jacobi_cap: self.jacobi_cap,
+        };
+        self.check_flags(&decoding)?;
         Ok(UdVlaOptions {
             benchmark: benchmark.to_owned(),
             layout: self.layout.clone(),
@@ -80,44 +89,48 @@ impl ModelArguments {
             dtype: self.dtype.clone(),
             attention: self.attention,
             target: self.target,
-            decoding: DecodingOptions {
-                decoder: self.decoding,
-                denoise_steps: self.denoise_steps,
-                sampler: self.sampler,
-                temperature: self.temperature,
-                action_steps: self.action_steps,
-                jacobi_cap: self.jacobi_cap,
-            },
+            decoding,
             prefix_cache: self.prefix_cache,
             futures: false,
         })
     }
 
     /// Refuses a flag that the chosen decoder or sampler does not have, by the flag's name.
-    fn check_flags(&self) -> Result<(), Refused> {
-        let name = self.decoding.name;
+    fn check_flags(&self, decoding: &DecodingOptions) -> Result<(), Refused> {
         let paper = self.sampler == Some(Sampler::Paper);
-        let left_to_right = self.decoding.left_to_right;
-        let stray = [
-            ("--sampler paper", "--decoding jd3p", paper && name != "jd3p"),
-            ("--sampler", "--decoding jd3p", self.sampler.is_some() && left_to_right),
-            (
-                "--denoise-steps",
-                "--decoding jd3p` or `id",
-                self.denoise_steps.is_some() && left_to_right,
-            ),
-            ("--temperature", "--sampler paper", self.temperature.is_some() && !paper),
-            ("--action-steps", "--decoding id", self.action_steps.is_some() && name != "id"),
-            ("--jacobi-cap", "--decoding jacobi", self.jacobi_cap.is_some() && name != "jacobi"),
-        ];
-        if let Some((flag, with, _)) = stray.into_iter().find(|(.., given)| *given) {
-            return Err(Refused::new(format!("`{flag}` goes with `{with}` only")));
+        let with_decoders = |flag: &str, option: &str| {
+            let kinds = DECODERS.iter().filter(|kind| kind.options.contains(&option));
+            let names: Vec<_> = kinds.map(|kind| kind.name).collect();
+            let names = names.join("` or `");
+            Err(Refused::new(format!("`{flag}` goes with `--decoding {names}` only")))
+        };
+        if let Some(option) = decoding.surplus() {
+            return with_decoders(flag_of(option), option);
+        }
+        // The paper's sampler is the one with a temperature.
+        if paper && !self.decoding.options.contains(&"temperature") {
+            return with_decoders("--sampler paper", "temperature");
+        }
+        if self.temperature.is_some() && !paper {
+            return Err(Refused::new("`--temperature` goes with `--sampler paper` only"));
         }
         if paper && self.temperature.is_none() {
             return Err(Refused::new("`--sampler paper` needs `--temperature T`")
                 .hint("the paper names no temperature; 1 draws from the model's own distribution, 0 takes the argmax"));
         }
         Ok(())
+    }
+}
+
+/// The flag of a decoder's option.
+fn flag_of(option: &'static str) -> &'static str {
+    match option {
+        "denoising steps" => "--denoise-steps",
+        "sampler" => "--sampler",
+        "temperature" => "--temperature",
+        "action steps" => "--action-steps",
+        "cap of iterations" => "--jacobi-cap",
+        other => other,
     }
 }
 

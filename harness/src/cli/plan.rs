@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::Manifest;
 
 use super::benchmark::RunCommand;
@@ -38,19 +39,22 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         execution: execution(run, replicas(&policy), selection.max_workers, episodes),
         policy,
         new_devices: false,
+        damage: Damage::Refuse,
     })
 }
 
 /// The plan of a run directory, with `overrides`.
 ///
 /// # Errors
-/// [`Refused`] when this version cannot read the stored plan, or an override does not fit the run.
+/// [`Refused`] when this version cannot read the stored plan, an override does not fit the run, or
+/// it would start what this installation does not have.
 pub fn plan_of_run(manifest: &Manifest, directory: PathBuf, overrides: &Overrides) -> Result<Plan> {
     let mut plan = match Plan::stored(manifest, directory.clone())? {
         Some(plan) => plan,
         None => Plan { directory, ..plan_of_schema_1(manifest)? },
     };
     plan.apply(overrides)?;
+    plan.distrust(overrides)?;
     Ok(plan)
 }
 

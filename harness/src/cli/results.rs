@@ -3,6 +3,32 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use udvla_results::run::damage::Damage;
+
+/// How run directories are read.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct ReadArguments {
+    /// Leave out lines that no run wrote instead of refusing the run; every output says so
+    #[arg(long)]
+    accept_damaged: bool,
+}
+
+impl ReadArguments {
+    /// What is done with a run directory that is not as its run wrote it.
+    pub fn damage(self) -> Damage {
+        if self.accept_damaged { Damage::Accept } else { Damage::Refuse }
+    }
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The run directory
+    pub directory: PathBuf,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
+}
 
 /// Arguments of `tables`.
 #[derive(Debug, Args)]
@@ -19,6 +45,9 @@ pub struct TablesArguments {
     /// Write all formats into this folder instead
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// Arguments of `plots`.
@@ -30,6 +59,9 @@ pub struct PlotsArguments {
     /// Write the plots into this folder
     #[arg(short, long, value_name = "DIR", default_value = "plots")]
     pub out: PathBuf,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// How tables are written.
@@ -72,6 +104,9 @@ pub struct CompareArguments {
     /// Also write the comparison as one HTML file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// How a comparison is written.
@@ -94,6 +129,9 @@ pub struct ExportArguments {
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// Formats of a run.
@@ -130,6 +168,9 @@ pub struct GateArguments {
     /// Write the run as a baseline for later gates
     #[arg(long, value_name = "FILE")]
     pub save_baseline: Option<PathBuf>,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// Published numbers.
@@ -149,6 +190,12 @@ pub struct ReplayArguments {
     /// Make videos of them in this folder
     #[arg(long, value_name = "DIR")]
     pub video: Option<PathBuf>,
+    /// Start what the directory names: its interpreter, programs and folders with Python packages
+    #[arg(long)]
+    pub trust: bool,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 /// Arguments of `plan`.
@@ -175,6 +222,9 @@ pub struct PlanArguments {
     /// Run directory whose speed gives the hours
     #[arg(long, value_name = "RUN")]
     pub like: Option<PathBuf>,
+    /// How the directories are read.
+    #[command(flatten)]
+    pub reading: ReadArguments,
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -9,6 +9,7 @@ use udvla_results::compare::rates::compare_rates;
 use udvla_results::out::html::compare_page;
 use udvla_results::out::plots::of_comparison;
 use udvla_results::out::render::{compare_markdown, compare_rates_markdown};
+use udvla_results::run::damage::Damage;
 use udvla_results::run::read::Run;
 
 use crate::cli::{CompareArguments, CompareFormat};
@@ -31,7 +32,8 @@ pub fn run(arguments: &CompareArguments) -> Result<Exit> {
     let names = [&arguments.a, &arguments.b].map(|path| path.display().to_string());
     let names = [names[0].as_str(), names[1].as_str()];
     let refused = || Refused::new(format!("`{}` and `{}` cannot be compared", names[0], names[1]));
-    let (json, page) = match (side(&arguments.a)?, side(&arguments.b)?) {
+    let damage = arguments.reading.damage();
+    let (json, page) = match (side(&arguments.a, damage)?, side(&arguments.b, damage)?) {
         (Side::Run(a), Side::Run(b)) => {
             let found = compare(&a, &b).map_err(|error| {
                 refused()
@@ -62,14 +64,14 @@ pub fn run(arguments: &CompareArguments) -> Result<Exit> {
     Ok(Exit::Complete)
 }
 
-fn side(path: &Path) -> Result<Side> {
+fn side(path: &Path, damage: Damage) -> Result<Side> {
     if !path.is_file() {
-        return Ok(Side::Run(Box::new(run::read(path)?)));
+        return Ok(Side::Run(Box::new(run::read(path, damage)?)));
     }
     let damaged = || Refused::new(format!("`{}` holds no results", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| damaged().because(error))?;
     if text.contains("\"baseline_schema\"") {
-        return Ok(Side::Run(Box::new(run::baseline(path)?)));
+        return Ok(Side::Run(Box::new(run::baseline(path, damage)?)));
     }
     let outcomes = Outcomes::from_json(&text).map_err(|error| {
         damaged().because(error).hint(

@@ -5,14 +5,13 @@ use udvla_results::out::exports::{ExportError, episodes_csv, lerobot_json, vla_e
 
 use crate::cli::{ExportArguments, ExportFormat};
 use crate::exit::{Exit, Refused};
-use crate::run;
 
 /// Prints the file, or writes it.
 ///
 /// # Errors
 /// [`Refused`] when the directory is not a run, or the format cannot represent it.
 pub fn run(arguments: &ExportArguments) -> Result<Exit> {
-    let run = run::read(&arguments.run)?;
+    let run = super::reading::noted(&arguments.run, arguments.reading.damage())?;
     let text = match arguments.format {
         ExportFormat::Lerobot => lerobot_json(&run),
         ExportFormat::VlaEval => vla_eval_json(&run),

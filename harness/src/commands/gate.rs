@@ -18,12 +18,12 @@ use crate::run;
 /// # Errors
 /// [`Refused`] when there can be no decision: partial runs, errors, other protocols.
 pub fn run(arguments: &GateArguments) -> Result<Exit> {
-    let run = run::read(&arguments.run)?;
+    let run = super::reading::noted(&arguments.run, arguments.reading.damage())?;
     let gate = decide(arguments, &run)?;
     if let Some(path) = &arguments.save_baseline {
         whole(&run, "the run").map_err(refused)?;
-        let text = serde_json::to_string(&Baseline::of(&run))? + "\n";
-        super::files::write_file(path, &text).context("cannot write the baseline")?;
+        super::files::write_file(path, &Baseline::of(&run).to_text())
+            .context("cannot write the baseline")?;
     }
     let Some(gate) = gate else { return Ok(Exit::Complete) };
     let page = gate_markdown(&gate);
@@ -45,7 +45,10 @@ pub fn run(arguments: &GateArguments) -> Result<Exit> {
 /// `None` where only a baseline is to be written.
 fn decide(arguments: &GateArguments, run: &Run) -> Result<Option<Gate>> {
     let gate = match (&arguments.baseline, arguments.against) {
-        (Some(path), _) => against_baseline(run, &run::baseline(path)?, arguments.margin),
+        (Some(path), _) => {
+            let baseline = run::baseline(path, arguments.reading.damage())?;
+            against_baseline(run, &baseline, arguments.margin)
+        }
         (None, Some(Against::Paper)) => against_paper(run, &Paper::bundled(), arguments.margin),
         (None, None) => return Ok(None),
     };

@@ -29,7 +29,7 @@ pub fn run(arguments: &InspectArguments) -> Result<Exit> {
     Ok(Exit::Complete)
 }
 
-fn print(part: &Part) {
+pub(super) fn print(part: &Part) {
     println!("{}", part.name);
     part.facts.iter().for_each(|fact| println!("  {fact}"));
     part.faults.iter().for_each(|fault| println!("  ! {fault}"));

@@ -1,5 +1,7 @@
 //! One subcommand per file, and the table from subcommand to file.
 
+#[cfg(feature = "torch")]
+mod assemble;
 mod audit;
 #[cfg(feature = "torch")]
 mod bench;
@@ -15,6 +17,7 @@ mod inspect;
 mod list;
 mod pages;
 mod plots;
+mod reading;
 mod replay;
 mod report;
 mod sample_size;
@@ -43,7 +46,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Run(command) => evaluate(&command, show),
         Command::Resume(arguments) => resume(arguments, show),
-        Command::Report { directory } => report::run(&directory),
+        Command::Report(arguments) => report::run(&arguments.directory, arguments.reading.damage()),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
@@ -63,6 +66,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         #[cfg(feature = "torch")]
         Command::MakeCheckpoint(arguments) => make_checkpoint(&arguments),
+        #[cfg(feature = "torch")]
+        Command::AssembleCheckpoint(arguments) => assemble::run(&arguments),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { directory } => pages::man(&directory),
         Command::Reference => pages::reference(),
@@ -81,7 +86,8 @@ fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
 
 /// Continues a run from what its directory stores.
 fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
-    let manifest = run::read(&arguments.directory)?.manifest;
+    let damage = arguments.reading.damage();
+    let manifest = reading::noted(&arguments.directory, damage)?.manifest;
     let directory = absolute(&arguments.directory)?;
     let overrides = Overrides {
         workers: arguments.workers,
@@ -96,6 +102,8 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         recycle: arguments.recycle,
         worker_memory: arguments.worker_memory,
         video: arguments.video,
+        trust: reading::trust(arguments.trust),
+        damage,
     };
     let plan = cli::plan_of_run(&manifest, directory, &overrides)?;
     play(&plan, show, manifest.command)
@@ -109,16 +117,17 @@ fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
     let ending = match run::evaluate(plan, show, command)? {
         Evaluated::NotStarted(ending) => ending,
         Evaluated::Played(ending) => {
-            report::run(directory)?;
+            report::run(directory, plan.damage)?;
             ending
         }
     };
-    explain(&ending, &directory.display().to_string());
+    explain(&ending, plan);
     Ok(ending.exit())
 }
 
 /// Says why a run is not complete, and how to go on.
-fn explain(ending: &Ending, directory: &str) {
+fn explain(ending: &Ending, plan: &Plan) {
+    let directory = plan.directory.display();
     match ending {
         Ending::GaveUp(reason) => eprintln!("error: {reason}"),
         Ending::Partial { missing } => eprintln!(
@@ -131,7 +140,10 @@ fn explain(ending: &Ending, directory: &str) {
         Ending::StoppedEarly => eprintln!(
             "\nhint: the same command with `--out {directory}` and without `--stop-early` plays the rest"
         ),
-        _ => eprintln!("\nhint: udvla-eval resume {directory}"),
+        _ => {
+            let trust = if plan.needs_trust() { " --trust" } else { "" };
+            eprintln!("\nhint: udvla-eval resume {directory}{trust}");
+        }
     }
 }
 

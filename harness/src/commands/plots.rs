@@ -13,10 +13,12 @@ use crate::exit::{Exit, Refused};
 /// # Errors
 /// [`Refused`] when a directory is not a run, or the runs give no plot at all.
 pub fn run(arguments: &PlotsArguments) -> Result<Exit> {
-    let runs = udvla_results::run::merge::read_kinds(&arguments.runs).map_err(|error| {
+    let runs = udvla_results::run::merge::read_kinds(&arguments.runs, arguments.reading.damage())
+        .map_err(|error| {
         let refused = Refused::new("these run directories make no plots");
         refused.maybe_hint(error.hint()).because(error)
     })?;
+    super::reading::say_notes(&runs);
     let (plots, without) =
         of_runs(&runs, &Paper::bundled()).map_err(|error: PlotError| ReportError::from(error))?;
     for path in write_plots(&arguments.out, &plots)? {

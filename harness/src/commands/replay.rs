@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use safetensors::{Dtype, SafeTensors};
+use udvla_results::out::printable::printable_line;
+use udvla_results::run::actions;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::Run;
 use udvla_results::run::record::{EpisodeRecord, Status};
@@ -15,7 +17,6 @@ use udvla_sims::wire::{Reply, Request, VideoRequest};
 use crate::cli::{self, ReplayArguments};
 use crate::exit::{Exit, Refused};
 use crate::plan::{Overrides, Plan};
-use crate::run;
 use crate::simulator::{Purpose, Simulator};
 
 const STEP: Duration = Duration::from_secs(600);
@@ -26,7 +27,7 @@ const STEP: Duration = Duration::from_secs(600);
 /// # Errors
 /// [`Refused`] when the run or an episode cannot be replayed at all.
 pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
-    let run = run::read(&arguments.run)?;
+    let run = super::reading::noted(&arguments.run, arguments.reading.damage())?;
     let directory = arguments.run.canonicalize()?;
     let video = match &arguments.video {
         None => None,
@@ -36,22 +37,31 @@ pub fn run(arguments: &ReplayArguments) -> Result<Exit> {
         }
     };
     let episodes = chosen(&run, &arguments.episodes)?;
-    let plan = cli::plan_of_run(&run.manifest, directory.clone(), &Overrides::default())?;
-    let mut simulator = open(&plan, &run.manifest, video.is_some())?;
+    let overrides =
+        Overrides { trust: super::reading::trust(arguments.trust), ..Overrides::default() };
+    let plan = cli::plan_of_run(&run.manifest, directory.clone(), &overrides)?;
+    let (mut simulator, others) = open(&plan, &run.manifest, video.is_some())?;
     let mut equal = 0;
     for record in &episodes {
         let differences = replay(&mut simulator.worker, &directory, record, video.as_deref())
             .with_context(|| format!("{} cannot be replayed", record.key()))?;
+        let key = printable_line(&record.key().to_string());
         if differences.is_empty() {
             equal += 1;
             let outcome = if record.success() == Some(true) { "solved" } else { "not solved" };
-            println!("✓ {}: {outcome}, final state as recorded", record.key());
+            println!("✓ {key}: {outcome}, final state as recorded");
         } else {
-            println!("✗ {}: {}", record.key(), differences.join("; "));
+            println!("✗ {}: {}", key, printable_line(&differences.join("; ")));
         }
     }
     simulator.close();
     println!("\n{equal} of {} episodes end as recorded", episodes.len());
+    if equal < episodes.len() && !others.is_empty() {
+        let names = others.join(", ");
+        println!(
+            "this machine is not the run's: {names} differ, which can move the last bits of a state"
+        );
+    }
     Ok(if equal == episodes.len() { Exit::Complete } else { Exit::GateFailed })
 }
 
@@ -74,24 +84,27 @@ fn chosen<'a>(run: &'a Run, names: &[String]) -> Result<Vec<&'a EpisodeRecord>> 
     names.iter().map(|name| Ok(find(name)?)).collect()
 }
 
-/// The run's simulator, with a note for every setting that differs from the run's.
-fn open(plan: &Plan, manifest: &Manifest, video: bool) -> Result<Simulator> {
+/// The run's simulator, with a note for every setting that differs from the run's, and their names.
+fn open(plan: &Plan, manifest: &Manifest, video: bool) -> Result<(Simulator, Vec<String>)> {
     let purpose = Purpose { suites: plan.suites(), images: false, video };
     let simulator = Simulator::open(&plan.simulator, &manifest.protocol, purpose)?;
     let mut setting = simulator.setting.clone();
     let adapters = plan.simulator.adapters_digest()?;
     setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
     let before = BTreeMap::from(manifest.setting.clone());
+    let mut others = vec![];
     for (name, value) in setting {
         match before.get(&name) {
             // A replay without a video renders nothing.
             Some(before) if *before != value && (name != "renderer" || value != "none") => {
-                eprintln!("note: {name} is `{value}` here and was `{before}` in the run");
+                let text = format!("{name} is `{value}` here and was `{before}` in the run");
+                eprintln!("note: {}", printable_line(&text));
+                others.push(name);
             }
             _ => {}
         }
     }
-    Ok(simulator)
+    Ok((simulator, others))
 }
 
 /// What differs from the record.
@@ -102,7 +115,10 @@ fn replay(
     video: Option<&Path>,
 ) -> Result<Vec<String>> {
     let name = record.actions.as_ref().context("an episode without actions was chosen")?;
-    let bytes = std::fs::read(directory.join(name)).with_context(|| format!("no `{name}`"))?;
+    let bytes = match actions::read(directory, record) {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(vec![format!("its actions cannot be read: {error}")]),
+    };
     let (rows, width, actions) = read_actions(&bytes).with_context(|| format!("in `{name}`"))?;
     let video = video.map(|folder| VideoRequest {
         path: folder.join(format!("{}.mp4", record.key())).to_string_lossy().into_owned(),

@@ -3,17 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use udvla_results::out::printable::printable_line;
 use udvla_results::out::report::{self, ReportError};
+use udvla_results::run::damage::Damage;
 
 use crate::exit::{Exit, Refused};
+use crate::run::refuse_links;
 
 /// Writes them and prints the table.
 ///
 /// # Errors
-/// [`Refused`] when the directory cannot be read as a run; anything else when a file cannot be
-/// written.
-pub fn run(directory: &Path) -> Result<Exit> {
-    let written = report::write_all(directory).map_err(|error| {
+/// [`Refused`] when the directory cannot be read as a run, or has links that lead out of it;
+/// anything else when a file cannot be written.
+pub fn run(directory: &Path, damage: Damage) -> Result<Exit> {
+    refuse_links(directory)?;
+    let written = report::write_all_with(directory, damage).map_err(|error| {
         let text = format!("cannot report on `{}`", directory.display());
         match error {
             // A full disk is no matter of usage.
@@ -23,7 +27,7 @@ pub fn run(directory: &Path) -> Result<Exit> {
     })?;
     let mut text = format!("{}\n", written.terminal);
     for path in written.paths.iter().chain(&videos(directory)) {
-        text += &format!("wrote {}\n", path.display());
+        text += &format!("wrote {}\n", printable_line(&path.display().to_string()));
     }
     print!("{text}");
     Ok(Exit::Complete)

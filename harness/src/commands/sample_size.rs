@@ -7,7 +7,6 @@ use udvla_results::statistics::power::{
 
 use crate::cli::PlanArguments;
 use crate::exit::{Exit, Refused};
-use crate::run;
 
 /// Prints the number, and the hours where a run tells the speed.
 ///
@@ -17,7 +16,9 @@ pub fn run(arguments: &PlanArguments) -> Result<Exit> {
     let answers = answers(arguments)?;
     let seconds = match &arguments.like {
         None => None,
-        Some(path) => Some(seconds_per_episode(&run::read(path)?)?),
+        Some(path) => {
+            Some(seconds_per_episode(&super::reading::noted(path, arguments.reading.damage())?)?)
+        }
     };
     for (what, n, runs) in answers {
         println!("{n} {what}");

@@ -11,6 +11,7 @@ use crate::benchmarks::{self, Benchmark, Choices};
 use crate::cli::SetupArguments;
 use crate::environment::{self, PythonEnvironment};
 use crate::exit::{Exit, Refused};
+use crate::installer;
 
 /// Makes a benchmark's environment unless it exists, or prints what was asked for.
 ///
@@ -35,9 +36,12 @@ pub fn run(arguments: &SetupArguments) -> Result<Exit> {
 fn make(recipe: &PythonEnvironment, python: Option<&Path>) -> Result<bool> {
     let (name, versions) = (recipe.name, recipe.versions);
     let folder = environment::folder(recipe)?;
-    if folder.join("bin/python").exists() {
-        eprintln!("{name}: ready in {}", folder.display());
-        return Ok(false);
+    if folder.symlink_metadata().is_ok() {
+        let Some(fault) = installer::fault(&folder, recipe) else {
+            eprintln!("{name}: ready in {}", folder.display());
+            return Ok(false);
+        };
+        eprintln!("{name}: the environment is broken and is made again: {fault}");
     }
     let python = match python {
         Some(path) => suitable_python(path.as_os_str(), versions).ok_or_else(|| {
@@ -55,11 +59,7 @@ fn make(recipe: &PythonEnvironment, python: Option<&Path>) -> Result<bool> {
         let _ = fs::remove_dir_all(&part);
     }
     made?;
-    match fs::rename(&part, &folder) {
-        // Another process made the same environment in the meantime.
-        Err(_) if folder.join("bin/python").exists() => drop(fs::remove_dir_all(&part)),
-        renamed => renamed.with_context(|| format!("cannot make `{}`", folder.display()))?,
-    }
+    installer::put_in_place(&part, &folder, recipe)?;
     eprintln!("{name}: ready in {}", folder.display());
     Ok(true)
 }
@@ -75,36 +75,19 @@ fn print_variables(benchmark: &dyn Benchmark) -> Result<()> {
     Ok(())
 }
 
+/// Makes an environment and checks that its packages are there and import.
 fn install(python: &Path, folder: &Path, recipe: &PythonEnvironment) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    let venv = [OsStr::new("-m"), OsStr::new("venv"), folder.as_os_str()];
-    call(python, &venv, "on Debian and Ubuntu: apt-get install python3-venv")?;
-    let file = folder.join("requirements.lock");
-    fs::write(&file, recipe.lock)?;
-    let words = ["-m", "pip", "install", "--no-deps", "--require-hashes", "--no-input"];
-    let mut arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
-    let progress = ["--disable-pip-version-check", "--quiet", "-r"];
-    arguments.extend(progress.iter().map(OsStr::new));
-    arguments.push(file.as_os_str());
-    let size = recipe.megabytes;
-    let hint = format!("a package index must be reachable; about {size} MB are downloaded");
-    call(&folder.join("bin/python"), &arguments, &hint)
-}
-
-fn call(program: &Path, arguments: &[&OsStr], hint: &str) -> Result<()> {
-    let status = Command::new(program)
-        .args(arguments)
-        .env_remove("PYTHONHOME")
-        .env_remove("PYTHONPATH")
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot run `{}`", program.display()))?;
-    if status.success() {
-        return Ok(());
+    installer::make_venv(python, folder)?;
+    installer::install(folder, recipe)?;
+    match installer::fault(folder, recipe) {
+        None => Ok(()),
+        Some(fault) => Err(Refused::new(format!(
+            "{}'s packages do not work: {fault}",
+            recipe.name
+        ))
+        .hint("install what it names with the system's package manager, or pass another `--python`")
+        .into()),
     }
-    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
-    let text = format!("`{} {}` failed ({status})", program.display(), words.join(" "));
-    Err(Refused::new(text).hint(hint).into())
 }
 
 /// The first suitable Python on PATH.

@@ -19,13 +19,16 @@ use crate::exit::{Exit, Refused};
 /// [`Refused`] when a directory is not a run, or the runs cannot be pooled.
 pub fn run(arguments: &TablesArguments) -> Result<Exit> {
     let paper = Paper::bundled();
-    let runs = merge::read_all(&arguments.runs).map_err(refused)?;
+    let damage = arguments.reading.damage();
+    let runs = merge::read_all(&arguments.runs, damage).map_err(refused)?;
     let mut variants: Vec<Run> = Vec::new();
     let mut paths = arguments.variant.clone();
     paths.sort();
     for path in paths {
-        variants.extend(merge::read_all(&[path]).map_err(refused)?);
+        variants.extend(merge::read_all(&[path], damage).map_err(refused)?);
     }
+    super::reading::say_notes(&runs);
+    super::reading::say_notes(&variants);
     let tables = paper_tables(&paper, &runs, &variants);
     match &arguments.out {
         None => print!("{}", text(arguments.format, &paper, &tables)?),

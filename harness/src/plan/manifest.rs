@@ -4,11 +4,22 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::Manifest;
 
 use super::{Execution, Plan, PolicyPlan, SimulatorPlan, Video};
 use crate::benchmarks;
 use crate::exit::Refused;
+
+/// Whether what a run directory names may be started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Only what this installation would start itself.
+    #[default]
+    Installation,
+    /// The user trusts the directory.
+    Directory,
+}
 
 /// What may differ from the stored plan: nothing of protocol or subject.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +48,10 @@ pub struct Overrides {
     pub worker_memory: Option<u64>,
     /// Episodes to record as video.
     pub video: Option<Video>,
+    /// Whether what the directory names may be started.
+    pub trust: Trust,
+    /// What is done with a directory that is not as its run wrote it.
+    pub damage: Damage,
 }
 
 /// What `run.json` stores of a plan beside protocol and tasks.
@@ -71,6 +86,7 @@ impl Plan {
             policy,
             execution,
             new_devices: false,
+            damage: Damage::Refuse,
         }))
     }
 
@@ -105,6 +121,7 @@ impl Plan {
             simulator.options.insert(option.to_owned(), super::path_text(&data));
         }
         apply_to_policy(policy, overrides)?;
+        self.damage = overrides.damage;
         if !overrides.devices.is_empty() {
             execution.replicas = overrides.devices.len();
             self.new_devices = true;

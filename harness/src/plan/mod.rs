@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "torch")]
 use udvla_policies::udvla::UdVlaOptions;
+use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::PlannedTask;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::WorkerCommand;
@@ -21,8 +22,9 @@ use udvla_sims::protocol::Protocol;
 use crate::environment;
 
 mod manifest;
+mod trust;
 
-pub use manifest::Overrides;
+pub use manifest::{Overrides, Trust};
 
 /// The model's name among the policies.
 pub const UDVLA: &str = "udvla";
@@ -44,6 +46,8 @@ pub struct Plan {
     pub execution: Execution,
     /// Whether the devices were chosen anew for a run that goes on.
     pub new_devices: bool,
+    /// What is done with a run directory that is not as its run wrote it.
+    pub damage: Damage,
 }
 
 /// How workers are started and what their adapter is made with. Paths are absolute.

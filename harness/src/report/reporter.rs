@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use udvla_results::out::printable::printable;
 use udvla_results::run::record::EpisodeRecord;
 use udvla_results::statistics::wilson;
 use udvla_sims::episode::EpisodeKey;
@@ -93,7 +94,7 @@ impl Reporter {
     /// Shows the heading, counts the records of before, and begins to draw.
     pub fn start(&mut self, heading: &Heading, before: &[EpisodeRecord]) {
         if self.show != Show::Nothing {
-            eprint!("{heading}");
+            eprint!("{}", printable(&heading.to_string()));
         }
         before.iter().for_each(|record| self.counts.add(record));
         self.counts.done_before = self.counts.done;
@@ -105,10 +106,11 @@ impl Reporter {
     /// Shows a notice, whatever is being drawn.
     pub fn notice(&mut self, notice: &Notice) {
         self.counts.retried += u64::from(matches!(notice, Notice::Retrying { .. }));
+        let text = notice.to_string();
         match (&self.bars, self.show) {
-            (Some(bars), _) => bars.group.println(notice.to_string()).unwrap_or_default(),
+            (Some(bars), _) => bars.group.println(printable(&text)).unwrap_or_default(),
             (None, Show::Nothing) => {}
-            (None, _) => eprintln!("{notice}"),
+            (None, _) => eprintln!("{}", printable(&text)),
         }
     }
 

@@ -12,7 +12,7 @@ use udvla_sims::protocol::Protocol;
 
 use super::breaker::Breaker;
 use super::ending::{Ending, Outcome};
-use super::event::{EpisodeError, Event, Played};
+use super::event::{Event, Played};
 use super::pool::Pool;
 use super::record::EpisodeIdentity;
 use super::schedule::{Job, PlayOrder, Schedule};
@@ -174,23 +174,18 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn failed(&mut self, worker: usize, error: EpisodeError) -> Result<()> {
+    fn failed(&mut self, worker: usize, error: SimError) -> Result<()> {
         let mut job = self.playing[worker].take().expect("only started episodes fail");
         self.schedule.unload(worker);
-        let setup = match &error {
-            EpisodeError::Simulator(error) if error.is_setup() => Some(error),
-            _ => None,
-        };
-        if let Some(error) = setup
-            && !self.store.has_records()
-        {
-            return Err(Refused::from(error).into());
+        let is_setup = error.is_setup();
+        if is_setup && !self.store.has_records() {
+            return Err(Refused::from(&error).into());
         }
         if job.is_fresh() {
             self.breaker.failed(&job.key);
         }
         self.schedule.failed(&job.key);
-        let tries_again = setup.is_none() && job.failures < self.retries;
+        let tries_again = !is_setup && job.failures < self.retries;
         let (key, text) = (job.key.clone(), error.to_string());
         job.failures += 1;
         job.last_error = Some(error);

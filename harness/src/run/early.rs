@@ -6,6 +6,7 @@ use anyhow::Result;
 use udvla_results::compare::early::{Watch, WatchError};
 use udvla_results::compare::gate::Baseline;
 use udvla_results::paper::Paper;
+use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::Run;
 
@@ -19,7 +20,7 @@ use crate::exit::Refused;
 pub fn watch(reference: &str, manifest: &Manifest) -> Result<Watch> {
     let watch = match reference {
         "paper" => Watch::paper(manifest, &Paper::bundled()),
-        path => Watch::baseline(manifest, &baseline(Path::new(path))?),
+        path => Watch::baseline(manifest, &baseline(Path::new(path), Damage::Refuse)?),
     };
     Ok(watch.map_err(|error| {
         let hint = match &error {
@@ -36,15 +37,16 @@ pub fn watch(reference: &str, manifest: &Manifest) -> Result<Watch> {
 ///
 /// # Errors
 /// [`Refused`] when it is neither.
-pub fn baseline(path: &Path) -> Result<Run> {
+pub fn baseline(path: &Path, damage: Damage) -> Result<Run> {
     if path.is_dir() {
-        return read_run(path);
+        return read_run(path, damage);
     }
     let damaged = || Refused::new(format!("`{}` is not a baseline", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| {
         damaged().because(error).hint("`udvla-eval gate RUN --save-baseline FILE` writes one")
     })?;
-    let baseline: Baseline =
-        serde_json::from_str(&text).map_err(|error| damaged().because(error))?;
+    let baseline = Baseline::from_text(&text).map_err(|error| {
+        damaged().because(error).hint("write it again: `udvla-eval gate RUN --save-baseline FILE`")
+    })?;
     baseline.run().map_err(|error| damaged().because(error).into())
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use anyhow::{Context, Result};
 use udvla_policies::PolicySpec;
 use udvla_results::compare::early::Watch;
+use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::Run as PreviousRun;
 use udvla_results::run::record::{EpisodeRecord, Status};
@@ -43,8 +44,8 @@ pub fn evaluate(plan: &Plan, show: Show, command: Vec<String>) -> Result<Evaluat
 }
 
 fn start(plan: &Plan, show: Show, store: &mut Store, command: Vec<String>) -> Result<Evaluated> {
-    let before = previous_run(store)?;
-    let manifest = manifest::start(plan, command);
+    let before = previous_run(store, plan.damage)?;
+    let manifest = manifest::start(plan, command)?;
     if before.is_none() {
         store.write_manifest(&manifest)?;
     }
@@ -61,8 +62,8 @@ fn start(plan: &Plan, show: Show, store: &mut Store, command: Vec<String>) -> Re
 
 /// The run that is in the directory already. One that was stopped before its first simulator was
 /// open is none: nothing was played, and any command may use the directory.
-fn previous_run(store: &mut Store) -> Result<Option<PreviousRun>> {
-    let run = store.previous_run()?;
+fn previous_run(store: &mut Store, damage: Damage) -> Result<Option<PreviousRun>> {
+    let run = store.previous_run(damage)?;
     Ok(run.filter(|run| store.has_records() || !manifest::is_of_a_start(&run.manifest)))
 }
 

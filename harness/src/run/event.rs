@@ -29,27 +29,6 @@ pub struct Played {
     pub width: usize,
 }
 
-/// Why an attempt at an episode failed. The worker it ran on is not used again.
-#[derive(Debug, thiserror::Error)]
-pub enum EpisodeError {
-    /// The simulator failed.
-    #[error(transparent)]
-    Simulator(#[from] SimError),
-    /// This program panicked; the panic's message is on stderr.
-    #[error("internal error while playing the episode")]
-    Internal,
-}
-
-impl EpisodeError {
-    /// The word for it in a record: that of [`SimError::kind`], or `internal`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Simulator(error) => error.kind(),
-            Self::Internal => "internal",
-        }
-    }
-}
-
 /// What happened during a run. `worker` is the index of a worker thread.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the variants say what their fields are")]
@@ -63,7 +42,7 @@ pub enum Event {
     /// A worker that was given an episode could not be opened; the episode was not started.
     NotOpened { worker: usize, error: SimError },
     /// An attempt at an episode failed; its worker is gone.
-    Failed { worker: usize, key: EpisodeKey, error: EpisodeError },
+    Failed { worker: usize, key: EpisodeKey, error: SimError },
     /// An episode was dropped because the run stops.
     Abandoned { worker: usize },
     /// The policy answered a batch of `rows` observations within `seconds`.

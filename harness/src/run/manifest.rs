@@ -3,31 +3,41 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use udvla_policies::PolicySpec;
 use udvla_results::run::differences;
 use udvla_results::run::manifest::{BatchCounts, EpisodeCounts, Manifest, RunStatus, SCHEMA};
 use udvla_results::run::read::Run;
 use udvla_results::run::record::Status;
+use udvla_results::run::seal::new_run_id;
 use udvla_sims::identity::{Setting, Subject};
 
 use super::clock;
 use super::ending::{Ending, Outcome};
-use super::store::{Store, read_run};
+use super::store::Store;
+use crate::benchmarks;
 use crate::exit::Refused;
+use crate::locked;
 use crate::plan::Plan;
 use crate::report::Heading;
 
+/// Beginning of the names of facts that belong to the machine.
+const MACHINE: &str = "machine.";
+
 /// The manifest of a run that starts: enough for `resume`. What only the policy and the first
 /// simulator tell is added by [`identify`].
-pub fn start(plan: &Plan, command: Vec<String>) -> Manifest {
+///
+/// # Errors
+/// When the system gives no random bytes for the run's id.
+pub fn start(plan: &Plan, command: Vec<String>) -> Result<Manifest> {
     let seed = Some(plan.execution.seed);
     let policy = Some(plan.policy.name().to_owned());
     let name = plan.directory.file_name().map_or("run".into(), |name| name.to_string_lossy());
     let here = std::env::current_dir().unwrap_or_default();
-    Manifest {
+    Ok(Manifest {
         schema: SCHEMA,
         run: name.into_owned(),
+        id: Some(new_run_id().context("cannot make an id for the run")?),
         status: RunStatus::Running,
         protocol_fingerprint: plan.protocol.fingerprint(),
         protocol: plan.protocol.clone(),
@@ -38,6 +48,7 @@ pub fn start(plan: &Plan, command: Vec<String>) -> Manifest {
         command,
         directory: here.to_string_lossy().into_owned(),
         plan: plan.tasks.clone(),
+        records: None,
         resolved: Some(plan.resolved()),
         episodes: EpisodeCounts { asked: plan.episodes().len() as u32, ok: 0, error: 0 },
         batches: BatchCounts::default(),
@@ -45,7 +56,7 @@ pub fn start(plan: &Plan, command: Vec<String>) -> Manifest {
         started: clock::now(),
         ended: None,
         stopped_early: None,
-    }
+    })
 }
 
 /// Whether it is the manifest of a run that was stopped before its first simulator was open.
@@ -54,7 +65,7 @@ pub fn is_of_a_start(manifest: &Manifest) -> bool {
 }
 
 /// Completes the manifest of a start with the policy's facts and what the first worker reports about
-/// the simulator.
+/// the simulator and its machine.
 ///
 /// # Errors
 /// When the adapters cannot be read.
@@ -65,11 +76,21 @@ pub fn identify(
     mut setting: BTreeMap<String, String>,
 ) -> Result<()> {
     setting.extend(BTreeMap::from(policy.setting.clone()));
+    let benchmark = benchmarks::of_protocol(&plan.protocol)?;
+    locked::judge(&mut setting, benchmark.facts().environment.lock);
+    manifest.machine.extend(facts_of_machine(&mut setting));
     let adapters = plan.simulator.adapters_digest()?;
     setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
     manifest.setting = setting.into();
     manifest.subject = Subject { seed: manifest.subject.seed, ..policy.subject.clone() };
     Ok(())
+}
+
+/// Takes out what a worker reports of its machine (`machine.libc`), which is recorded and never
+/// compared.
+fn facts_of_machine(setting: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let taken = setting.extract_if(.., |name, _| name.starts_with(MACHINE));
+    taken.map(|(name, value)| (name[MACHINE.len()..].to_owned(), value)).collect()
 }
 
 /// Makes `manifest` that of a run which continues `before`, as `plan` says.
@@ -102,11 +123,11 @@ pub fn continue_run(manifest: &mut Manifest, before: &Run, plan: &Plan) -> Resul
 /// # Errors
 /// When the records cannot be read or the manifest not be written.
 pub fn finish(
-    store: &Store,
+    store: &mut Store,
     mut manifest: Manifest,
     outcome: Option<Outcome>,
 ) -> Result<Option<Ending>> {
-    let records = read_run(store.directory())?.records;
+    let records = store.read()?.records;
     let episodes = manifest.episodes();
     let count = |status: Status| {
         let records = episodes.iter().filter_map(|key| records.get(key));
@@ -132,7 +153,11 @@ pub fn finish(
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_ended(store: &Store, mut manifest: Manifest, ending: Option<&Ending>) -> Result<()> {
+pub fn write_ended(
+    store: &mut Store,
+    mut manifest: Manifest,
+    ending: Option<&Ending>,
+) -> Result<()> {
     manifest.status = ending.map_or(RunStatus::Interrupted, Ending::status);
     manifest.ended = Some(clock::now());
     store.write_manifest(&manifest)

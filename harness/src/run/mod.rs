@@ -32,4 +32,4 @@ pub use clock::now;
 pub use early::baseline;
 pub use ending::{Ending, Evaluated};
 pub use engine::evaluate;
-pub use store::read_run as read;
+pub use store::{read_run as read, refuse_links};

@@ -163,6 +163,7 @@ impl Pool {
                 self.stop();
                 Ok(Opened::Interrupted)
             }
+            Event::Fatal { error } => Err(error),
             other => unreachable!("no episode and no batch was started yet: {other:?}"),
         }
     }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use udvla_sims::episode::EpisodeKey;
-
-use super::event::EpisodeError;
+use udvla_sims::process::SimError;
 
 /// An episode to play.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ pub struct Job {
     /// Attempts of this process that failed.
     pub failures: u16,
     /// Why the last of them failed.
-    pub last_error: Option<EpisodeError>,
+    pub last_error: Option<SimError>,
 }
 
 impl Job {

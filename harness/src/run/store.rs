@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use safetensors::tensor::{Dtype, TensorView};
-use udvla_results::run::files::write_atomic;
+use udvla_results::run::actions::digest;
+use udvla_results::run::damage::Damage;
+use udvla_results::run::files::{link_out_of, write_atomic};
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::{MANIFEST_FILE, RECORDS_FILE, Run};
 use udvla_results::run::record::{EpisodeRecord, Status};
+use udvla_results::run::seal::{Chain, RecordsEnd, manifest_text};
 use udvla_sims::wire;
 
 use super::clock;
@@ -26,6 +29,10 @@ pub struct Store {
     records: File,
     /// Bytes of whole records.
     length: u64,
+    /// What the next record is chained to; none in a run that began without checksums.
+    chain: Option<Chain>,
+    /// What is done with a run that is not as it was written.
+    damage: Damage,
     /// Whether this process created the directory.
     created: bool,
     _lock: File,
@@ -37,9 +44,13 @@ impl Store {
     /// # Errors
     /// When another process uses it, or it contains something else than a run.
     pub fn open(directory: &Path) -> Result<Self> {
+        if directory.is_dir() {
+            refuse_links(directory)?;
+        }
         let Prepared { created, lock, records } = directory::prepare(directory)?;
         let length = records.metadata().context("cannot read the records")?.len();
-        Ok(Self { directory: directory.to_owned(), records, length, created, _lock: lock })
+        let (directory, damage) = (directory.to_owned(), Damage::Refuse);
+        Ok(Self { directory, records, length, chain: None, damage, created, _lock: lock })
     }
 
     /// The directory.
@@ -64,28 +75,50 @@ impl Store {
     /// a crash, is removed.
     ///
     /// # Errors
-    /// When it is damaged anywhere else: nothing is dropped silently.
-    pub fn previous_run(&mut self) -> Result<Option<Run>> {
+    /// When it is damaged anywhere else and `damage` does not accept that: nothing is dropped
+    /// silently.
+    pub fn previous_run(&mut self, damage: Damage) -> Result<Option<Run>> {
+        self.damage = damage;
         let manifest = self.directory.join(MANIFEST_FILE);
         let is_empty = fs::metadata(&manifest).map_or(true, |metadata| metadata.len() == 0);
         if is_empty && !self.has_records() {
             return Ok(None);
         }
-        let path = self.directory.join(RECORDS_FILE);
-        let bytes = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let run = self.read()?;
+        let bytes = self.record_bytes()?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         if whole < bytes.len() {
             self.truncate(whole as u64)?;
         }
-        read_run(&self.directory).map(Some)
+        Ok(Some(run))
     }
 
-    /// Replaces the manifest in one step: a reader sees the old one or the new one.
+    /// The run as it is in the directory now.
+    ///
+    /// # Errors
+    /// As [`read_run`].
+    pub fn read(&self) -> Result<Run> {
+        read_run(&self.directory, self.damage)
+    }
+
+    /// Replaces the manifest in one step: a reader sees the old one or the new one. It says where
+    /// the records end now.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        let text = serde_json::to_string_pretty(manifest)? + "\n";
+    pub fn write_manifest(&mut self, manifest: &Manifest) -> Result<()> {
+        if let Some(id) = &manifest.id
+            && self.chain.as_ref().is_none_or(|chain| chain.run() != id)
+        {
+            let end = RecordsEnd::of(&self.record_bytes()?);
+            self.chain = Some(Chain::new(id.clone(), end));
+        }
+        let records = self.chain.as_ref().map(|chain| chain.end().clone());
+        let manifest = Manifest { records, ..manifest.clone() };
+        let text = match manifest.id {
+            Some(_) => manifest_text(&manifest),
+            None => serde_json::to_string_pretty(&manifest)? + "\n",
+        };
         self.write(MANIFEST_FILE, text.as_bytes())
     }
 
@@ -107,8 +140,11 @@ impl Store {
             let file = safetensors::serialize([("actions", view)], None)?;
             self.write(&name, &file)?;
             record.actions = Some(name);
+            record.actions_sha256 = self.chain.as_ref().map(|_| digest(&file));
         }
-        let line = serde_json::to_string(&record)? + "\n";
+        let text = serde_json::to_string(&record)?;
+        let line =
+            self.chain.as_ref().map_or_else(|| text.clone() + "\n", |chain| chain.line(&text));
         let written =
             self.records.write_all(line.as_bytes()).and_then(|()| self.records.sync_data());
         if let Err(error) = written {
@@ -117,6 +153,7 @@ impl Store {
             return Err(error).with_context(|| format!("cannot write `{}`", path.display()));
         }
         self.length += line.len() as u64;
+        self.chain.iter_mut().for_each(|chain| chain.advance(&line));
         Ok(record)
     }
 
@@ -135,6 +172,11 @@ impl Store {
             .with_context(|| format!("cannot write `{}`", path.display()))
     }
 
+    fn record_bytes(&self) -> Result<Vec<u8>> {
+        let path = self.directory.join(RECORDS_FILE);
+        fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.directory.join(name);
         write_atomic(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
@@ -147,12 +189,23 @@ impl Store {
     }
 }
 
+/// Refuses a run directory with a link that leads out of it: nothing is written or read through it.
+///
+/// # Errors
+/// [`Refused`] with the link.
+pub fn refuse_links(directory: &Path) -> Result<()> {
+    // A directory that is not there is another error, of those who read it.
+    let Ok(Some(link)) = link_out_of(directory) else { return Ok(()) };
+    let text = format!("`{}` is a link that leads out of the run directory", link.display());
+    Err(Refused::new(text).hint("replace it by the file or folder itself, or remove it").into())
+}
+
 /// Reads the run in a directory.
 ///
 /// # Errors
-/// [`Refused`] when it is not a run directory, or damaged.
-pub fn read_run(directory: &Path) -> Result<Run> {
-    Run::read(directory).map_err(|error| {
+/// [`Refused`] when it is not a run directory, or damaged and `damage` does not accept that.
+pub fn read_run(directory: &Path, damage: Damage) -> Result<Run> {
+    Run::read_with(directory, damage).map_err(|error| {
         if directory::is_vacant(directory).unwrap_or(false) {
             let text = format!("`{}` holds no run yet", directory.display());
             let hint = format!(

@@ -16,7 +16,7 @@ use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 
 use super::batcher::Question;
 use super::episode::{Episode, Interruption, Simulator};
-use super::event::{EpisodeError, Event, Played, Ready};
+use super::event::{Event, Played, Ready};
 use super::record::EpisodeIdentity;
 use crate::plan::Video;
 
@@ -116,7 +116,7 @@ struct OpenWorker {
 impl WorkerThread {
     /// Follows orders until there are no more.
     pub fn run(self, orders: &Receiver<Order>) {
-        // A panic is a defect of this program, never an error of the simulator's: it ends the run.
+        // The dispatcher must not wait for this thread forever.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.follow(orders)));
         if outcome.is_err() {
             let error = anyhow::anyhow!("worker thread {} panicked (see above)", self.index);
@@ -227,17 +227,13 @@ impl WorkerThread {
     /// Plays an episode and returns the event that reports it.
     fn play(&self, open: &mut OpenWorker, key: &EpisodeKey) -> Event {
         self.shared.busy.fetch_add(1, Ordering::SeqCst);
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.play_episode(open, key)));
+        let outcome = without_panic(key, || self.play_episode(open, key));
         self.shared.busy.fetch_sub(1, Ordering::SeqCst);
         match outcome {
-            Ok(Ok(played)) => Event::Finished { worker: self.index, played: Box::new(played) },
-            Ok(Err(Interruption::Simulator(error))) => self.failed(key.clone(), error.into()),
-            Ok(Err(Interruption::Stopped)) => Event::Abandoned { worker: self.index },
-            Ok(Err(Interruption::Fatal(error))) => Event::Fatal { error },
-            // A defect of this program, never an error of the simulator's: it ends the run.
-            Err(_) => Event::Fatal {
-                error: anyhow::anyhow!("internal error while playing {key} (see above)"),
-            },
+            Ok(played) => Event::Finished { worker: self.index, played: Box::new(played) },
+            Err(Interruption::Simulator(error)) => self.failed(key.clone(), error),
+            Err(Interruption::Stopped) => Event::Abandoned { worker: self.index },
+            Err(Interruption::Fatal(error)) => Event::Fatal { error },
         }
     }
 
@@ -277,7 +273,7 @@ impl WorkerThread {
     }
 
     /// The event for a failed attempt; while the run stops, workers fail because they are killed.
-    fn failed(&self, key: EpisodeKey, error: EpisodeError) -> Event {
+    fn failed(&self, key: EpisodeKey, error: SimError) -> Event {
         if self.shared.stop.load(Ordering::SeqCst) {
             return Event::Abandoned { worker: self.index };
         }
@@ -302,6 +298,18 @@ impl WorkerThread {
     }
 }
 
+/// What `play` returns. A panic is a defect of this program, never an error of the simulator's: it
+/// ends the run.
+fn without_panic(
+    key: &EpisodeKey,
+    play: impl FnOnce() -> Result<Played, Interruption>,
+) -> Result<Played, Interruption> {
+    catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|_| {
+        let error = anyhow::anyhow!("internal error while playing {key} (see above)");
+        Err(Interruption::Fatal(error))
+    })
+}
+
 /// A worker with the timeout of its calls.
 struct WorkerSimulator<'a> {
     worker: &'a mut Worker,
@@ -311,5 +319,18 @@ struct WorkerSimulator<'a> {
 impl Simulator for WorkerSimulator<'_> {
     fn ask(&mut self, request: &Request, body: &[u8]) -> Result<(Reply, Vec<u8>), SimError> {
         self.worker.ask(request, body, self.timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_the_run_and_is_no_error_of_the_episode() {
+        let key = EpisodeKey { suite: "long".into(), task: 3, trial: 1 };
+        let outcome = without_panic(&key, || panic!("a defect"));
+        let Err(Interruption::Fatal(error)) = outcome else { panic!("{outcome:?}") };
+        assert!(error.to_string().contains("internal error while playing long-task03"), "{error}");
     }
 }

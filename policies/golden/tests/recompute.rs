@@ -1,7 +1,7 @@
 //! Recorded outputs of the released code against this program's.
 //!
-//! Every file in the directory `UDVLA_GOLDEN` is a case; without the variable the tests say so and
-//! pass. FAST tokenizers come from `UDVLA_TEST_DATA`. The binary runs the same code.
+//! Every file in `policies/golden/recorded` is a case, or in the directory `UDVLA_GOLDEN` if that is
+//! set. FAST tokenizers come from `UDVLA_TEST_DATA`. The binary runs the same code.
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -9,12 +9,10 @@ use udvla_golden::{Golden, first_difference};
 
 /// The golden files of a kind with their names, or of all kinds.
 fn cases(kind: Option<&str>) -> Vec<(PathBuf, Value)> {
-    let Some(directory) = std::env::var_os("UDVLA_GOLDEN") else {
-        println!("skipped: UDVLA_GOLDEN does not name a directory");
-        return vec![];
-    };
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
-        .expect("UDVLA_GOLDEN names a directory")
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/recorded");
+    let directory = std::env::var_os("UDVLA_GOLDEN").map_or_else(|| own.into(), PathBuf::from);
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&directory)
+        .expect("the directory of recorded outputs")
         .map(|entry| entry.expect("the directory can be read").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
@@ -27,7 +25,7 @@ fn cases(kind: Option<&str>) -> Vec<(PathBuf, Value)> {
     let all = paths.into_iter().map(read);
     let cases: Vec<_> =
         all.filter(|(_, file)| kind.is_none_or(|kind| file["kind"] == kind)).collect();
-    assert!(!cases.is_empty(), "UDVLA_GOLDEN names a directory without golden files");
+    assert!(!cases.is_empty(), "no golden files in {}", directory.display());
     cases
 }
 

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::python_json::{Fault, from_value, parse};
 
 use crate::files;
 
@@ -32,8 +35,25 @@ pub(crate) fn read_text(path: &Path) -> Result<String, TokenError> {
     files::read_text(path).map_err(|source| TokenError::Read { path: path.into(), source })
 }
 
-/// Reads a file as JSON.
+/// Reads a file as JSON, as Python may have written it.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TokenError> {
-    serde_json::from_str(&read_text(path)?)
-        .map_err(|source| TokenError::Json { path: path.into(), source })
+    parse(&read_text(path)?).map_err(|fault| described(fault, path, ""))
+}
+
+/// A value of the file `path` as `T`; `key` is where the value is, with a final point.
+pub(crate) fn read_value<T: DeserializeOwned>(
+    value: Value,
+    path: &Path,
+    key: &str,
+) -> Result<T, TokenError> {
+    from_value(value).map_err(|fault| described(fault, path, key))
+}
+
+fn described(fault: Fault, path: &Path, key: &str) -> TokenError {
+    match fault {
+        Fault::Json(source) => TokenError::Json { path: path.into(), source },
+        Fault::NoNumber(rest) => {
+            TokenError::content(path, format!("has no number at `{key}{rest}`"))
+        }
+    }
 }

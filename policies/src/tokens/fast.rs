@@ -11,6 +11,8 @@ use std::path::Path;
 
 use rustdct::DctPlanner;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use udvla_sims::protocol::hex;
 
 use super::bytes::alphabet;
 use super::error::{TokenError, read_json};
@@ -32,6 +34,9 @@ pub struct FastTokenizer {
     scale: f64,
     /// Coefficient of the character U+0000.
     min_token: i64,
+    /// Control steps and numbers per control step that it was made for, where it says so.
+    chunk: (Option<u16>, Option<usize>),
+    digest: String,
 }
 
 impl FastTokenizer {
@@ -41,7 +46,7 @@ impl FastTokenizer {
     /// An unreadable file, JSON that is not a byte-level byte-pair tokenizer, an unsupported feature
     /// (added tokens, a normalizer, a prefix space), a duplicate id, a merge outside the
     /// vocabulary, a scale that is not positive, a smallest coefficient that no character can stand
-    /// for.
+    /// for, two files that do not belong together.
     pub fn open(tokenizer_json: &Path, processor_config_json: &Path) -> Result<Self, TokenError> {
         let tokenizer: TokenizerFile = read_json(tokenizer_json)?;
         let config: ProcessorConfig = read_json(processor_config_json)?;
@@ -58,14 +63,45 @@ impl FastTokenizer {
             return Err(TokenError::content(processor_config_json, what));
         }
         let Model { vocab, merges, .. } = tokenizer.model;
-        Ok(Self {
+        let tokenizer = Self {
             bytes: token_bytes(&vocab).map_err(wrong)?,
             byte_ids: alphabet().map(|character| vocab.get(&character.to_string()).copied()),
             merges: merge_table(&vocab, &merges).map_err(wrong)?,
             splitter: Splitter::gpt2(),
             scale: config.scale,
             min_token: config.min_token,
-        })
+            chunk: (config.time_horizon, config.action_dim),
+            digest: vocabulary_digest(&vocab),
+        };
+        match tokenizer.stands_still() {
+            true => Ok(tokenizer),
+            false => Err(TokenError::content(
+                processor_config_json,
+                format!(
+                    "does not belong to `{}`: with its `min_token` {} the vocabulary has no \
+                     character for the coefficient 0",
+                    tokenizer_json.display(),
+                    config.min_token
+                ),
+            )),
+        }
+    }
+
+    /// SHA-256 of the vocabulary, in the order of its ids.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Control steps and numbers per control step that it was made for, where its configuration
+    /// says so (`time_horizon`, `action_dim`).
+    pub fn chunk(&self) -> (Option<u16>, Option<usize>) {
+        self.chunk
+    }
+
+    /// Whether the coefficient 0 has ids.
+    fn stands_still(&self) -> bool {
+        let zero = self.character(0.0).to_string();
+        zero.bytes().all(|byte| self.byte_ids[usize::from(byte)].is_some()) && self.min_token <= 0
     }
 
     /// Decodes FAST ids to a chunk of `horizon` rows of `width` numbers, row-major.
@@ -172,6 +208,8 @@ struct Model {
 struct ProcessorConfig {
     scale: f64,
     min_token: i64,
+    time_horizon: Option<u16>,
+    action_dim: Option<usize>,
 }
 
 fn yes() -> bool {
@@ -210,6 +248,13 @@ fn token_bytes(vocab: &HashMap<String, u32>) -> Result<HashMap<i64, Vec<u8>>, St
         }
     }
     Ok(bytes)
+}
+
+fn vocabulary_digest(vocab: &HashMap<String, u32>) -> String {
+    let mut lines: Vec<(u32, &String)> = vocab.iter().map(|(token, &id)| (id, token)).collect();
+    lines.sort_unstable();
+    let text: String = lines.into_iter().map(|(id, token)| format!("{id} {token}\n")).collect();
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Rank and merged id of each pair; of duplicate pairs the last counts.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::formula;
 use crate::tokens::synthetic_json;
+use crate::{formula, recorded};
 
 /// A tokenizer from the text of its two files.
 fn from_text(tokenizer: &str, config: &str) -> Result<FastTokenizer, TokenError> {
@@ -121,6 +121,21 @@ fn broken_files_are_errors() {
 }
 
 #[test]
+fn a_configuration_of_another_vocabulary_is_refused_with_both_names() {
+    let (tokenizer, config) = synthetic_json();
+    // Characters beyond those of the vocabulary, and none at all.
+    for min_token in ["-158", "-300", "1"] {
+        let other = config.replace("-64", min_token);
+        let error = from_text(&tokenizer, &other).unwrap_err().to_string();
+        for part in ["tokenizer.json", "config.json", min_token] {
+            assert!(error.contains(part), "`{error}` lacks `{part}`");
+        }
+    }
+    let made_for = config.replace("{", "{ \"time_horizon\": 5, \"action_dim\": null,");
+    assert_eq!(from_text(&tokenizer, &made_for).unwrap().chunk(), (Some(5), None));
+}
+
+#[test]
 fn published_chunks_have_the_published_ids() {
     let zeros = [
         ("fast_calvin_abcd_a10_s50", 10, [vec![439; 16], vec![902]].concat()),
@@ -188,15 +203,34 @@ struct GoldenCase {
     decoded: Vec<Vec<f64>>,
 }
 
+fn golden_cases() -> Vec<GoldenCase> {
+    let file: GoldenFile = read_json(&recorded::directory().join("fast.json")).expect("valid");
+    assert!(!file.cases.is_empty());
+    file.cases
+}
+
+/// Needs no tokenizer: byte pairs are lossless, so a decoded chunk is the inverse transform of the
+/// rounded coefficients, of which there are 50 per unit in every released tokenizer.
+#[test]
+fn golden_chunks_are_transformed_and_rounded_as_released() {
+    let width = 7;
+    let mut checked = 0;
+    for (index, case) in golden_cases().iter().enumerate() {
+        let Some(actions) = &case.actions else { continue };
+        let mut coefficients = actions.concat();
+        transform(&mut coefficients, width, cosine);
+        coefficients.iter_mut().for_each(|c| *c = (*c * 50.0).round_ties_even() / 50.0);
+        transform(&mut coefficients, width, inverse_cosine);
+        let difference = largest_difference(&coefficients, &case.decoded.concat());
+        assert!(difference < 1e-9, "case {index} differs by {difference}");
+        checked += 1;
+    }
+    assert!(checked > 0, "no case has actions");
+}
+
 #[test]
 fn golden_chunks_encode_and_decode_as_released() {
-    let Some(directory) = std::env::var_os("UDVLA_GOLDEN") else {
-        println!("skipped: UDVLA_GOLDEN is not set");
-        return;
-    };
-    let file: GoldenFile = read_json(&PathBuf::from(directory).join("fast.json")).expect("valid");
-    assert!(!file.cases.is_empty());
-    for (index, case) in file.cases.iter().enumerate() {
+    for (index, case) in golden_cases().iter().enumerate() {
         let Some(tokenizer) = released(&case.tokenizer) else { return };
         let (horizon, width) = (case.decoded.len(), 7);
         if let Some(actions) = &case.actions {

@@ -7,6 +7,7 @@ mod bytes;
 mod error;
 mod fast;
 mod merge;
+mod python_json;
 mod synthetic;
 mod text;
 
@@ -15,4 +16,6 @@ pub use fast::FastTokenizer;
 pub use synthetic::{synthetic_json, synthetic_ranks};
 pub use text::TextTokenizer;
 
-pub(crate) use error::read_json;
+pub(crate) use error::{read_json, read_value};
+#[cfg(feature = "torch")]
+pub(crate) use python_json::{Fault, parse};

@@ -230,6 +230,7 @@ fn inspect_benchmark(checkpoint: &Checkpoint, name: &str, benchmark: &Benchmark)
     }
     if part.ok(checkpoint.stats(benchmark)).is_some() {
         part.fact(format!("action ranges `{}`", benchmark.norm_stats.name));
+        part.ok(checkpoint.check_parts(name));
     }
     part
 }

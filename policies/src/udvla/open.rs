@@ -95,6 +95,7 @@ struct Opening<'a> {
 impl<'a> Opening<'a> {
     fn new(checkpoint: &'a Checkpoint, options: &'a UdVlaOptions) -> Result<Self, CheckpointError> {
         let benchmark = checkpoint.benchmark(&options.entry())?;
+        checkpoint.check_parts(&options.entry())?;
         let target = target(checkpoint, options)?;
         let invalid = |reason| CheckpointError::Decoding { reason };
         let mut subject = Subject {

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use tch::Kind;
 
 use super::*;
-use crate::formula;
 use crate::tokens::read_json;
+use crate::{formula, recorded};
 
 /// A recorded run of the released tokenizer.
 #[derive(Deserialize)]
@@ -34,14 +34,12 @@ struct GoldenImage {
     frame: Vec<f64>,
 }
 
-/// All recorded runs; none without the golden directory.
+/// All recorded runs: those of the repository, or of the directory `UDVLA_GOLDEN`.
 fn golden_files() -> Vec<GoldenFile> {
-    let Some(directory) = std::env::var_os("UDVLA_GOLDEN") else {
-        println!("skipped: UDVLA_GOLDEN is not set");
-        return Vec::new();
-    };
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(recorded::directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     let is_vision = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "json")

@@ -118,6 +118,62 @@ fn contradictions_between_the_parts_are_named() {
 }
 
 #[test]
+fn parts_of_something_else_are_refused_with_both_names() {
+    let edited = |file: &'static str, change: fn(&mut serde_json::Value)| {
+        broken(|dir| edit(dir.join(file), change))
+    };
+    let fast = "fast/processor_config.json";
+    for (error, wanted) in [
+        (
+            edited("checkpoint.json", |m| {
+                m["benchmarks"]["libero"]["norm_stats"]["name"] = "calvin".into();
+            }),
+            ["benchmark `libero`", "`calvin` are for calvin"],
+        ),
+        (
+            edited("norm_stats.json", |file| {
+                let entry = &mut file["norm_stats"]["libero"];
+                let (low, high) = (entry["q01"].clone(), entry["q99"].clone());
+                (entry["q01"], entry["q99"]) = (high, low);
+            }),
+            ["norm_stats.json", "q01 above q99"],
+        ),
+        (edited(fast, |c| c["time_horizon"] = 5.into()), ["chunks of 5", "has 10 x 7"]),
+        (edited(fast, |c| c["action_dim"] = 3.into()), ["actions of 3", "has 10 x 7"]),
+        (edited(fast, |c| c["min_token"] = (-158).into()), [fast, "tokenizer.json"]),
+    ] {
+        let text = chain(&error);
+        assert!(wanted.iter().all(|part| text.contains(part)), "`{text}` lacks {wanted:?}");
+    }
+}
+
+#[test]
+fn numbers_that_python_calls_no_numbers_are_named_by_file_and_key() {
+    let with = |file: &str, from: &str, to: &str| {
+        broken(|dir| {
+            let file = dir.join(file);
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.contains(from), "{text}");
+            fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        })
+    };
+    let numbers = fs::read_to_string(nano().path().join("norm_stats.json")).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&numbers).unwrap();
+    value["norm_stats"]["libero"]["q01"][2] = "nan".into();
+    let text = value.to_string().replace("\"nan\"", "NaN");
+    let error = broken(|dir| fs::write(dir.join("norm_stats.json"), text).unwrap());
+    let text = chain(&error);
+    assert!(
+        text.contains("norm_stats.json") && text.contains("norm_stats.libero.q01[2]"),
+        "{text}"
+    );
+    let error =
+        with("model/config.json", "\"rms_norm_eps\": ", "\"rms_norm_eps\": -Infinity, \"x\": ");
+    let text = chain(&error);
+    assert!(text.contains("model/config.json") && text.contains("`rms_norm_eps`"), "{text}");
+}
+
+#[test]
 fn weights_that_are_not_numbers_are_refused_before_anything_runs() {
     let not_a_number = f32::NAN.to_le_bytes();
     let infinite = f32::INFINITY.to_le_bytes();

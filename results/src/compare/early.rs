@@ -1,8 +1,10 @@
 //! Early stopping: as soon as the policy is significantly better or worse than a reference.
 //!
-//! Episodes are counted in an order that is fixed before the run. They end in another one, because
-//! failures take longer than successes, and counting them as they end would favor successes: an
-//! episode is counted only after all before it have ended.
+//! Episodes are counted in an order that is drawn at random for every run, from its id, before it
+//! starts. Tasks differ in difficulty, so an order that is the same for all runs could favor a
+//! direction. Episodes end in another order, because failures take longer than successes, and
+//! counting them as they end would favor successes: an episode is counted only after all before it
+//! have ended.
 
 use std::collections::HashMap;
 
@@ -102,7 +104,7 @@ impl Watch {
         if let Some(mode) = mode.filter(|mode| ["reference", "exact"].contains(mode)) {
             return Err(WatchError::Order(mode.into()));
         }
-        let order = shuffled(manifest.episodes());
+        let order = shuffled(manifest.episodes(), manifest.id.as_deref().unwrap_or_default());
         let references: HashMap<EpisodeKey, Reference> =
             order.iter().filter_map(|key| Some((key.clone(), reference(key)?))).collect();
         if let Some(first) = order.iter().find(|key| !references.contains_key(*key)) {
@@ -163,8 +165,10 @@ fn published(table: &PaperTable, suite: &str, task: u16, stages: u16) -> Option<
     Some(published.estimate.value)
 }
 
-/// The episodes in an order that is independent of their outcomes: by a hash of their names.
-fn shuffled(mut episodes: Vec<EpisodeKey>) -> Vec<EpisodeKey> {
-    episodes.sort_by_cached_key(|key| (hash_bytes(key.to_string().as_bytes()), key.clone()));
+/// The episodes in a random order that a run keeps when it is resumed: by a hash of their names
+/// and its id, which is drawn at random. Runs without an id all have the same order.
+fn shuffled(mut episodes: Vec<EpisodeKey>, id: &str) -> Vec<EpisodeKey> {
+    let hash = |key: &EpisodeKey| hash_bytes(format!("{id}{key}").as_bytes());
+    episodes.sort_by_cached_key(|key| (hash(key), key.clone()));
     episodes
 }

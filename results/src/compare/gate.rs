@@ -1,19 +1,24 @@
 //! Whether a run is good enough: against a baseline, or against the paper.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::pairs::{CompareError, Part, compare};
 use crate::paper::Paper;
 use crate::run::manifest::{Manifest, RunStatus};
 use crate::run::read::Run;
 use crate::run::record::EpisodeRecord;
-use crate::statistics::Estimate;
+use crate::run::seal::{is_whole, with_digest};
 use crate::statistics::margins::{Decision, not_worse};
+use crate::statistics::newcombe::difference_p;
+use crate::statistics::{Estimate, PairedCounts, holm, paired_difference_p};
 use crate::tables::counts::Counts;
 use crate::tables::format::plural;
 use crate::tables::summary::Summary;
 use crate::tables::verdict::PaperComparison;
 
+/// The error rate of a gate's failures over all suites.
+const LEVEL: f64 = 0.05;
 /// Version of the baseline file that this build writes.
 pub const BASELINE_SCHEMA: u16 = 1;
 
@@ -39,6 +44,9 @@ pub struct Gate {
     pub decision: Decision,
     /// The main check first, then every suite where there are several.
     pub checks: Vec<Check>,
+    /// What must be said of the runs, for example damage that was accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One number compared with its reference.
@@ -52,6 +60,9 @@ pub struct Check {
     pub difference: Estimate,
     /// Whether the run is not worse.
     pub decision: Decision,
+    /// The p value against a loss of exactly the margin, where it is a rate.
+    #[serde(skip)]
+    p: Option<f64>,
 }
 
 /// Why there is no decision.
@@ -68,6 +79,10 @@ pub enum GateError {
     Withheld(String),
     #[error("the baseline has schema {0}, this build reads schema {BASELINE_SCHEMA}")]
     Schema(u16),
+    #[error("the file is not a baseline")]
+    Json(#[from] serde_json::Error),
+    #[error("the baseline was changed after it was written")]
+    Changed,
 }
 
 impl Baseline {
@@ -75,6 +90,23 @@ impl Baseline {
     pub fn of(run: &Run) -> Self {
         let records = run.records.values().cloned().collect();
         Self { baseline_schema: BASELINE_SCHEMA, manifest: run.manifest.clone(), records }
+    }
+
+    /// The file's text, with a digest of its content.
+    pub fn to_text(&self) -> String {
+        with_digest(&serde_json::to_string(self).expect("a baseline is plain data"))
+    }
+
+    /// Reads a file. One of an earlier version has no digest.
+    ///
+    /// # Errors
+    /// When it is not a baseline, or was changed.
+    pub fn from_text(text: &str) -> Result<Self, GateError> {
+        let value: Value = serde_json::from_str(text)?;
+        match is_whole(&value) {
+            Some(false) => Err(GateError::Changed),
+            Some(true) | None => Ok(serde_json::from_value(value)?),
+        }
     }
 
     /// The run it was made of.
@@ -86,7 +118,7 @@ impl Baseline {
             return Err(GateError::Schema(self.baseline_schema));
         }
         let records = self.records.into_iter().map(|record| (record.key(), record)).collect();
-        Ok(Run { manifest: self.manifest, records, torn_line: None })
+        Ok(Run { manifest: self.manifest, records, torn_line: None, notes: Vec::new() })
     }
 }
 
@@ -135,12 +167,21 @@ pub fn against_baseline(run: &Run, baseline: &Run, margin: f64) -> Result<Gate, 
                 (format!("{}/{} against {}/{}", part.b, part.n, part.a, part.n), part.difference)
             }
         };
-        Check::new(part.name.clone(), numbers, difference, margin)
+        let pairs = PairedCounts {
+            both: part.b - part.only_b,
+            only_a: part.only_b,
+            only_b: part.only_a,
+            neither: part.n - part.b - part.only_a,
+        };
+        let rate = part.length.is_none();
+        let p = rate.then(|| paired_difference_p(pairs, -margin));
+        Check { p, ..Check::new(part.name.clone(), numbers, difference, margin) }
     };
     let mut checks: Vec<Check> = comparison.parts.iter().map(check).collect();
     // `all` is the last part and the main check.
     checks.rotate_right(1);
-    Ok(Gate::new("baseline".into(), margin, checks))
+    let notes = [&run.notes[..], &baseline.notes[..]].concat();
+    Ok(Gate { notes, ..Gate::new("baseline".into(), margin, checks) })
 }
 
 /// Compares a run with the paper's numbers.
@@ -158,7 +199,8 @@ pub fn against_paper(run: &Run, paper: &Paper, margin: f64) -> Result<Gate, Gate
     let checks = average
         .chain(suites)
         .map(|(name, comparison, scale)| paper_check(name, comparison, scale, margin));
-    Ok(Gate::new(paper.paper.clone(), margin, checks.collect::<Result<_, _>>()?))
+    let gate = Gate::new(paper.paper.clone(), margin, checks.collect::<Result<_, _>>()?);
+    Ok(Gate { notes: run.notes.clone(), ..gate })
 }
 
 fn paper_check(
@@ -177,20 +219,38 @@ fn paper_check(
     let published = comparison.published.estimate.value;
     let measured = published + difference.value;
     let numbers = format!("{measured:.3} against {published:.3} ({})", comparison.published.source);
-    Ok(Check::new(name.into(), numbers, difference.over(f64::from(scale)), margin))
+    let tests = comparison.tests;
+    let p = tests.map(|tests| difference_p(tests.measured, comparison.published.count(), -margin));
+    Ok(Check { p, ..Check::new(name.into(), numbers, difference.over(f64::from(scale)), margin) })
 }
 
 impl Check {
     fn new(name: String, numbers: String, difference: Estimate, margin: f64) -> Self {
-        Self { name, numbers, difference, decision: not_worse(difference, margin) }
+        Self { name, numbers, difference, decision: not_worse(difference, margin), p: None }
+    }
+}
+
+/// Takes back the failures of suites, which all come after the main check, that are not significant
+/// by Holm over the suites.
+fn correct(checks: &mut [Check]) {
+    let suites: &mut [Check] = checks.get_mut(1..).unwrap_or_default();
+    let fails = |check: &Check| check.decision == Decision::Fail;
+    // A suite that does not fail is no claim.
+    let p_value = |check: &Check| if fails(check) { check.p.unwrap_or(0.0) } else { 1.0 };
+    let corrected = holm(&suites.iter().map(p_value).collect::<Vec<_>>());
+    for (check, p) in suites.iter_mut().zip(corrected) {
+        if fails(check) && p >= LEVEL {
+            check.decision = Decision::Inconclusive;
+        }
     }
 }
 
 impl Gate {
-    fn new(against: String, margin: f64, checks: Vec<Check>) -> Self {
+    fn new(against: String, margin: f64, mut checks: Vec<Check>) -> Self {
+        correct(&mut checks);
         let failed = checks.iter().any(|check| check.decision == Decision::Fail);
         let main = checks.first().map_or(Decision::Inconclusive, |check| check.decision);
         let decision = if failed { Decision::Fail } else { main };
-        Self { against, margin, decision, checks }
+        Self { against, margin, decision, checks, notes: Vec::new() }
     }
 }

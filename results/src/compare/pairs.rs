@@ -129,6 +129,7 @@ fn warnings(a: &Run, b: &Run, pairs: &[Pair<'_>]) -> Vec<String> {
                 pairs.len()
             ));
         }
+        warnings.extend(run.notes.iter().map(|note| format!("{name}: {note}")));
         let reason = incomparable(&run.manifest);
         warnings.extend(reason.map(|reason| format!("{name}: {reason}, not comparable")));
     }

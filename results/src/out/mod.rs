@@ -4,5 +4,6 @@ mod csv;
 pub mod exports;
 pub mod html;
 pub mod plots;
+pub mod printable;
 pub mod render;
 pub mod report;

@@ -8,6 +8,7 @@ use super::html::run_page;
 use super::plots::{self, Plot, PlotError, png};
 use super::render::{markdown, subtasks_csv, summary_csv, tasks_csv, terminal};
 use crate::paper::Paper;
+use crate::run::damage::Damage;
 use crate::run::files::write_atomic;
 use crate::run::read::{ReadError, Run};
 use crate::tables::summary::Summary;
@@ -58,8 +59,16 @@ impl ReportError {
 /// # Errors
 /// If the directory cannot be read, or a file cannot be written; see [`ReportError`].
 pub fn write_all(dir: impl AsRef<Path>) -> Result<Written, ReportError> {
+    write_all_with(dir, Damage::Refuse)
+}
+
+/// As [`write_all`], where the user may have accepted damage.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn write_all_with(dir: impl AsRef<Path>, damage: Damage) -> Result<Written, ReportError> {
     let dir = dir.as_ref();
-    let run = Run::read(dir)?;
+    let run = Run::read_with(dir, damage)?;
     let paper = Paper::bundled();
     let summary = Summary::new(&run, &paper);
     let table = |name: &str, text: String| write(&dir.join("tables"), name, text.as_bytes());

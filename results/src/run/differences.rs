@@ -33,6 +33,19 @@ pub fn protocols(one: &Manifest, other: &Manifest, label: &str) -> Vec<String> {
     if fields.is_empty() { vec!["protocol (its fingerprint)".into()] } else { fields }
 }
 
+/// Names of the fields in which a protocol differs from the bundled one of its name; empty where
+/// there is none.
+pub fn from_bundled(protocol: &Protocol) -> Vec<String> {
+    let bundled = [Protocol::libero(), Protocol::calvin(), Protocol::simpler()];
+    let Some(bundled) = bundled.into_iter().find(|bundled| bundled.name == protocol.name) else {
+        return Vec::new();
+    };
+    let (one, other) = (protocol_fields(protocol), protocol_fields(&bundled));
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let differing = names.into_iter().filter(|name| one.get(*name) != other.get(*name));
+    differing.cloned().collect()
+}
+
 /// Differing fields of the subject.
 pub fn subjects(one: &Manifest, other: &Manifest, label: &str) -> Vec<String> {
     differing("subject", &one.subject.clone().into(), &other.subject.clone().into(), label)

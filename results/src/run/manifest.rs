@@ -9,7 +9,9 @@ use udvla_sims::identity::{Setting, Subject};
 use udvla_sims::protocol::Protocol;
 
 /// Version of the run directory that this build writes; older ones are read as well.
-pub const SCHEMA: u16 = 2;
+pub const SCHEMA: u16 = 3;
+/// The first version whose records and manifest carry checksums.
+pub const SCHEMA_OF_CHECKSUMS: u16 = 3;
 
 /// How far a run got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +60,9 @@ pub struct Manifest {
     pub schema: u16,
     /// The run's name: that of its folder when it was created.
     pub run: String,
+    /// The run's id, which every record carries. Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// How far it got.
     pub status: RunStatus,
     /// The simulator's side; must be equal to resume, merge or compare.
@@ -93,16 +98,25 @@ pub struct Manifest {
     /// Why the run stopped early, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_early: Option<EarlyStop>,
+    /// The end of the records when the run last ended. Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordsEnd>,
     /// The resolved plan that `resume` starts from; opaque to this crate. Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Value>,
 }
 
 impl Manifest {
-    /// Makes this the manifest of a resumed run: name, start and counts are those of `before`,
-    /// and what was planned before stays planned.
+    /// Makes this the manifest of a resumed run: name, id, start and counts are those of `before`,
+    /// and what was planned before stays planned. A run that began without checksums goes on
+    /// without them.
     pub fn continues(&mut self, before: Self) {
         self.run = before.run;
+        if before.id.is_none() {
+            self.schema = SCHEMA_OF_CHECKSUMS - 1;
+        }
+        self.id = before.id;
+        self.records = before.records;
         self.started = before.started;
         self.batches = before.batches;
         self.remarks = before.remarks;
@@ -163,6 +177,15 @@ pub struct PlannedTask {
     pub trials: u16,
     /// Stages per episode.
     pub stages: u16,
+}
+
+/// The records that a run had when it last ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsEnd {
+    /// Number of lines.
+    pub lines: u32,
+    /// Digest of the last one; 64 zeros without one.
+    pub sha256: String,
 }
 
 /// Why a run stopped before its last episode.

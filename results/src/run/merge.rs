@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use udvla_sims::episode::EpisodeKey;
 
+use super::damage::Damage;
 use super::differences;
 use super::manifest::{Manifest, RunStatus};
 use super::read::{ReadError, Run};
@@ -45,9 +46,9 @@ impl MergeError {
 /// # Errors
 /// See [`MergeError`]: protocol, subject and setting must be equal within a benchmark, and no
 /// episode may have two records.
-pub fn read_all(directories: &[PathBuf]) -> Result<Vec<Run>, MergeError> {
+pub fn read_all(directories: &[PathBuf], damage: Damage) -> Result<Vec<Run>, MergeError> {
     let benchmark = |manifest: &Manifest| manifest.protocol.benchmark.clone();
-    let mut runs = merge_where(directories, |a, b| benchmark(a) == benchmark(b))?;
+    let mut runs = merge_where(directories, damage, |a, b| benchmark(a) == benchmark(b))?;
     runs.sort_by_key(|run| benchmark(&run.manifest));
     Ok(runs)
 }
@@ -57,8 +58,8 @@ pub fn read_all(directories: &[PathBuf]) -> Result<Vec<Run>, MergeError> {
 ///
 /// # Errors
 /// When a directory cannot be read, or two parts of one run have a record of the same episode.
-pub fn read_kinds(directories: &[PathBuf]) -> Result<Vec<Run>, MergeError> {
-    merge_where(directories, |a, b| differences::all(a, b, "other").is_empty())
+pub fn read_kinds(directories: &[PathBuf], damage: Damage) -> Result<Vec<Run>, MergeError> {
+    merge_where(directories, damage, |a, b| differences::all(a, b, "other").is_empty())
 }
 
 /// A merged run and the directories it is made of.
@@ -69,13 +70,14 @@ struct Merged {
 
 fn merge_where(
     directories: &[PathBuf],
+    damage: Damage,
     belongs: impl Fn(&Manifest, &Manifest) -> bool,
 ) -> Result<Vec<Run>, MergeError> {
     let mut sorted = directories.to_vec();
     sorted.sort();
     let mut merged: Vec<Merged> = Vec::new();
     for directory in sorted {
-        let run = Run::read(&directory)?;
+        let run = Run::read_with(&directory, damage)?;
         match merged.iter_mut().find(|group| belongs(&group.run.manifest, &run.manifest)) {
             None => merged.push(Merged { parts: vec![(directory, run.clone())], run }),
             Some(group) => {
@@ -108,8 +110,10 @@ fn append(whole: &mut Run, part: &Run) {
     let manifest = &mut whole.manifest;
     let status = worse(manifest.status, part.manifest.status);
     let started = manifest.started.clone().min(part.manifest.started.clone());
+    let id = manifest.id.clone();
     let (batches, remarks) = (manifest.batches, manifest.remarks.clone());
     manifest.continues(Manifest { started, ..part.manifest.clone() });
+    manifest.id = id;
     manifest.batches.batches += batches.batches;
     manifest.batches.rows += batches.rows;
     manifest.batches.seconds += batches.seconds;
@@ -121,6 +125,11 @@ fn append(whole: &mut Run, part: &Run) {
         manifest.stopped_early.clone_from(&part.manifest.stopped_early);
     }
     whole.records.extend(part.records.clone());
+    for note in &part.notes {
+        if !whole.notes.contains(note) {
+            whole.notes.push(note.clone());
+        }
+    }
     whole.torn_line = [whole.torn_line, part.torn_line].into_iter().flatten().min();
 }
 

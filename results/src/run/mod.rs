@@ -1,9 +1,14 @@
 //! Run directories: their files, how they are read and merged, and what differs between two.
 
+pub mod actions;
 pub mod benchmarks;
+pub mod damage;
 pub mod differences;
 pub mod files;
+mod lines;
+pub mod locked;
 pub mod manifest;
 pub mod merge;
 pub mod read;
 pub mod record;
+pub mod seal;

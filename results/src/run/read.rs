@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use udvla_sims::episode::EpisodeKey;
 
-use super::manifest::{Manifest, PlannedTask, SCHEMA};
+use super::actions;
+use super::damage::{Damage, Fault, accepted, listed};
+use super::files::read_inside;
+pub use super::files::{MANIFEST_FILE, RECORDS_FILE};
+use super::lines::{Lines, read_lines};
+use super::manifest::{Manifest, PlannedTask, SCHEMA, SCHEMA_OF_CHECKSUMS};
 use super::record::EpisodeRecord;
-
-/// Name of the manifest in a run directory.
-pub const MANIFEST_FILE: &str = "run.json";
-/// Name of the records file in a run directory.
-pub const RECORDS_FILE: &str = "episodes.jsonl";
+use super::seal;
 
 /// Contents of a run directory.
 ///
@@ -36,6 +36,9 @@ pub struct Run {
     pub records: BTreeMap<EpisodeKey, EpisodeRecord>,
     /// The line of `episodes.jsonl` that a crash cut short, counted from 1; it is skipped.
     pub torn_line: Option<usize>,
+    /// What must be said of the run wherever its numbers are shown: damage that was accepted,
+    /// files of actions that are missing, records without checksums.
+    pub notes: Vec<String>,
 }
 
 /// Why a run directory cannot be read.
@@ -55,17 +58,9 @@ pub enum ReadError {
     Fingerprint { path: PathBuf, written: String },
     #[error("the plan in `{}` has a task that is {fault}: {suite}, task {task}", .path.display())]
     Plan { path: PathBuf, fault: PlanFault, suite: String, task: u16 },
-    #[error("line {line} of `{}` is not a record", .path.display())]
-    Line { path: PathBuf, line: usize, source: serde_json::Error },
-    /// A record belongs to an episode outside the plan.
-    #[error("line {line} of `{}` is not in the plan: {key}", .path.display())]
-    Foreign { path: PathBuf, line: usize, key: EpisodeKey },
-    /// A record has another number of stages than its task, or more completed than it has.
-    #[error(
-        "line {line} of `{}` has {completed} of {stages} stages, its task has {planned}",
-        .path.display()
-    )]
-    Stages { path: PathBuf, line: usize, completed: u16, stages: u16, planned: u16 },
+    /// The files are not as the run wrote them.
+    #[error("the run in `{}` is damaged: {}", .dir.display(), listed(.faults))]
+    Damaged { dir: PathBuf, faults: Vec<Fault> },
 }
 
 /// What is wrong with a task of the plan.
@@ -98,10 +93,10 @@ impl ReadError {
             Self::Fingerprint { .. } | Self::Plan { .. } => {
                 Some("restore `run.json`; only the program may change it")
             }
-            Self::Line { .. } => Some("remove the line and resume: its episode is run again"),
-            Self::Foreign { .. } | Self::Stages { .. } => {
-                Some("keep every run in its own directory; lines of two runs cannot be mixed")
-            }
+            Self::Damaged { .. } => Some(
+                "restore the files from a copy; or add `--accept-damaged` to `resume` or to a \
+                 command that reads runs: it leaves out what the run did not write, and says so",
+            ),
             Self::Unreadable { .. } | Self::Manifest { .. } => None,
         }
     }
@@ -117,9 +112,27 @@ impl Run {
     /// # Errors
     /// See [`ReadError`]; nothing else is skipped.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ReadError> {
+        Self::read_with(path, Damage::Refuse)
+    }
+
+    /// As [`Run::read`], where the user may have accepted damage.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read_with(path: impl AsRef<Path>, damage: Damage) -> Result<Self, ReadError> {
         let dir = path.as_ref();
-        let manifest = read_file(dir, MANIFEST_FILE)?;
-        Self::from_bytes(dir, &manifest, &read_file(dir, RECORDS_FILE)?)
+        let mut manifest = read_file(dir, MANIFEST_FILE)?;
+        let mut run = loop {
+            let records = read_file(dir, RECORDS_FILE)?;
+            // Both must be of one moment: another process may be ending the run.
+            let again = read_file(dir, MANIFEST_FILE)?;
+            if again == manifest {
+                break Self::from_bytes_with(dir, &manifest, &records, damage)?;
+            }
+            manifest = again;
+        };
+        run.notes.extend(actions::note(dir, run.records.values()));
+        Ok(run)
     }
 
     /// The run in the two files of a run directory; `dir` is only named in errors.
@@ -127,9 +140,36 @@ impl Run {
     /// # Errors
     /// As [`Run::read`], except for missing files.
     pub fn from_bytes(dir: &Path, manifest: &[u8], records: &[u8]) -> Result<Self, ReadError> {
-        let manifest = read_manifest(dir.join(MANIFEST_FILE), manifest)?;
-        let (records, torn_line) = read_records(dir.join(RECORDS_FILE), records, &manifest)?;
-        Ok(Self { manifest, records, torn_line })
+        Self::from_bytes_with(dir, manifest, records, Damage::Refuse)
+    }
+
+    /// As [`Run::from_bytes`], where the user may have accepted damage.
+    ///
+    /// # Errors
+    /// As [`Run::read`], except for missing files.
+    pub fn from_bytes_with(
+        dir: &Path,
+        manifest: &[u8],
+        records: &[u8],
+        damage: Damage,
+    ) -> Result<Self, ReadError> {
+        let (manifest, fault) = read_manifest(dir.join(MANIFEST_FILE), manifest)?;
+        let Lines { records, torn_line, faults } = read_lines(records, &manifest);
+        let faults: Vec<Fault> = fault.into_iter().chain(faults).collect();
+        let mut notes = Vec::new();
+        if !faults.is_empty() {
+            if damage == Damage::Refuse {
+                return Err(ReadError::Damaged { dir: dir.to_path_buf(), faults });
+            }
+            notes.push(accepted(&faults));
+        }
+        if manifest.id.is_none() {
+            notes.push(format!(
+                "the run carries no checksums (schema {}): changed records cannot be noticed",
+                manifest.schema
+            ));
+        }
+        Ok(Self { manifest, records, torn_line, notes })
     }
 
     /// The records of a planned task, by trial.
@@ -140,17 +180,17 @@ impl Run {
 }
 
 fn read_file(dir: &Path, file: &'static str) -> Result<Vec<u8>, ReadError> {
-    let path = dir.join(file);
-    match fs::read(&path) {
+    match read_inside(dir, Path::new(file)) {
         Ok(bytes) => Ok(bytes),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Err(ReadError::Missing { dir: dir.to_path_buf(), file })
         }
-        Err(source) => Err(ReadError::Unreadable { path, source }),
+        Err(source) => Err(ReadError::Unreadable { path: dir.join(file), source }),
     }
 }
 
-fn read_manifest(path: PathBuf, bytes: &[u8]) -> Result<Manifest, ReadError> {
+/// The manifest, and what is wrong with its checksum.
+fn read_manifest(path: PathBuf, bytes: &[u8]) -> Result<(Manifest, Option<Fault>), ReadError> {
     // The schema first: the manifest of a newer one need not parse.
     let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
@@ -161,6 +201,7 @@ fn read_manifest(path: PathBuf, bytes: &[u8]) -> Result<Manifest, ReadError> {
         Some(schema) => return Err(ReadError::Schema { path, found: schema.to_string() }),
         None => return Err(ReadError::Schema { path, found: "none".into() }),
     }
+    let is_whole = seal::is_whole(&value);
     let manifest: Manifest = match serde_json::from_value(value) {
         Ok(manifest) => manifest,
         Err(source) => return Err(ReadError::Manifest { path, source }),
@@ -169,7 +210,14 @@ fn read_manifest(path: PathBuf, bytes: &[u8]) -> Result<Manifest, ReadError> {
         return Err(ReadError::Fingerprint { path, written: manifest.protocol_fingerprint });
     }
     check_plan(path, &manifest)?;
-    Ok(manifest)
+    let sealed = manifest.schema >= SCHEMA_OF_CHECKSUMS;
+    let fault = match is_whole {
+        Some(false) => Some(Fault::Manifest),
+        None if sealed || manifest.id.is_some() => Some(Fault::ManifestWithout),
+        Some(true) if manifest.id.is_none() => Some(Fault::ManifestWithout),
+        Some(true) | None => None,
+    };
+    Ok((manifest, fault))
 }
 
 fn check_plan(path: PathBuf, manifest: &Manifest) -> Result<(), ReadError> {
@@ -189,37 +237,4 @@ fn check_plan(path: PathBuf, manifest: &Manifest) -> Result<(), ReadError> {
         return Err(ReadError::Plan { path, fault, suite: suite.clone(), task: *task });
     }
     Ok(())
-}
-
-type Records = BTreeMap<EpisodeKey, EpisodeRecord>;
-
-fn read_records(
-    path: PathBuf,
-    bytes: &[u8],
-    manifest: &Manifest,
-) -> Result<(Records, Option<usize>), ReadError> {
-    let plan: BTreeMap<(&str, u16), &PlannedTask> =
-        manifest.plan.iter().map(|task| ((task.suite.as_str(), task.task), task)).collect();
-    let mut records = Records::new();
-    for (index, text) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let line = index + 1;
-        if text.last() != Some(&b'\n') {
-            return Ok((records, Some(line)));
-        }
-        let record: EpisodeRecord = match serde_json::from_slice(text) {
-            Ok(record) => record,
-            Err(source) => return Err(ReadError::Line { path, line, source }),
-        };
-        let key = record.key();
-        let planned = plan.get(&(key.suite.as_str(), key.task));
-        let Some(planned) = planned.filter(|planned| key.trial < planned.trials) else {
-            return Err(ReadError::Foreign { path, line, key });
-        };
-        let (stages, completed, planned) = (record.stages, record.stages_completed, planned.stages);
-        if stages != planned || completed > stages {
-            return Err(ReadError::Stages { path, line, completed, stages, planned });
-        }
-        records.insert(key, record);
-    }
-    Ok((records, None))
 }

@@ -71,6 +71,9 @@ pub struct EpisodeRecord {
     /// The executed actions, a safetensors file relative to the run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actions: Option<String>,
+    /// SHA-256 (hex) of that file. Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions_sha256: Option<String>,
     /// The video, relative to the run directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video: Option<String>,
@@ -95,13 +98,14 @@ impl EpisodeRecord {
         f64::from(self.stages_completed) / f64::from(self.stages.max(1))
     }
 
-    /// Whether two records agree in everything but times, attempts and the video.
+    /// Whether two records agree in everything but times, attempts, the video and checksums.
     pub fn same_outcome(&self, other: &Self) -> bool {
         let strip = |record: &Self| Self {
             seconds: Seconds::default(),
             started: String::new(),
             attempts: 0,
             video: None,
+            actions_sha256: None,
             ..record.clone()
         };
         strip(self) == strip(other)

@@ -12,20 +12,25 @@ use super::estimate::Estimate;
 /// If there are more successes than episodes.
 pub fn wilson(successes: u32, n: u32) -> Option<Estimate> {
     assert!(successes <= n, "{successes} successes of {n}");
-    if n == 0 {
-        return None;
-    }
+    (n > 0).then(|| wilson_at((successes, n), z95()))
+}
+
+/// Wilson's interval for successes in episodes, of which there is one, at the normal quantile `z`.
+pub(super) fn wilson_at((successes, n): (u32, u32), z: f64) -> Estimate {
     let value = f64::from(successes) / f64::from(n);
-    let Estimate { low, high, .. } = score_interval(value, f64::from(n));
+    let Estimate { low, high, .. } = score_interval_at(value, f64::from(n), z);
     // At the extremes the interval ends at exactly 0 or 1; the formula only comes close.
     let low = if successes == 0 { 0.0 } else { low };
     let high = if successes == n { 1.0 } else { high };
-    Some(Estimate { value, low, high })
+    Estimate { value, low, high }
 }
 
 /// Wilson's interval at any `value` for an effective sample size of `size` episodes.
 pub(super) fn score_interval(value: f64, size: f64) -> Estimate {
-    let z = z95();
+    score_interval_at(value, size, z95())
+}
+
+fn score_interval_at(value: f64, size: f64, z: f64) -> Estimate {
     let denominator = 1.0 + z * z / size;
     let center = (value + z * z / (2.0 * size)) / denominator;
     let half = z / denominator * (value * (1.0 - value) / size + (z / (2.0 * size)).powi(2)).sqrt();

@@ -19,6 +19,7 @@ mod estimates;
 mod holm;
 mod intervals;
 pub mod margins;
+pub mod newcombe;
 mod paired;
 pub mod power;
 pub mod random;
@@ -31,6 +32,7 @@ pub use estimates::{Length, Rate, difference, suites_mean};
 pub use holm::holm;
 pub use intervals::wilson;
 pub use paired::{
-    PairedCounts, mcnemar, mcnemar_mid_p, paired_difference, paired_length_difference,
+    PairedCounts, mcnemar, mcnemar_mid_p, paired_difference, paired_difference_p,
+    paired_length_difference,
 };
 pub use unpaired::{Side, TwoSamples, boschloo, fisher};

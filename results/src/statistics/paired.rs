@@ -3,7 +3,7 @@
 use statrs::distribution::{Binomial, Discrete, DiscreteCDF};
 
 use super::bootstrap::stratified_mean;
-use super::intervals::z95;
+use super::intervals::{normal_cdf, z95};
 use super::{Estimate, wilson};
 
 /// Outcomes of two policies, A and B, on the same episodes.
@@ -80,6 +80,12 @@ pub fn paired_difference(pairs: PairedCounts) -> Option<Estimate> {
     Some(Estimate { value, low, high })
 }
 
+/// The p value of the rate of A minus that of B against `null`: below 0.05 exactly where Tango's
+/// interval does not contain it; 1 without episodes.
+pub fn paired_difference_p(pairs: PairedCounts, null: f64) -> f64 {
+    if pairs.n() == 0 { 1.0 } else { 2.0 * normal_cdf(-tango(pairs, null).abs()) }
+}
+
 /// The mean of `differences` in completed stages between two policies, for episodes of `stages`;
 /// `None` without episodes.
 ///
@@ -130,6 +136,19 @@ fn crossing(mut low: f64, mut high: f64, before: impl Fn(f64) -> bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_p_value_is_below_5_percent_exactly_where_tangos_interval_lies_on_one_side() {
+        for only_a in 0..40 {
+            let pairs = PairedCounts { both: 60, only_a, only_b: 5, neither: 10 };
+            let found = paired_difference(pairs).unwrap();
+            for null in [-0.1, 0.0, 0.05] {
+                let outside = null < found.low || null > found.high;
+                let p = paired_difference_p(pairs, null);
+                assert_eq!(p < 0.05, outside, "{only_a} {null}: {p} {found:?}");
+            }
+        }
+    }
 
     fn pairs(both: u32, only_a: u32, only_b: u32, neither: u32) -> PairedCounts {
         PairedCounts { both, only_a, only_b, neither }

@@ -41,7 +41,8 @@ impl Reach {
 /// Each starts at 1 and is multiplied by `1 + bet * difference / reach` after every episode. If
 /// the policy is no better (no worse), the expected factor is at most 1 given the past, so the
 /// process is a supermartingale, and the probability that it ever reaches `c` is at most `1/c`
-/// (Ville's inequality). The mean over several bet sizes is a supermartingale again. With both
+/// (Ville's inequality). Where episodes differ in difficulty, their order must be random: what was
+/// seen then says nothing about the next one's difficulty. The mean over several bet sizes is a supermartingale again. With both
 /// directions at half of [`FALSE_ALARMS`] the probability of ever claiming a wrong one is at most
 /// [`FALSE_ALARMS`].
 ///
@@ -166,6 +167,50 @@ mod tests {
             })
         });
         claims.count() as f64 / 2000.0
+    }
+
+    /// The share of 2,000 runs over ten tasks of 50 trials that ever claim something; the tasks'
+    /// rates are `rates`, their mean is the reference, and `order` arranges the episodes.
+    fn alarms_over_tasks(rates: [f64; 10], order: impl Fn(&mut [f64], &mut u64)) -> f64 {
+        let reference = rates.iter().sum::<f64>() / 10.0;
+        let mut state = 5;
+        let claims = (0..2000).filter(|_| {
+            let mut episodes: Vec<f64> = rates.iter().flat_map(|&rate| [rate; 50]).collect();
+            order(&mut episodes, &mut state);
+            let mut evidence = Evidence::default();
+            episodes.into_iter().any(|rate| {
+                let solved = if uniform(&mut state) < rate { 1.0 } else { 0.0 };
+                evidence.observe(solved - reference, Reach::around(reference));
+                evidence.decided().is_some()
+            })
+        });
+        claims.count() as f64 / 2000.0
+    }
+
+    fn uniform(state: &mut u64) -> f64 {
+        *state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (*state >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn shuffle(episodes: &mut [f64], state: &mut u64) {
+        for last in (1..episodes.len()).rev() {
+            let other = (uniform(state) * (last + 1) as f64) as usize;
+            episodes.swap(last, other);
+        }
+    }
+
+    #[test]
+    fn tasks_of_different_difficulty_raise_few_false_alarms_in_a_random_order_alone() {
+        let limit = FALSE_ALARMS + 0.0147;
+        let easy_and_hard = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9, 0.8, 0.5];
+        let found = alarms_over_tasks(easy_and_hard, shuffle);
+        assert!(found <= limit, "{found}");
+        let half = [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9];
+        let found = alarms_over_tasks(half, shuffle);
+        assert!(found <= limit, "{found}");
+        // Task by task, the claim would be wrong in most runs.
+        let found = alarms_over_tasks(half, |_, _| ());
+        assert!(found > 0.5, "{found}");
     }
 
     #[test]

@@ -95,5 +95,5 @@ fn warnings(summary: &Summary) -> Vec<String> {
         partial.then(|| summary.counts.label()),
         torn,
     ];
-    all.into_iter().flatten().collect()
+    all.into_iter().flatten().chain(summary.notes.clone()).collect()
 }

@@ -8,6 +8,7 @@ mod notes;
 mod number_form;
 pub mod paper_tables;
 pub mod run_tables;
+mod smallest;
 pub mod subtasks;
 pub mod summary;
 mod variants;

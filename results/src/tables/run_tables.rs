@@ -4,6 +4,7 @@ use super::counts::Counts;
 use super::format::NONE;
 use super::format::{fraction, length, percent, percent_interval, points, share, signed, whole};
 use super::model::{Align, Column, Row, RowKind, Table};
+use super::smallest;
 use super::summary::{AverageSummary, Chain, SuiteSummary, Summary, TaskSummary};
 use super::verdict::PaperComparison;
 use crate::run::benchmarks::{benchmark_title, suite_title};
@@ -58,6 +59,7 @@ fn suite_table(benchmark: &str, suite: &SuiteSummary) -> Table {
         let cells = suite.tasks.iter().map(|task| percent(task.paper)).collect();
         table.add_column(Column::new("paper %", Align::Right), cells);
     }
+    table.notes.extend(smallest::of_suite(suite));
     if let Some(paper) = &suite.paper {
         let estimate = Some(paper.published.estimate);
         let cells = vec![
@@ -122,6 +124,7 @@ fn chain_table(benchmark: &str, suite: &SuiteSummary, chain: &Chain) -> Table {
         ],
         ..Table::default()
     };
+    table.notes.extend(smallest::of_suite(suite));
     if let Some(paper) = &suite.paper {
         let shares = chain.paper.iter().map(|&value| share(value));
         let length = length(Some(paper.published.estimate.value));
@@ -161,6 +164,7 @@ fn average_table(summary: &Summary, average: &AverageSummary) -> Table {
         let verdict_column = Column::new("verdict", Align::Left);
         table.add_column(verdict_column, papers.iter().map(verdict).collect());
     }
+    table.notes.extend(smallest::of_average(average));
     table.notes.extend(average.paper.as_ref().map(|paper| paper_note(paper, Unit::Points)));
     table
 }
@@ -192,7 +196,13 @@ fn paper_note(paper: &PaperComparison, unit: Unit) -> String {
     });
     match (difference, paper.verdict.reason()) {
         (_, Some(reason)) => format!("{source}; no verdict: {reason}"),
-        (Some(difference), None) => format!("{source}; this run minus the paper: {difference}"),
+        (Some(difference), None) => {
+            let tests = paper.tests.filter(|tests| tests.suites > 1);
+            let tests = tests.map_or(String::new(), |tests| {
+                format!(", p = {:.3} by Holm over {} suites", tests.difference, tests.suites)
+            });
+            format!("{source}; this run minus the paper: {difference}{tests}")
+        }
         (None, None) => source,
     }
 }

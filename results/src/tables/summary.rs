@@ -6,7 +6,7 @@ use udvla_sims::protocol::{SuccessRule, Suite};
 use super::counts::Counts;
 use super::format::short_hash;
 use super::subtasks::{SubtaskSummary, by_subtask};
-use super::verdict::{MeasuredNumber, PaperComparison, incomparable, withheld};
+use super::verdict::{MeasuredNumber, PaperComparison, correct, incomparable, withheld};
 use crate::paper::{Paper, PaperTable};
 use crate::run::benchmarks::OtherRule;
 use crate::run::manifest::{EarlyStop, Manifest, PlannedTask, RunStatus};
@@ -39,6 +39,8 @@ pub struct Summary {
     pub average: Option<AverageSummary>,
     /// The line of the records that a crash cut short.
     pub torn_line: Option<usize>,
+    /// What else must be said of the run, see [`Run::notes`].
+    pub notes: Vec<String>,
 }
 
 /// One suite.
@@ -120,8 +122,9 @@ impl Summary {
     pub fn new(run: &Run, paper: &Paper) -> Self {
         let manifest = &run.manifest;
         let table = paper.table(&manifest.protocol.benchmark);
-        let suites: Vec<_> =
+        let mut suites: Vec<_> =
             manifest.suites().into_iter().map(|name| suite(run, name, table)).collect();
+        correct(suites.iter_mut().filter_map(|suite| suite.paper.as_mut()));
         let counts = suites.iter().map(|suite| suite.counts).sum();
         let average = (suites.len() > 1).then(|| average(manifest, &suites, counts, table));
         Self {
@@ -136,6 +139,7 @@ impl Summary {
             suites,
             average,
             torn_line: run.torn_line,
+            notes: run.notes.clone(),
         }
     }
 
@@ -184,6 +188,7 @@ fn suite_paper(
         protocol.map_or(0, |protocol| protocol.tasks.len() as u32 * u32::from(protocol.trials));
     let measured = MeasuredNumber {
         estimate,
+        successes: suite.chain.is_none().then_some(suite.rate.successes),
         scale: f64::from(suite.stages),
         n: suite.counts.ok,
         needed: planned.min(published.n),
@@ -244,7 +249,8 @@ fn average(
         let reason = withheld(manifest, table).or_else(|| gap(suites, table));
         let Counts { errors, missing, ok: n, .. } = counts;
         // `gap` has checked that every suite has its episodes.
-        let measured = MeasuredNumber { estimate, scale: 1.0, n, needed: 0, errors, missing };
+        let measured =
+            MeasuredNumber { estimate, successes: None, scale: 1.0, n, needed: 0, errors, missing };
         Some(measured.compare(published, reason))
     });
     let rate = Rate::new(successes, counts.ok, counts.errors);

@@ -4,12 +4,17 @@ use std::fmt;
 
 use super::format::plural;
 use crate::paper::{PaperTable, Published};
+use crate::run::differences;
+use crate::run::locked::other_versions;
 use crate::run::manifest::{EarlyStop, Manifest};
-use crate::statistics::{Estimate, difference};
+use crate::statistics::newcombe::{difference_p, equivalence_p};
+use crate::statistics::{Estimate, difference, holm};
 
 /// A run agrees only if differences of this share of the scale are ruled out: 5 percentage points
 /// of a success rate, 0.25 of an average length out of 5.
 const MARGIN: f64 = 0.05;
+/// The error rate of verdicts.
+pub(super) const LEVEL: f64 = 0.05;
 
 /// A run's number compared with the published one.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +23,23 @@ pub struct PaperComparison {
     pub published: Published,
     /// The run's number minus the published one; absent where the verdict is withheld.
     pub difference: Option<Estimate>,
+    /// The p values behind the conclusion, where a success rate has one.
+    pub tests: Option<Tests>,
     /// The conclusion.
     pub verdict: Verdict,
+}
+
+/// p values of a success rate against a published one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tests {
+    /// Successes and episodes of the run.
+    pub measured: (u32, u32),
+    /// That the rates are equal.
+    pub difference: f64,
+    /// That they differ by the margin or more.
+    pub equivalence: f64,
+    /// Number of suites over which both are corrected.
+    pub suites: u32,
 }
 
 /// What a run says about a published number, by the 95 % interval of the difference (the run's
@@ -78,6 +98,8 @@ impl fmt::Display for Verdict {
 pub struct MeasuredNumber {
     /// The number; `None` when nothing ran.
     pub estimate: Option<Estimate>,
+    /// Successes, where it is a success rate of `n` episodes.
+    pub successes: Option<u32>,
     /// The largest value that it can have.
     pub scale: f64,
     /// Episodes that ran to their end.
@@ -93,15 +115,26 @@ pub struct MeasuredNumber {
 impl MeasuredNumber {
     /// The verdict on `published`, withheld for `reason` or if episodes are lacking.
     pub fn compare(self, published: Published, reason: Option<String>) -> PaperComparison {
-        let (difference, verdict) = match (self.estimate, reason.or_else(|| self.shortfall())) {
-            (_, Some(reason)) => (None, Verdict::Withheld(reason)),
-            (None, None) => (None, Verdict::Withheld("nothing ran".into())),
+        let withheld = match (self.estimate, reason.or_else(|| self.shortfall())) {
             (Some(estimate), None) => {
                 let difference = difference(estimate, published.estimate);
-                (Some(difference), judge(difference, MARGIN * self.scale))
+                let tests = self.successes.map(|successes| {
+                    let (a, b) = ((successes, self.n), published.count());
+                    let p = difference_p(a, b, 0.0);
+                    Tests {
+                        measured: a,
+                        difference: p,
+                        equivalence: equivalence_p(a, b, MARGIN),
+                        suites: 1,
+                    }
+                });
+                let verdict = judge(difference, MARGIN * self.scale);
+                return PaperComparison { published, difference: Some(difference), tests, verdict };
             }
+            (None, None) => Verdict::Withheld("nothing ran".into()),
+            (_, Some(reason)) => Verdict::Withheld(reason),
         };
-        PaperComparison { published, difference, verdict }
+        PaperComparison { published, difference: None, tests: None, verdict: withheld }
     }
 
     fn shortfall(self) -> Option<String> {
@@ -117,11 +150,48 @@ impl MeasuredNumber {
     }
 }
 
+/// Corrects the verdicts on the success rates of several suites by Holm: the probability of any
+/// wrong difference among them, and of any wrong agreement, is at most 5 % each.
+pub fn correct<'a>(comparisons: impl Iterator<Item = &'a mut PaperComparison>) {
+    let mut judged: Vec<(Estimate, Tests, &mut Verdict, &mut Option<Tests>)> = comparisons
+        .filter_map(|PaperComparison { difference, tests, verdict, .. }| {
+            Some(((*difference)?, (*tests)?, verdict, tests))
+        })
+        .collect();
+    if judged.len() < 2 {
+        return;
+    }
+    let suites = judged.len() as u32;
+    let p_values = |value: fn(&Tests) -> f64| -> Vec<f64> {
+        holm(&judged.iter().map(|(_, tests, _, _)| value(tests)).collect::<Vec<_>>())
+    };
+    let corrected = p_values(|tests| tests.difference)
+        .into_iter()
+        .zip(p_values(|tests| tests.equivalence))
+        .collect::<Vec<_>>();
+    for ((found, before, verdict, tests), (p, equivalence)) in judged.iter_mut().zip(corrected) {
+        **tests = Some(Tests { difference: p, equivalence, suites, ..*before });
+        // The correction takes a claim back; it never makes one of the other kind.
+        let agrees = **verdict == Verdict::Agrees && equivalence < LEVEL;
+        **verdict = match (p < LEVEL, agrees) {
+            (true, _) if found.value < 0.0 => Verdict::Below,
+            (true, _) => Verdict::Above,
+            (false, true) => Verdict::Agrees,
+            (false, false) => Verdict::CannotTell,
+        };
+    }
+}
+
 /// Why a run's numbers are not comparable to any others, for example `stand-in assets`.
 pub fn incomparable(manifest: &Manifest) -> Option<String> {
     if manifest.setting.simulator.as_deref() == Some("fake") {
         return Some("fake simulator".into());
     }
+    marked(manifest).or_else(|| other_versions(manifest))
+}
+
+/// The reason that the simulator's adapter gives.
+fn marked(manifest: &Manifest) -> Option<String> {
     let comparable = manifest.setting.comparable.as_deref()?;
     let reason = comparable.strip_prefix("no")?.trim_start_matches([':', ',', ' ']);
     Some(if reason.is_empty() { "marked so by the simulator" } else { reason }.into())
@@ -132,15 +202,35 @@ pub fn withheld(manifest: &Manifest, table: &PaperTable) -> Option<String> {
     let subject = &manifest.subject;
     let policy = subject.policy.as_deref().unwrap_or("unknown");
     let stop = manifest.stopped_early.as_ref().map(EarlyStop::reason);
-    let protocol = &manifest.protocol.name;
     incomparable(manifest)
         .or_else(|| stop.map(|reason| format!("stopped early, {reason}")))
         .or_else(|| (policy != "udvla").then(|| format!("policy {policy}")))
         .or_else(|| subject.approximate.as_ref().map(|what| format!("approximate {what}")))
-        .or_else(|| {
-            let unknown = !table.protocols.contains(protocol);
-            unknown.then(|| format!("protocol {protocol} is not the paper's"))
-        })
+        .or_else(|| other_protocol(manifest, table))
+        .or_else(|| other_renderer(manifest, table))
+}
+
+/// How the protocol differs from those of the table. Its name is not enough: a setting such as the
+/// reset mode leaves the name and changes the fingerprint.
+fn other_protocol(manifest: &Manifest, table: &PaperTable) -> Option<String> {
+    let protocol = &manifest.protocol.name;
+    if !table.protocols.contains(protocol) {
+        return Some(format!("protocol {protocol} is not the paper's"));
+    }
+    if table.fingerprints.contains(&manifest.protocol_fingerprint) {
+        return None;
+    }
+    Some(match differences::from_bundled(&manifest.protocol).as_slice() {
+        [] => format!("protocol {protocol} has another fingerprint than the paper's"),
+        [field] => format!("protocol {protocol} with another {field}"),
+        fields => format!("protocol {protocol} with {} other fields", fields.len()),
+    })
+}
+
+fn other_renderer(manifest: &Manifest, table: &PaperTable) -> Option<String> {
+    let renderer = manifest.setting.renderer.as_ref()?;
+    let other = table.other_renderers.iter().find(|other| renderer.contains(&other.name))?;
+    Some(format!("rendered by {}; {}", other.name, other.why))
 }
 
 fn judge(difference: Estimate, margin: f64) -> Verdict {
@@ -163,6 +253,7 @@ mod tests {
     fn verdict(ours: (u32, u32), published: (u32, u32)) -> Verdict {
         let measured = MeasuredNumber {
             estimate: wilson(ours.0, ours.1),
+            successes: Some(ours.0),
             scale: 1.0,
             n: ours.1,
             needed: published.1,
@@ -194,6 +285,44 @@ mod tests {
         ] {
             assert_eq!(verdict((successes, 500), (476, 500)), expected, "{successes}");
         }
+    }
+
+    /// The verdicts on suites of 500 episodes against the paper's LIBERO suites.
+    fn suites(successes: [u32; 4]) -> Vec<PaperComparison> {
+        let published = [481, 494, 471, 476];
+        let mut found: Vec<PaperComparison> = successes
+            .into_iter()
+            .zip(published)
+            .map(|(ours, published)| {
+                let estimate = wilson(published, 500).unwrap();
+                let published = Published { estimate, n: 500, source: "Table 3".into() };
+                let measured = MeasuredNumber {
+                    estimate: wilson(ours, 500),
+                    successes: Some(ours),
+                    scale: 1.0,
+                    n: 500,
+                    needed: 500,
+                    errors: 0,
+                    missing: 0,
+                };
+                measured.compare(published, None)
+            })
+            .collect();
+        correct(found.iter_mut());
+        found
+    }
+
+    #[test]
+    fn verdicts_on_several_suites_are_corrected_together() {
+        // Alone, 460 of 500 is below 476; among four suites it is not.
+        assert_eq!(verdict((460, 500), (476, 500)), Verdict::Below);
+        let found = suites([481, 494, 471, 460]);
+        assert_eq!(found[3].verdict, Verdict::CannotTell);
+        let tests = found[3].tests.unwrap();
+        assert!(tests.suites == 4 && tests.difference > 0.05, "{tests:?}");
+        // The paper still agrees with itself, and a clear difference stays one.
+        assert!(found[..3].iter().all(|suite| suite.verdict == Verdict::Agrees), "{found:?}");
+        assert_eq!(suites([481, 494, 471, 440])[3].verdict, Verdict::Below);
     }
 
     #[test]

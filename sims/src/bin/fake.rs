@@ -6,8 +6,8 @@
 //! - `step_ms=N`: delay per control step. `side=N`: height and width of its images.
 //! - `start=setup`: asks for a missing file. `start=mute`: never opens. `start_ms=N`: opens after
 //!   N ms.
-//! - `poison=KEYS`: these episodes (comma separated) always raise. `lack=KEYS`: these lack a file
-//!   that the user has to provide.
+//! - `poison=KEYS`: these episodes (comma separated) always raise. `lack=KEYS`: their files have to be
+//!   provided by the user.
 //! - `NAME=KEYS`: a fault in these episodes, the first time in the run that each is played. At the
 //!   reset: `crash`, `hang`, `raise`, `garbage` (bytes that are no frame), `cut` (half a frame,
 //!   then the end), `stall` (half a frame, then nothing), `huge` (a frame of 4 GiB), `double` (the

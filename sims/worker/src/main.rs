@@ -78,6 +78,13 @@ fn run(python: &Path, adapters: &OsString) -> Result<c_int, String> {
     let arguments = |embedding: &str| -> Vec<OsString> {
         vec![
             python.into(),
+            // Neither the current folder, nor variables of the shell, nor the user's own packages.
+            "-I".into(),
+            // What a simulator prints is in the log also if it dies.
+            "-u".into(),
+            // Files are read alike whatever the user's locale.
+            "-X".into(),
+            "utf8".into(),
             "-c".into(),
             SERVE.into(),
             adapters.clone(),
@@ -99,7 +106,7 @@ fn run(python: &Path, adapters: &OsString) -> Result<c_int, String> {
 /// Path of the interpreter's shared library, if it has one.
 fn libpython(python: &Path) -> Result<Option<PathBuf>, String> {
     let output = Command::new(python)
-        .args(["-E", "-s", "-c", FIND_LIBRARY])
+        .args(["-I", "-c", FIND_LIBRARY])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -135,7 +142,7 @@ fn embed(libpython: &Path, library: &Path, arguments: &[OsString]) -> Result<c_i
             .map_err(|error| load_error(library, &error))?;
         let entry: Symbol<Entry> =
             worker.get(b"udvla_worker_main\0").map_err(|error| error.to_string())?;
-        let count = c_int::try_from(strings.len()).expect("six arguments");
+        let count = c_int::try_from(strings.len()).expect("ten arguments");
         Ok(entry(count, pointers.as_mut_ptr()))
     }
 }

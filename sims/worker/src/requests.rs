@@ -1,5 +1,6 @@
 //! The worker's loop: reads a request, sends a reply.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
@@ -48,8 +49,14 @@ fn reply(
                 format!("the harness speaks wire version {wire}, this worker {WIRE_VERSION}");
             return Err(PyOSError::new_err(text));
         }
+        // Simulators read and write files of fixed names where they run: the settings of numba and
+        // matplotlib, MuJoCo's log.
+        std::env::set_current_dir(&config.scratch)?;
         let (opened, spec, mut setting) = Session::open(python, &config)?;
         setting.insert("embedding".into(), embedding.into());
+        // After the adapter, which imports the simulator: only loaded libraries are reported.
+        let facts = python.import("udvla_sims.machine")?.call_method0("facts")?;
+        setting.extend(facts.extract::<BTreeMap<String, String>>()?);
         *session = Some(opened);
         return Ok((Reply::Ready { wire: WIRE_VERSION, spec, setting }, vec![]));
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::attention::Attention;
 use super::error::CheckpointError;
+use super::files::parse_json;
 use super::special_ids::SpecialIds;
 
 /// Upper bound of every size in a valid configuration.
@@ -66,16 +67,10 @@ impl ModelConfig {
     /// Invalid JSON, a missing key or one of another type, an unsupported feature, inconsistent
     /// sizes, an id outside the vocabulary.
     pub fn parse(text: &str, file: &Path) -> Result<Self, CheckpointError> {
-        let json = |source| CheckpointError::Json {
-            what: "model configuration",
-            file: file.to_owned(),
-            source,
-        };
-        let value: Value = serde_json::from_str(text).map_err(json)?;
-        let config = Self {
-            sizes: Sizes::deserialize(&value).map_err(json)?,
-            ids: SpecialIds::deserialize(&value).map_err(json)?,
-        };
+        const WHAT: &str = "model configuration";
+        let value: Value = parse_json(WHAT, text, file)?;
+        let config =
+            Self { sizes: parse_json(WHAT, text, file)?, ids: parse_json(WHAT, text, file)? };
         let refused = match value.get("rope_scaling") {
             None | Some(Value::Null) => config.fault(),
             Some(_) => Some("`rope_scaling` is not supported".into()),

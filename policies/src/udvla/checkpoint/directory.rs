@@ -13,6 +13,7 @@ use super::files::{read_text, require};
 use super::manifest::{Benchmark, MANIFEST, Manifest};
 use super::weights::{WeightSource, Weights, weight_files};
 use crate::normalize::NormStats;
+use crate::published;
 use crate::tokens::{FastTokenizer, TextTokenizer, TokenError};
 use crate::vision::{TensorLoader, VisionConfig, VisionDecoder, VisionTokenizer};
 
@@ -34,7 +35,12 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens the directory `dir` and reads its manifest.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        Ok(Self { dir: dir.to_owned(), manifest: Manifest::open(dir)?, random_weights: false })
+        Ok(Self::new(dir, Manifest::open(dir)?))
+    }
+
+    /// A checkpoint whose manifest is not in `dir` yet.
+    pub fn new(dir: &Path, manifest: Manifest) -> Self {
+        Self { dir: dir.to_owned(), manifest, random_weights: false }
     }
 
     /// As [`Checkpoint::open`], with random weights drawn on the device instead of weight files,
@@ -195,6 +201,38 @@ impl Checkpoint {
             return Err(CheckpointError::Config { file, reason });
         }
         Ok(stats)
+    }
+
+    /// Checks that action tokenizer and action ranges of the entry `name` were made for its
+    /// benchmark and its chunk, as far as that is known.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::fast`] and [`Checkpoint::stats`]; a part that is known to be for
+    /// something else, with both named.
+    pub fn check_parts(&self, name: &str) -> Result<(), CheckpointError> {
+        let benchmark = self.benchmark(name)?;
+        let layout = &benchmark.layout;
+        let (fast, stats) = (self.fast(benchmark)?, self.stats(benchmark)?);
+        let chunk = || format!("{} x {}", layout.horizon, layout.action_width);
+        let foreign = match fast.chunk() {
+            (Some(steps), _) if steps != layout.horizon => Some(format!(
+                "its FAST tokenizer is for chunks of {steps}, the layout has {}",
+                chunk()
+            )),
+            (_, Some(width)) if width != layout.action_width => Some(format!(
+                "its FAST tokenizer is for actions of {width}, the layout has {}",
+                chunk()
+            )),
+            _ => published::foreign_tokenizer(name, layout.horizon, fast.digest()),
+        };
+        let entry = &benchmark.norm_stats.name;
+        match foreign.or_else(|| published::foreign_statistics(name, entry, &stats)) {
+            None => Ok(()),
+            Some(what) => Err(CheckpointError::Config {
+                file: self.manifest_file(),
+                reason: format!("benchmark `{name}`: {what}"),
+            }),
+        }
     }
 
     /// `sha256:` and a SHA-256 over everything that can change an answer: all files of all

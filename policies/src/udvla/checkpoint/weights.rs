@@ -10,7 +10,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::device::{Placement, dtype_name};
 use super::error::CheckpointError;
-use super::files::{read_text, unreadable};
+use super::files::{parse_json, read_text, unreadable};
 use crate::files;
 
 /// File name of a single weight file.
@@ -97,9 +97,7 @@ impl Index {
             let dir = dir.to_owned();
             return Err(CheckpointError::MissingDirectory { what: "weight folder", dir });
         } else if file.exists() {
-            return serde_json::from_str(&read_text(&file)?).map_err(|source| {
-                CheckpointError::Json { what: "index of weight files", file, source }
-            });
+            return parse_json("index of weight files", &read_text(&file)?, &file);
         } else if single.exists() {
             return Ok(Self::default());
         }

@@ -14,6 +14,7 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     summary: "One id after another, each the most probable",
     left_to_right: true,
     approximate_cache: false,
+    options: &[],
     open,
 };
 
@@ -22,11 +23,10 @@ pub(super) const KIND: DecoderKind = DecoderKind {
 pub struct Autoregressive;
 
 fn open(
-    options: &DecodingOptions,
+    _: &DecodingOptions,
     _: &DecodingDefaults,
     _: &mut Subject,
 ) -> Result<Box<dyn Decoder>, String> {
-    options.only(&[])?;
     Ok(Box::new(Autoregressive))
 }
 

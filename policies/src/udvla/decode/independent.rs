@@ -24,6 +24,7 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     summary: "Future images denoised first, then actions",
     left_to_right: false,
     approximate_cache: false,
+    options: &["denoising steps", "sampler", "action steps"],
     open,
 };
 
@@ -44,7 +45,6 @@ fn open(
     defaults: &DecodingDefaults,
     subject: &mut Subject,
 ) -> Result<Box<dyn Decoder>, String> {
-    options.only(&["denoising steps", "sampler", "action steps"])?;
     let target = defaults.target;
     if options.denoise_steps.is_some() && !target.has_images() {
         return Err(format!(

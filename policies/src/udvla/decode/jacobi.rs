@@ -18,6 +18,7 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     summary: "The ids of `ar` by parallel iteration",
     left_to_right: true,
     approximate_cache: false,
+    options: &["cap of iterations"],
     open,
 };
 
@@ -43,7 +44,6 @@ fn open(
     _: &DecodingDefaults,
     subject: &mut Subject,
 ) -> Result<Box<dyn Decoder>, String> {
-    options.only(&["cap of iterations"])?;
     if options.jacobi_cap == Some(0) {
         return Err("a cap of 0 iterations".into());
     }

@@ -30,6 +30,7 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     summary: "Future images and actions denoised together",
     left_to_right: false,
     approximate_cache: true,
+    options: &["denoising steps", "sampler", "temperature"],
     open,
 };
 
@@ -47,7 +48,6 @@ fn open(
     defaults: &DecodingDefaults,
     subject: &mut Subject,
 ) -> Result<Box<dyn Decoder>, String> {
-    options.only(&["denoising steps", "sampler", "temperature"])?;
     let sampler = options.sampler.unwrap_or_default();
     let rules = match (sampler, options.temperature) {
         (Sampler::Released, None) => Rules::default(),

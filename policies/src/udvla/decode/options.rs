@@ -27,10 +27,12 @@ pub struct DecoderKind {
     pub left_to_right: bool,
     /// Whether it works with [`PrefixCache::Approximate`].
     pub approximate_cache: bool,
+    /// Names of its options, as in [`DecodingOptions::surplus`].
+    pub options: &'static [&'static str],
     pub(super) open: Open,
 }
 
-/// Options of all decoders; each decoder refuses those that it does not have. `None` is the
+/// Options of all decoders; those that the decoder does not have are refused. `None` is the
 /// decoder's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DecodingOptions {
@@ -67,12 +69,15 @@ impl DecodingOptions {
         defaults: &DecodingDefaults,
         subject: &mut Subject,
     ) -> Result<Box<dyn Decoder>, String> {
+        if let Some(option) = self.surplus() {
+            return Err(format!("decoding `{}` has no {option}", self.decoder.name));
+        }
         subject.decoding = Some(self.decoder.name.into());
         (self.decoder.open)(self, defaults, subject)
     }
 
-    /// Refuses every option that is set and not among `known`.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), String> {
+    /// The first option that is set and that the decoder does not have.
+    pub fn surplus(&self) -> Option<&'static str> {
         let set = [
             ("denoising steps", self.denoise_steps.is_some()),
             ("sampler", self.sampler.is_some()),
@@ -80,10 +85,8 @@ impl DecodingOptions {
             ("action steps", self.action_steps.is_some()),
             ("cap of iterations", self.jacobi_cap.is_some()),
         ];
-        match set.iter().find(|(option, set)| *set && !known.contains(option)) {
-            Some((option, _)) => Err(format!("decoding `{}` has no {option}", self.decoder.name)),
-            None => Ok(()),
-        }
+        let surplus = |(option, set): &(&str, bool)| *set && !self.decoder.options.contains(option);
+        set.into_iter().find(surplus).map(|(option, _)| option)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{ExportError, Provenance, json};
 use crate::run::benchmarks::lerobot_group;
 use crate::run::read::Run;
 use crate::run::record::EpisodeRecord;
+use crate::statistics::wilson;
 use crate::tables::counts::Counts;
 
 #[derive(Serialize)]
@@ -23,6 +24,10 @@ struct Task {
     task_group: String,
     task_id: u16,
     metrics: Lists,
+    n_episodes: usize,
+    n_success: usize,
+    pc_success: f64,
+    pc_success_ci95: [f64; 2],
 }
 
 #[derive(Default, Serialize)]
@@ -38,7 +43,9 @@ struct Means {
     avg_sum_reward: f64,
     avg_max_reward: f64,
     pc_success: f64,
+    pc_success_ci95: [f64; 2],
     n_episodes: usize,
+    n_success: usize,
     video_paths: Vec<String>,
 }
 
@@ -47,13 +54,16 @@ struct Overall {
     avg_sum_reward: f64,
     avg_max_reward: f64,
     pc_success: f64,
+    pc_success_ci95: [f64; 2],
     n_episodes: usize,
+    n_success: usize,
     eval_s: f64,
     eval_ep_s: f64,
     video_paths: Vec<String>,
 }
 
-/// The run as `eval_info.json` of lerobot 0.4 and later.
+/// The run as `eval_info.json` of lerobot 0.4 and later, with the counts and the 95 % Wilson
+/// intervals in percent that it has since September 2026 (pull request 4628).
 ///
 /// An episode's position in its list is its trial. `sum_rewards` is the number of stages
 /// completed, `max_rewards` their share of all (0 to 1). `eval_s` is the sum of the episodes'
@@ -83,7 +93,16 @@ pub fn lerobot_json(run: &Run) -> Result<String, ExportError> {
             metrics.add(record);
             group.add(record);
         }
-        per_task.push(Task { task_group, task_id: planned.task, metrics });
+        let (n_episodes, n_success) = metrics.counts();
+        per_task.push(Task {
+            task_group,
+            task_id: planned.task,
+            pc_success: percent(n_success, n_episodes),
+            pc_success_ci95: interval(n_success, n_episodes),
+            n_episodes,
+            n_success,
+            metrics,
+        });
     }
     let mut all = Lists::default();
     run.records.values().for_each(|record| all.add(record));
@@ -92,9 +111,19 @@ pub fn lerobot_json(run: &Run) -> Result<String, ExportError> {
         per_task,
         per_group: groups.into_iter().map(|(name, lists)| (name, lists.means())).collect(),
         overall: all.means().with_seconds(seconds),
-        udvla_eval: Provenance::of(&run.manifest),
+        udvla_eval: Provenance::of(run),
     };
     Ok(json(&file))
+}
+
+fn percent(successes: usize, n: usize) -> f64 {
+    successes as f64 * 100.0 / n.max(1) as f64
+}
+
+/// The 95 % Wilson interval in percent; only runs with an episode per task are exported.
+fn interval(successes: usize, n: usize) -> [f64; 2] {
+    let found = wilson(successes as u32, n as u32).map(|estimate| estimate.times(100.0));
+    found.map_or([0.0, 100.0], |estimate| [estimate.low, estimate.high])
 }
 
 impl Lists {
@@ -105,15 +134,22 @@ impl Lists {
         self.video_paths.extend(record.video.clone());
     }
 
-    fn means(self) -> Means {
-        let n = self.successes.len();
-        let mean = |sum: f64| sum / n.max(1) as f64;
+    /// Episodes and successes.
+    fn counts(&self) -> (usize, usize) {
         let successes = self.successes.iter().filter(|&&success| success).count();
+        (self.successes.len(), successes)
+    }
+
+    fn means(self) -> Means {
+        let (n, successes) = self.counts();
+        let mean = |sum: f64| sum / n.max(1) as f64;
         Means {
             avg_sum_reward: mean(self.sum_rewards.iter().sum()),
             avg_max_reward: mean(self.max_rewards.iter().sum()),
-            pc_success: mean(successes as f64 * 100.0),
+            pc_success: percent(successes, n),
+            pc_success_ci95: interval(successes, n),
             n_episodes: n,
+            n_success: successes,
             video_paths: self.video_paths,
         }
     }
@@ -125,7 +161,9 @@ impl Means {
             avg_sum_reward: self.avg_sum_reward,
             avg_max_reward: self.avg_max_reward,
             pc_success: self.pc_success,
+            pc_success_ci95: self.pc_success_ci95,
             n_episodes: self.n_episodes,
+            n_success: self.n_success,
             eval_s: seconds,
             eval_ep_s: seconds / self.n_episodes.max(1) as f64,
             video_paths: self.video_paths,

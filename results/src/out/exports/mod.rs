@@ -8,7 +8,7 @@ mod vla_eval;
 use serde::Serialize;
 use udvla_sims::identity::Subject;
 
-use crate::run::manifest::Manifest;
+use crate::run::read::Run;
 
 pub use episodes::episodes_csv;
 pub use lerobot::lerobot_json;
@@ -46,16 +46,20 @@ struct Provenance<'a> {
     protocol_version: u16,
     protocol_fingerprint: &'a str,
     subject: &'a Subject,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 impl<'a> Provenance<'a> {
-    fn of(manifest: &'a Manifest) -> Self {
+    fn of(run: &'a Run) -> Self {
+        let manifest = &run.manifest;
         Self {
             run: &manifest.run,
             protocol: &manifest.protocol.name,
             protocol_version: manifest.protocol.version,
             protocol_fingerprint: &manifest.protocol_fingerprint,
             subject: &manifest.subject,
+            notes: &run.notes,
         }
     }
 }

@@ -95,7 +95,7 @@ pub fn vla_eval_json(run: &Run) -> Result<String, ExportError> {
             manifest.software.get("udvla-eval").map_or("", String::as_str)
         ),
         created_at: manifest.ended.as_ref().unwrap_or(&manifest.started),
-        config: Config { udvla_eval: Provenance::of(manifest) },
+        config: Config { udvla_eval: Provenance::of(run) },
         metric_keys: keys.into_iter().take(1 + usize::from(chains)).collect(),
         mean_success: mean_success(&episodes),
         mean_completed_subtasks: mean_stages(&episodes),

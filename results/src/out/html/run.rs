@@ -33,8 +33,9 @@ pub fn run_page(run: &Run, summary: &Summary, plots: &[Plot], paper: &Paper) -> 
     let caption = Caption::new(summary);
     let title = format!("{}: {}", caption.title, run.manifest.run);
     let mut tables = tables(summary);
-    // The last table summarizes the others.
-    tables.rotate_right(1);
+    // The last table, if there is one, summarizes the others.
+    let last = tables.len().min(1);
+    tables.rotate_right(last);
     let sections = [
         cards(run, summary),
         html! { @for run_table in &tables { (table(run_table)) } p.faint { (READING) } },

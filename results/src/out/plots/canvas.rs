@@ -7,6 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::plot::PlotError;
+use crate::out::printable::printable_line;
 
 /// The bundled font first, then common ones.
 const FONT: &str = "Inter, Helvetica, Arial, sans-serif";
@@ -158,7 +159,7 @@ impl<'a> Canvas<'a> {
         let style = TextStyle::from((FONT, f64::from(look.size) * FONT_SCALE).into_font())
             .color(&look.color)
             .pos(Pos::new(horizontal, VPos::Center));
-        self.area.draw(&Text::new(text.to_owned(), at, style)).map_err(draw_error)
+        self.area.draw(&Text::new(printable_line(text), at, style)).map_err(draw_error)
     }
 
     /// A line of `width` pixels.

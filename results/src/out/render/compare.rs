@@ -2,6 +2,7 @@
 
 use super::markdown::{escape, markdown_table};
 use crate::compare::pairs::{Flip, Part, RunComparison};
+use crate::out::printable::printable_line;
 use crate::tables::format::{percent, plural, points, signed};
 use crate::tables::model::{Align, Row, RowKind, Table};
 
@@ -74,7 +75,9 @@ fn flips(flips: &[Flip]) -> String {
             let episode = escape(&flip.episode);
             text += &format!("- {episode}{outcome}: {}", escape(&flip.instruction));
             for (letter, file) in ["A", "B"].iter().zip(&flip.files) {
-                text.extend(file.iter().map(|file| format!("; {letter} `{file}`")));
+                text.extend(file.iter().map(|file| {
+                    format!("; {letter} `{}`", printable_line(&file.replace('`', "'")))
+                }));
             }
             text.push('\n');
         }

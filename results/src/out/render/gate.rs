@@ -21,11 +21,12 @@ pub fn gate_markdown(gate: &Gate) -> String {
         Row::text(RowKind::Part, [name, numbers, points(check.difference), decision])
     };
     let rows = gate.checks.iter().map(row).collect();
+    let notes: String = gate.notes.iter().map(|note| format!("\n**{}**\n", escape(note))).collect();
     format!(
-        "# Gate: {}\n\nAgainst {}, margin {margin:.1} % of the scale.\n\n{}\n\
+        "# Gate: {}\n\nAgainst {}, margin {margin:.1} % of the scale.\n{notes}\n{}\n\
          It passes if the 95 % interval of the difference lies above the margin, fails if it lies \
          below, and is inconclusive if it contains the margin: more episodes are needed. The \
-         first line decides; a suite that fails fails the gate.\n",
+         first line decides; a suite that fails, by Holm over the suites, fails the gate.\n",
         gate.decision.name(),
         escape(&gate.against),
         markdown_table(&Table::text(&columns, rows))

@@ -1,6 +1,7 @@
 //! Tables in GitHub's Markdown, readable as plain text too.
 
 use super::{padded, widths};
+use crate::out::printable::printable_line;
 use crate::tables::caption::{Caption, closing_line};
 use crate::tables::model::{Align, RowKind, Table};
 use crate::tables::run_tables::tables;
@@ -12,7 +13,8 @@ Intervals are two-sided 95 % intervals: Wilson's for a success rate and for an a
 a bootstrap over sequences for an average length. Episodes that could not \
 be run (errors) or were not run yet (missing) are neither successes nor failures. Steps are the \
 mean of the successful episodes. A verdict rests on the interval of the difference to the paper: \
-it agrees if that contains 0 and rules out 5 % of the scale either way.
+it agrees if that contains 0 and rules out 5 % of the scale either way. The verdicts on several \
+suites are corrected together by Holm, and so is the smallest significant difference under a table.
 ";
 
 /// The page of a run: caption, the whole first (the average of suites, or the chains), then every
@@ -83,15 +85,15 @@ pub fn markdown_table(table: &Table) -> String {
     text
 }
 
-/// `text` without meaning for Markdown.
+/// `text` in one line without meaning for Markdown, HTML or a terminal.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '|' | '*' | '_' | '`' | '<' | '\\' => escaped.extend(['\\', character]),
-            '\n' | '\r' => escaped.push(' '),
-            other => escaped.push(other),
+    for character in printable_line(&text.replace('\r', " ")).chars() {
+        let is_link = escaped.ends_with(']') && matches!(character, '(' | '[' | ':');
+        if is_link || matches!(character, '|' | '*' | '_' | '`' | '<' | '&' | '\\') {
+            escaped.push('\\');
         }
+        escaped.push(character);
     }
     escaped
 }
@@ -103,5 +105,13 @@ mod tests {
     #[test]
     fn an_instruction_cannot_break_a_table() {
         assert_eq!(escape("a|b\n*c*"), "a\\|b \\*c\\*");
+    }
+
+    #[test]
+    fn an_instruction_becomes_neither_a_link_nor_html_nor_a_control_sequence() {
+        assert_eq!(escape("![x](http://a)"), "![x]\\(http://a)");
+        assert_eq!(escape("<img src=x> &lt;b>"), "\\<img src=x> \\&lt;b>");
+        assert_eq!(escape("\u{1b}[2J"), "\\\\u{1b}[2J");
+        assert_eq!(escape("76/96 = 76.0 [66.6, 83.5]"), "76/96 = 76.0 [66.6, 83.5]");
     }
 }

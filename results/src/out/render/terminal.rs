@@ -1,6 +1,7 @@
 //! Tables for a terminal: plain text of at most 100 columns.
 
 use super::{padded, widths};
+use crate::out::printable::{printable, printable_line};
 use crate::tables::caption::{Caption, closing_line};
 use crate::tables::format::{shorten, wrap};
 use crate::tables::model::{Align, Table};
@@ -27,12 +28,13 @@ pub fn terminal(summary: &Summary) -> String {
     for table in tables(summary) {
         text += &format!("\n{}", terminal_table(&table));
     }
-    text + "\n" + &wrapped(&closing_line(summary), "")
+    printable(&(text + "\n" + &wrapped(&closing_line(summary), "")))
 }
 
 fn terminal_table(table: &Table) -> String {
     let columns = table.shown_columns();
-    let rows: Vec<Vec<String>> = table.rows.iter().map(|row| table.shown_cells(row)).collect();
+    let cells = |row| table.shown_cells(row).iter().map(|cell| printable_line(cell)).collect();
+    let rows: Vec<Vec<String>> = table.rows.iter().map(cells).collect();
     let mut widths = widths(&columns, &rows);
     let total: usize = widths.iter().map(|width| width + GAP.len()).sum::<usize>() - GAP.len();
     if let Some(index) = columns.iter().position(|column| column.align == Align::LeftShortened) {

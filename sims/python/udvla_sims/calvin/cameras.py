@@ -124,7 +124,7 @@ def probe_egl() -> tuple[str | None, str]:
     plugin = _plugin()
     if plugin is None:
         return None, "pybullet's plug-in `eglRenderer` is not installed"
-    command = [sys.executable, "-c", _PROBE, plugin]
+    command = [sys.executable, "-I", "-c", _PROBE, plugin]
     try:
         child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     except subprocess.TimeoutExpired:

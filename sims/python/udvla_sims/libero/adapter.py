@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ..adapter import Observation, Progress, SetupError, checked_action, protocol_spec
 from . import runtime
 from .assets import STAND_INS, check_playable, resolve_assets
+from .renderers import choose_renderer
 from .simulation import RESET_MODES, Simulation
 from .tasks import (
     Task,
@@ -79,7 +80,7 @@ class Adapter:
         setting |= {"assets": self._assets.kind, "assets_sha256": self._assets.sha256}
         if self._assets.kind == STAND_INS:
             setting["comparable"] = "no: stand-in assets"
-        setting |= self._start(config.get("renderer"))
+        setting |= self._start(config)
         self.spec = protocol_spec(environment, _STATE, _ACTION, setting)
         self._simulation: Simulation | None = None
         self._episode_task: tuple[str, int] | None = None
@@ -174,16 +175,22 @@ class Adapter:
             )
         return tasks
 
-    def _start(self, renderer_name: str | None) -> dict[str, str]:
+    def _start(self, config: dict) -> dict[str, str]:
         """Imports the simulator and returns the renderer's settings."""
         renderer = None
         if self._images or self._video:
-            renderer = runtime.choose_renderer(renderer_name)
+            cards, device = config.get("cards", ""), config.get("egl_device", "")
+            renderer = choose_renderer(config.get("renderer"), cards, device)
         runtime.prepare(renderer, self._scratch)
         self._problems = runtime.problem_classes(self._package, self._scratch)
         if renderer is None:
             return {}
-        return {"renderer": renderer, "gl": runtime.renderer_string(renderer)}
+        print(f"LIBERO renderer: {renderer.name}, {renderer.why}", file=sys.stderr, flush=True)
+        return {
+            "renderer": renderer.name,
+            "gl": runtime.renderer_string(renderer),
+            "machine.renderer": renderer.why,
+        }
 
     def _build(self, task: Task) -> Simulation:
         runtime.use_assets(self._assets.root)

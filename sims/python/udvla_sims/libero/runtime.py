@@ -6,8 +6,6 @@ All of it has to happen before or during the first import of robosuite.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import glob
 import importlib.util
 import os
 import sys
@@ -16,19 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..adapter import SetupError, installed_versions
+from . import renderers
+from .renderers import Choice
 
-_RENDERERS = ("osmesa", "egl")
-_PACKAGES = {"hf_libero": "hf-libero", "robosuite": "robosuite", "mujoco": "mujoco"}
+_PACKAGES = {
+    "hf_libero": "hf-libero",
+    **{name: name for name in ("bddl", "mujoco", "numba", "numpy", "robosuite", "scipy")},
+}
 _ROBOSUITE = "1.4.0"
 _NEWEST_MUJOCO = (3, 8)
 _INSTALL = (
     "pip install --no-deps hf-libero==0.1.4 robosuite==1.4.0 bddl==1.0.1 && "
     "pip install mujoco==3.2.3 numpy==1.26.4"
 )
-_SYSTEM_PACKAGES = {
-    "osmesa": "libosmesa6",
-    "egl": "libegl1 libgl1-mesa-dri (or the NVIDIA driver's EGL library)",
-}
 
 
 def package_versions() -> dict[str, str]:
@@ -37,7 +35,7 @@ def package_versions() -> dict[str, str]:
     Raises:
         SetupError: a package is missing or has an incompatible version.
     """
-    versions = installed_versions({**_PACKAGES, "numpy": "numpy"}, f"run `{_INSTALL}`")
+    versions = installed_versions(_PACKAGES, f"run `{_INSTALL}`")
     if versions["robosuite"] != _ROBOSUITE:
         raise SetupError(
             f"robosuite is {versions['robosuite']}, LIBERO needs {_ROBOSUITE}; run `{_INSTALL}`"
@@ -50,31 +48,11 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def choose_renderer(name: str | None) -> str:
-    """`osmesa` or `egl`.
-
-    Args:
-        name: one of the two, or `auto` (the default), which takes EGL where an NVIDIA card and
-            its EGL library are present.
-
-    Raises:
-        SetupError: another name.
-    """
-    if name in _RENDERERS:
-        return str(name)
-    if name not in (None, "", "auto"):
-        raise SetupError(f"the renderer `{name}` is not one of `auto`, `osmesa`, `egl`")
-    if glob.glob("/dev/nvidia[0-9]*") and _loads("libEGL_nvidia.so.0"):
-        return "egl"
-    return "osmesa"
-
-
-def prepare(renderer: str | None, scratch: Path) -> None:
+def prepare(renderer: Choice | None, scratch: Path) -> None:
     """Sets the environment variables and imports robosuite.
 
     Args:
-        renderer: `osmesa` or `egl`; none if nothing will be rendered, in which case no graphics
-            library is loaded.
+        renderer: none if nothing will be rendered, in which case no graphics library is loaded.
         scratch: a writable folder of this process.
 
     Raises:
@@ -82,27 +60,23 @@ def prepare(renderer: str | None, scratch: Path) -> None:
         RuntimeError: robosuite was imported before, with another renderer.
     """
     if "robosuite" in sys.modules:
-        if renderer not in (None, os.environ.get("MUJOCO_GL")):
-            raise RuntimeError(f"robosuite was imported without the renderer `{renderer}`")
+        if renderer and renderer.name != os.environ.get("MUJOCO_GL"):
+            raise RuntimeError(f"robosuite was imported without the renderer `{renderer.name}`")
         return
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LP_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ.setdefault("NUMBA_CACHE_DIR", str(_numba_cache(scratch)))
-    os.environ["MUJOCO_GL"] = renderer or "disabled"
-    if renderer is not None:
-        os.environ["PYOPENGL_PLATFORM"] = renderer
-    if renderer == "egl":
-        _choose_egl_device()
+    renderers.set_variables(renderer)
     try:
         _set_robosuite_macros(renderer is not None)
         import robosuite  # noqa: F401
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
         if renderer is None:
             raise
-        raise _renderer_error(renderer, error) from error
+        raise renderers.failed(renderer, error) from error
 
 
-def renderer_string(renderer: str) -> str:
+def renderer_string(renderer: Choice) -> str:
     """OpenGL's renderer string, from a context like those used for rendering.
 
     Raises:
@@ -117,7 +91,7 @@ def renderer_string(renderer: str) -> str:
         name = GL.glGetString(GL.GL_RENDERER)
         context.free()
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
-        raise _renderer_error(renderer, error) from error
+        raise renderers.failed(renderer, error) from error
     return name.decode() if name else "unknown"
 
 
@@ -203,13 +177,6 @@ def _set_robosuite_macros(rendering: bool) -> None:
     sys.modules["robosuite.macros"] = macros
 
 
-def _choose_egl_device() -> None:
-    # Robosuite 1.4.0 refuses an EGL device that is not in CUDA_VISIBLE_DEVICES.
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    if visible.isdigit() or not visible:
-        os.environ.setdefault("MUJOCO_EGL_DEVICE_ID", visible or "0")
-
-
 def _numba_cache(scratch: Path) -> Path:
     """The cache folder for compiled functions, shared by later processes."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -219,18 +186,3 @@ def _numba_cache(scratch: Path) -> Path:
     except OSError:
         return scratch / "numba"
     return folder if os.access(folder, os.W_OK) else scratch / "numba"
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
-def _renderer_error(renderer: str, error: Exception) -> SetupError:
-    return SetupError(
-        f"the renderer `{renderer}` cannot be used ({type(error).__name__}: {error}); "
-        f"run `apt-get install {_SYSTEM_PACKAGES[renderer]}`"
-    )

@@ -14,6 +14,8 @@ RESET_MODES = ("pinned", "reference", "exact")
 
 # Robosuite's own step limit, beyond which it raises an error. The protocol's is lower.
 _UPSTREAM_HORIZON = 1000
+_MOST_RESETS = 200
+"""Resets in a row that may find no place for everything: the tasks of the protocol need a few."""
 _PLACEHOLDER = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
@@ -191,19 +193,27 @@ class Simulation:
 
         Returns:
             Number of resets.
+
+        Raises:
+            RuntimeError: there seems to be no free place, for example because another asset is
+                larger than LIBERO's.
         """
         from robosuite.utils.errors import RandomizationError
 
-        resets = 0
-        while True:
-            resets += 1
+        cause: Exception | None = None
+        for resets in range(1, _MOST_RESETS + 1):
             if loads is not None:
                 self.env.object_property_initializers = self._initializers * (loads + resets)
             try:
                 self.env.reset()
-            except RandomizationError:
+            except RandomizationError as error:
+                cause = error
                 continue
             return resets
+        raise RuntimeError(
+            f"{_MOST_RESETS} resets in a row found no free place for every object ({cause}): "
+            "compare the assets with LIBERO's own"
+        ) from cause
 
 
 def _gated(problem_class: type, gate: CameraGate) -> type:

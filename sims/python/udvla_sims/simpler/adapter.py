@@ -78,7 +78,7 @@ class Adapter:
         if files.foreign:
             setting["comparable"] = f"no: other files than SimplerEnv's: {', '.join(files.foreign)}"
         self._images, draws = bool(config["images"]), bool(config["images"] or config["video"])
-        setting["renderer"] = _renderer(config.get("renderer"), draws or adapter == "upstream")
+        setting |= _renderer(config, draws or adapter == "upstream")
         tables, worlds = _import("tables"), _import(ADAPTERS[adapter])
         self._rules = _import("rules")
         setups = self._suite["details"]["setups"].values()
@@ -202,10 +202,12 @@ def _import(module: str) -> Any:  # noqa: ANN401
         raise SetupError(f"{error}; run `apt-get install libvulkan1`") from error
 
 
-def _renderer(name: str | None, needed: bool) -> str:
-    """The device and driver that render, or `none`."""
+def _renderer(config: dict, needed: bool) -> dict[str, str]:
+    """The device and driver that render, or `none`; and why, if a probe decided."""
     if not needed:
-        return "none"
+        return {"renderer": "none"}
     from . import devices
 
-    return devices.choose_device(name)
+    name, why = devices.working_renderer(config.get("renderer"), config.get("otherwise"))
+    chosen = {"renderer": devices.choose_device(name)}
+    return {**chosen, "machine.renderer": why} if why else chosen

@@ -7,7 +7,12 @@ nothing.
 from __future__ import annotations
 
 import ctypes
+import json
+import os
+import subprocess
+import sys
 from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_ubyte, c_uint32, c_void_p
+from pathlib import Path
 from typing import NamedTuple
 
 from ..adapter import SetupError
@@ -26,6 +31,20 @@ _ERRORS = {
     -6: "VK_ERROR_LAYER_NOT_PRESENT: a layer named in VK_INSTANCE_LAYERS is not in VK_LAYER_PATH",
     -9: "VK_ERROR_INCOMPATIBLE_DRIVER: no driver",
 }
+
+
+_PROBE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from udvla_sims.simpler.devices import devices
+import numpy, sapien.core
+if not devices():
+    sys.exit("Vulkan finds no device")
+renderer = sapien.core.SapienRenderer(offscreen_only=True)
+sapien.core.Engine().set_renderer(renderer)
+print("probe done", flush=True)
+os._exit(0)
+"""
 
 
 class Device(NamedTuple):
@@ -87,6 +106,38 @@ def devices() -> list[Device]:
         return [_described(vulkan, handle) for handle in _handles(vulkan, instance)]
     finally:
         vulkan.vkDestroyInstance(instance, None)
+
+
+def working_renderer(renderer: str | None, otherwise: str | None) -> tuple[str | None, str]:
+    """The renderer, or lavapipe where the card's driver does not render, and why.
+
+    Args:
+        renderer: as in `choose_device`.
+        otherwise: lavapipe's environment variables as JSON, if the harness left the choice to a
+            probe; they are set in this process where they are needed.
+    """
+    if not otherwise:
+        return renderer, ""
+    problem = _probe_sapien()
+    if not problem:
+        return renderer, "sapien renders on the card in a probe"
+    os.environ.update(json.loads(otherwise))
+    return "lavapipe", f"the card's driver does not render: {problem}"
+
+
+def _probe_sapien() -> str:
+    """Why sapien cannot render in a child process with this one's variables; empty if it can."""
+    command = [sys.executable, "-I", "-c", _PROBE, str(Path(__file__).parents[2])]
+    try:
+        child = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "the driver hangs"
+    if child.returncode == 0 and b"probe done" in child.stdout:
+        return ""
+    words = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    return ": ".join([f"a probe ended with {child.returncode}", *words])
 
 
 def choose_device(renderer: str | None) -> str:

@@ -64,7 +64,7 @@ def package_versions() -> dict[str, str]:
             f"sapien 2.2.2 has no wheels for Python {platform.python_version()}, only up to 3.11; "
             f"{setup}"
         )
-    packages = {name: name for name in ("sapien", "numpy", "scipy")}
+    packages = {name: name for name in ("sapien", "numpy", "scipy", "transforms3d")}
     versions = installed_versions(packages, "run `udvla-eval setup simpler`")
     if int(versions["numpy"].partition(".")[0]) >= 2:
         raise SetupError(

@@ -1,0 +1,109 @@
+//! What a run directory may start: a directory from elsewhere is data, and what it names is used
+//! only where this installation would use the same.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::{ArgMatches, Command};
+use udvla_results::out::printable::printable_line;
+
+use super::Plan;
+use super::manifest::{Overrides, Trust};
+use crate::benchmarks::{self, Benchmark, Choices};
+use crate::environment;
+use crate::exit::Refused;
+
+const HINT: &str = "pass `--trust` if you know where the directory comes from";
+
+impl Plan {
+    /// Replaces the interpreter and the workers' variables of a stored plan by those of this
+    /// installation, with a note where they differ. `overrides` are the user's own choices.
+    ///
+    /// # Errors
+    /// [`Refused`] when the directory names a program, or a folder with Python packages, that is
+    /// not of this installation.
+    pub fn distrust(&mut self, overrides: &Overrides) -> Result<()> {
+        if overrides.trust == Trust::Directory {
+            return Ok(());
+        }
+        let benchmark = benchmarks::of_protocol(&self.protocol)?;
+        match &self.simulator.program {
+            Some(program) if !environment::is_beside(program) => {
+                let text = format!("the run starts another program, `{}`", program.display());
+                return Err(Refused::new(text).hint(HINT).into());
+            }
+            Some(_) => {}
+            None => {
+                self.refuse_packages(benchmark, overrides)?;
+                if overrides.python.is_none() {
+                    self.use_python(&environment::python(benchmark.facts().environment, None)?);
+                }
+            }
+        }
+        self.use_variables(benchmark)
+    }
+
+    /// Whether a resume needs `--trust`, since the user chose something that no installation has.
+    pub fn needs_trust(&self) -> bool {
+        let own = |path: &Path| {
+            let environment = benchmarks::of_protocol(&self.protocol).ok()?.facts().environment;
+            Some(environment::folder(environment).ok()?.join("bin/python") == path)
+        };
+        match (&self.simulator.program, &self.simulator.python) {
+            (Some(program), _) => !environment::is_beside(program),
+            (None, Some(python)) => own(python) != Some(true) || self.has_packages(),
+            (None, None) => false,
+        }
+    }
+
+    fn renderer(&self) -> Option<&str> {
+        self.simulator.options.get("renderer").map(String::as_str)
+    }
+
+    /// Whether the adapter imports packages from a folder that the plan names.
+    fn has_packages(&self) -> bool {
+        self.simulator.options.get("adapter").is_some_and(|name| name == "upstream")
+    }
+
+    fn refuse_packages(&self, benchmark: &dyn Benchmark, overrides: &Overrides) -> Result<()> {
+        if !self.has_packages() || overrides.data.is_some() {
+            return Ok(());
+        }
+        let folder =
+            benchmark.facts().data_option.and_then(|name| self.simulator.options.get(name));
+        let folder = folder.map_or("a folder", String::as_str);
+        let text = format!("the run imports Python packages from `{folder}`");
+        Err(Refused::new(text).hint(format!("name the folder with `--data`, or {HINT}")).into())
+    }
+
+    /// What the loader and Python obey is this installation's choice.
+    fn use_variables(&mut self, benchmark: &dyn Benchmark) -> Result<()> {
+        let choices = Choices { without_files: true, ..Choices::default() };
+        let own = benchmark.simulator(&flags(benchmark, self.renderer()), &choices)?;
+        if own.variables != self.simulator.variables {
+            eprintln!("note: the workers' variables are those of this installation, not the run's");
+            self.simulator.variables = own.variables;
+        }
+        Ok(())
+    }
+
+    fn use_python(&mut self, own: &Path) {
+        let stored = self.simulator.python.replace(own.to_owned());
+        if let Some(stored) = stored.filter(|stored| stored != own) {
+            let (stored, own) = (stored.display(), own.display());
+            let text =
+                format!("Python `{own}` instead of the run's `{stored}`; `--trust` keeps that");
+            eprintln!("note: {}", printable_line(&text));
+        }
+    }
+}
+
+/// The simulator's flags as if nothing but the renderer had been typed.
+fn flags(benchmark: &dyn Benchmark, renderer: Option<&str>) -> ArgMatches {
+    let command = (benchmark.facts().simulator_flags)(Command::new("simulator"));
+    let known = command.get_arguments().any(|argument| argument.get_id() == "renderer");
+    let words = renderer.filter(|_| known).map(|name| format!("--renderer={name}"));
+    let words = ["simulator".to_owned()].into_iter().chain(words);
+    let plain = command.clone();
+    command.try_get_matches_from(words).unwrap_or_else(|_| plain.get_matches_from(["simulator"]))
+}
