@@ -30,7 +30,18 @@ test:
 test-fast *filters:
     cargo build --package udvla-vulkan-layer --target-dir target/fast --quiet
     UDVLA_HOME="$PWD/target/fast/home" PROPTEST_CASES=100 cargo nextest run {{ fast }} --status-level fail \
-      --hide-progress-bar --test-threads 6 -E 'not test(/^(worker|libero)::|no_python_is_named|on_stand_ins/)' "$@"
+      --hide-progress-bar --test-threads 6 -E 'not binary(chaos) and not test(/^(worker|libero)::|no_python_is_named|on_stand_ins/)' "$@"
+
+# `UDVLA_CHAOS_SEED=N` draws others, `UDVLA_CHAOS_CASE=N` repeats one case and prints what happened.
+# Inject 1000 faults into runs on the fake simulator (minutes; needs neither libtorch nor Python)
+chaos:
+    cargo build --package udvla-vulkan-layer --target-dir target/fast --quiet
+    UDVLA_HOME="$PWD/target/fast/home" UDVLA_CHAOS_FAULTS="${UDVLA_CHAOS_FAULTS:-1000}" \
+      cargo nextest run {{ fast }} --no-capture -E 'binary(chaos) and not test(/^real::/)'
+
+# Inject the faults and write their table into docs/reliability.md
+chaos-table:
+    UDVLA_CHAOS_WRITE=1 {{ just_executable() }} chaos
 
 # Check the format and run all lints
 lint:

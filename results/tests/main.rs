@@ -10,6 +10,7 @@ mod exports;
 mod hostile;
 mod html;
 mod instructions;
+mod mutate;
 mod paper;
 mod paper_tables;
 mod plots;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use udvla_results::out::printable::printable_line;
-use udvla_results::out::report;
+use udvla_results::out::report::{self, ReportError};
 use udvla_results::run::damage::Damage;
 use udvla_results::tables::format::plural;
 
@@ -31,12 +31,17 @@ pub fn report(arguments: &ReportArguments, show: Show) -> Result<Exit> {
 /// Writes them, names the files in one line, and prints the tables.
 ///
 /// # Errors
-/// [`Refused`] when the directory cannot be read as a run, or has links that lead out of it.
+/// [`Refused`] when the directory cannot be read as a run, or has links that lead out of it;
+/// anything else when a file cannot be written.
 pub fn run(directory: &Path, damage: Damage, show: Show) -> Result<Exit> {
     refuse_links(directory)?;
     let written = report::write_all_with(directory, damage).map_err(|error| {
         let text = format!("cannot report on `{}`", directory.display());
-        Refused::new(text).maybe_hint(error.hint()).because(error)
+        match error {
+            // A full disk is no matter of usage.
+            ReportError::Write { .. } => anyhow::Error::new(error).context(text),
+            error => Refused::new(text).maybe_hint(error.hint()).because(error).into(),
+        }
     })?;
     let paths: Vec<PathBuf> = written.paths.into_iter().chain(videos(directory)).collect();
     if show != Show::Nothing {

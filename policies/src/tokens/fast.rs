@@ -45,7 +45,8 @@ impl FastTokenizer {
     /// # Errors
     /// An unreadable file, JSON that is not a byte-level byte-pair tokenizer, an unsupported feature
     /// (added tokens, a normalizer, a prefix space), a duplicate id, a merge outside the
-    /// vocabulary, a scale that is not positive, two files that do not belong together.
+    /// vocabulary, a scale that is not positive, a smallest coefficient that no character can stand
+    /// for, two files that do not belong together.
     pub fn open(tokenizer_json: &Path, processor_config_json: &Path) -> Result<Self, TokenError> {
         let tokenizer: TokenizerFile = read_json(tokenizer_json)?;
         let config: ProcessorConfig = read_json(processor_config_json)?;
@@ -55,6 +56,10 @@ impl FastTokenizer {
         }
         if !(config.scale.is_finite() && config.scale > 0.0) {
             let what = format!("has the scale {}", config.scale);
+            return Err(TokenError::content(processor_config_json, what));
+        }
+        if config.min_token.unsigned_abs() > u64::from(u32::from(char::MAX)) {
+            let what = format!("has the smallest coefficient {}", config.min_token);
             return Err(TokenError::content(processor_config_json, what));
         }
         let Model { vocab, merges, .. } = tokenizer.model;

@@ -112,6 +112,12 @@ fn broken_files_are_errors() {
     for config in ["{}", r#"{"scale": 0, "min_token": 0}"#, r#"{"scale": 1}"#] {
         assert!(from_text(&tokenizer, config).is_err(), "{config}");
     }
+    // A sum with a character's number would overflow.
+    for min_token in [i64::MIN, i64::MAX, -1_114_112] {
+        let config = format!(r#"{{"scale": 1, "min_token": {min_token}}}"#);
+        let error = from_text(&tokenizer, &config).unwrap_err().to_string();
+        assert!(error.contains(&min_token.to_string()), "{error}");
+    }
 }
 
 #[test]
