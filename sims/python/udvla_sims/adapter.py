@@ -98,8 +98,10 @@ class Adapter(Protocol):
         """The scripted expert's next action; reads the simulator's state, never writes it."""
 
     def frame(self) -> NDArray[np.uint8]:
-        """A contiguous [height, width, 3] RGB image of the current state for the video, upright:
-        all cameras side by side (`side_by_side`)."""
+        """An image of the current state for the video: all cameras side by side (`side_by_side`).
+
+        Contiguous [height, width, 3] RGB, upright.
+        """
 
     def state_bytes(self) -> bytes:
         """The simulator's state in a fixed order, for hashing."""
