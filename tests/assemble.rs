@@ -37,8 +37,17 @@ fn parts_from_separate_folders_become_a_checkpoint_that_runs() {
     assert!(ended.stdout.contains("action ranges `libero`"), "{}", ended.stdout);
 
     let checkpoint = out.display().to_string();
-    let run = Run::fake(&["--trials", "1", "--task", "0", "--checkpoint", &checkpoint]);
-    let ended = run.go_with(&["--device", "cpu", "--denoise-steps", "2", "--assets", "stand-ins"]);
+    let run = Run::fake(&[
+        "--trials",
+        "1",
+        "--task",
+        "0",
+        "--suite",
+        "object",
+        "--checkpoint",
+        &checkpoint,
+    ]);
+    let ended = run.go_with(&["--device=cpu", "--denoise-steps=2", "--sim-option=side=256"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(run.records().len(), 1);
 

@@ -1,13 +1,9 @@
 //! CALVIN: chains on the fake simulator, and on the real one where its files are.
 
-use std::path::PathBuf;
-
-use udvla_eval::benchmarks;
-use udvla_eval::environment::python;
 use udvla_results::run::record::Status;
 use udvla_sims::protocol::Protocol;
 
-use crate::support::{Run, assert_same_outcomes, keep_records, udvla};
+use crate::support::{Run, assert_same_outcomes, environment_of, files_of, keep_records, udvla};
 
 fn fake(words: &[&str]) -> Run {
     let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
@@ -16,20 +12,8 @@ fn fake(words: &[&str]) -> Run {
 
 /// A run on the real simulator, or `None` after printing why the test is skipped.
 fn real(words: &[&str]) -> Option<Run> {
-    let Some(data) = std::env::var_os("UDVLA_TEST_DATA").map(PathBuf::from) else {
-        println!("skipped: UDVLA_TEST_DATA is not set: no CALVIN scene");
-        return None;
-    };
-    let given = std::env::var_os("UDVLA_TEST_CALVIN_PYTHON").map(PathBuf::from);
-    let python =
-        match python(benchmarks::find("calvin").unwrap().facts().environment, given.as_deref()) {
-            Ok(path) => path.display().to_string(),
-            Err(error) => {
-                println!("skipped: {error} (udvla-eval setup calvin)");
-                return None;
-            }
-        };
-    let root = data.join("calvin").display().to_string();
+    let root = files_of("calvin")?.display().to_string();
+    let python = environment_of("calvin", "UDVLA_TEST_CALVIN_PYTHON")?.display().to_string();
     let base = ["calvin", "--calvin-root", &root, "--python", &python, "--no-progress"];
     Some(Run::new(&[&base[..], words].concat()))
 }

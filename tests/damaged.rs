@@ -113,7 +113,7 @@ fn an_edited_manifest_is_refused_and_actions_that_are_gone_are_noted() {
     assert!(report.stdout.contains(words), "{}", report.stdout);
     let replay = udvla(&["replay", &directory, "long-task01-trial002"]);
     assert_eq!(replay.code, 6, "{}", replay.stderr);
-    let words = "✗ long-task01-trial002: its actions cannot be read";
+    let words = "✗ long-task01-trial002 (episode 5): its actions cannot be read";
     assert!(replay.stdout.contains(words), "{}", replay.stdout);
     let file = run.directory().join("run.json");
     let manifest = std::fs::read_to_string(&file).unwrap();

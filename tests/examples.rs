@@ -79,8 +79,11 @@ fn blocks(page: &Path) -> Vec<Block> {
 /// Command lines of the program in a block or an inline example, without comments.
 fn command_lines(commands: &str) -> Vec<String> {
     let joined = commands.replace("\\\n", " ");
-    let lines =
-        joined.lines().map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned());
+    let command = |line: &str| {
+        let line = line.split(" #").next().unwrap_or(line);
+        line.split(" || ").next().unwrap_or(line).trim().to_owned()
+    };
+    let lines = joined.lines().map(command);
     lines.filter(|line| line.split(' ').next().is_some_and(|c| c.ends_with("udvla-eval"))).collect()
 }
 
@@ -138,7 +141,9 @@ fn run_page(page: &Path) -> usize {
         if let Some(needed) = needs.strip_prefix(", needs ") {
             let Some(data) = data.as_ref().map(|data| data.join(needed)).filter(|d| d.exists())
             else {
-                println!("skipped: {needed}: an example in {} needs its files", block.page);
+                println!(
+                    "skipped: {needed}: its files are not here (UDVLA_TEST_DATA, for examples)"
+                );
                 continue;
             };
             let _ = std::os::unix::fs::symlink(data, folder.path().join(needed));

@@ -1,5 +1,5 @@
 //! Real LIBERO through the whole program. Stand-in assets need only the simulator's
-//! environment; the real ones are found through `UDVLA_TEST_DATA` (its folder `libero`).
+//! environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use udvla_results::run::record::{EpisodeRecord, Status};
 use udvla_sims::episode::EpisodeKey;
 
-use crate::support::{Run, assert_same_outcomes, link_tree};
+use crate::support::{Run, assert_same_outcomes, files_of, link_tree};
 use crate::worker::environment;
 
 /// `udvla-eval libero` with an assets folder, or `None` after saying why it is skipped.
@@ -19,11 +19,7 @@ fn run(assets: &str, words: &[&str]) -> Option<Run> {
 }
 
 fn real_assets() -> Option<String> {
-    let folder = std::env::var_os("UDVLA_TEST_DATA").map(|data| Path::new(&data).join("libero"));
-    if folder.is_none() {
-        println!("skipped: UDVLA_TEST_DATA is not set, so LIBERO's own assets are not here");
-    }
-    folder.map(|folder| folder.display().to_string())
+    files_of("libero").map(|folder| folder.display().to_string())
 }
 
 fn hashes(run: &Run) -> BTreeMap<EpisodeKey, (Option<String>, Option<String>, u32)> {

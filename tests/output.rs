@@ -58,6 +58,7 @@ fn output_that_cannot_be_written_is_an_error_and_no_panic() {
     let run = Run::fake(&WORDS);
     assert_eq!(run.go().code, 0);
     let directory = run.directory().display().to_string();
+    let simulator = concat!("--simulator=", env!("CARGO_BIN_EXE_udvla-sim-fake"));
     let commands: [&[&str]; 8] = [
         &["list"],
         &["list", "calvin"],
@@ -66,7 +67,7 @@ fn output_that_cannot_be_written_is_an_error_and_no_panic() {
         &["completions", "bash"],
         &["report", &directory],
         &["export", &directory, "--format", "csv"],
-        &["libero", "--policy=idle", "--dry-run", "--simulator=/bin/true"],
+        &["libero", "--policy=idle", "--dry-run", simulator],
     ];
     for words in commands {
         let mut command = Command::new(env!("CARGO_BIN_EXE_udvla-eval"));

@@ -7,10 +7,46 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use udvla_eval::benchmarks::{self, fetch_command};
+use udvla_eval::environment::python;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::record::EpisodeRecord;
 use udvla_results::run::seal::{Chain, RecordsEnd, json_digest};
 use udvla_sims::episode::EpisodeKey;
+
+/// The files of a benchmark: in `UDVLA_TEST_DATA`, or where a run finds them; `None` after printing
+/// why tests are skipped.
+pub fn files_of(benchmark: &str) -> Option<PathBuf> {
+    let facts = benchmarks::find(benchmark).expect("a benchmark").facts();
+    let catalog = (facts.assets.expect("a benchmark with files"))();
+    let variable = match benchmark {
+        "libero" => "UDVLA_LIBERO_ASSETS",
+        "calvin" => "CALVIN_ROOT",
+        _ => "SIMPLER_ROOT",
+    };
+    let data = std::env::var_os("UDVLA_TEST_DATA").map(|data| PathBuf::from(data).join(benchmark));
+    let given = std::env::var_os(variable).map(PathBuf::from);
+    let fetched = catalog.installed(benchmark).ok();
+    let candidates = [data, given, fetched].into_iter().flatten();
+    let found = candidates.filter_map(|folder| catalog.locate(&folder).map(|_| folder)).next();
+    if found.is_none() {
+        let command = fetch_command(benchmark);
+        println!("skipped: {benchmark}: its files are not here ({command})");
+    }
+    found
+}
+
+/// The Python of a benchmark's environment, or that of `variable`; `None` after printing why tests
+/// are skipped.
+pub fn environment_of(benchmark: &str, variable: &str) -> Option<PathBuf> {
+    let given = std::env::var_os(variable).map(PathBuf::from);
+    let facts = benchmarks::find(benchmark).expect("a benchmark").facts();
+    let found = python(facts.environment, given.as_deref());
+    if found.is_err() {
+        println!("skipped: {benchmark}: no environment (udvla-eval setup {benchmark})");
+    }
+    found.ok()
+}
 
 /// A command that writes to a run directory of its own.
 pub struct Run {
@@ -66,7 +102,12 @@ impl Run {
     }
 
     pub fn resume(&self) -> Ended {
-        udvla(&["resume", "--no-progress", &self.directory().display().to_string()])
+        self.resume_with(&[])
+    }
+
+    pub fn resume_with(&self, words: &[&str]) -> Ended {
+        let directory = self.directory().display().to_string();
+        udvla(&[&["resume", "--no-progress", &directory], words].concat())
     }
 
     pub fn records(&self) -> BTreeMap<EpisodeKey, EpisodeRecord> {

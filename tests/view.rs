@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Run, udvla};
+use crate::support::{Run, keep_records, udvla};
 
 /// A server on the folder of a finished run.
 struct Server {
@@ -104,17 +104,16 @@ fn a_list_leads_to_the_page_and_the_actions_of_a_run() {
 #[test]
 fn a_page_changes_while_its_run_goes_on_and_is_not_sent_again_before() {
     let run = played();
-    let records = run.directory().join("episodes.jsonl");
-    let all = std::fs::read_to_string(&records).unwrap();
-    let half: String = all.split_inclusive('\n').take(2).collect();
-    std::fs::write(&records, &half).unwrap();
+    let files = ["run.json", "episodes.jsonl"].map(|name| run.directory().join(name));
+    let whole = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    keep_records(&run.directory(), 2);
     let server = Server::start(&run.directory());
     let host = format!("Host: {}", server.address);
     let first = server.get("/run/run/");
     let version = format!("If-None-Match: {}", first.header("ETag").unwrap());
     let unchanged = server.ask("GET /run/run/", &[&host, &version]);
     assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
-    std::fs::write(&records, &all).unwrap();
+    files.iter().zip(whole).for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
     let second = server.ask("GET /run/run/", &[&host, &version]);
     assert_eq!(second.status, 200);
     let cells = |reply: &Reply| reply.text().matches("<a class=\"cell").count();

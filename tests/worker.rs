@@ -5,25 +5,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use udvla_eval::benchmarks;
-use udvla_eval::environment::{adapters, python, worker};
+use udvla_eval::environment::{adapters, worker};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::{SimError, Worker, WorkerCommand};
 use udvla_sims::protocol::{Protocol, Suite};
 use udvla_sims::wire::{self, Cause, OpenConfig, Reply, Request, VideoRequest};
 
+use crate::support::environment_of;
+
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A Python with numpy, or `None` after printing why the test is skipped.
 pub fn environment() -> Option<PathBuf> {
-    let given = std::env::var_os("UDVLA_TEST_PYTHON").map(PathBuf::from);
-    match python(benchmarks::find("libero").unwrap().facts().environment, given.as_deref()) {
-        Ok(path) => Some(path),
-        Err(error) => {
-            println!("skipped: {error} (udvla-eval setup libero)");
-            None
-        }
-    }
+    environment_of("libero", "UDVLA_TEST_PYTHON")
 }
 
 fn command(python: &Path, folder: &Path) -> WorkerCommand {

@@ -199,7 +199,9 @@ mod tests {
     #[test]
     fn the_published_ranges_map_the_middle_of_calvin() {
         let Some(data) = std::env::var_os("UDVLA_TEST_DATA") else {
-            println!("skipped: UDVLA_TEST_DATA is not set");
+            println!(
+                "skipped: udvla: released tokenizers and statistics are not here (UDVLA_TEST_DATA)"
+            );
             return;
         };
         let path = Path::new(&data).join("udvla/normalizer_calvin/norm_stats.json");

@@ -99,7 +99,9 @@ mod tests {
     fn data() -> Option<PathBuf> {
         let data = std::env::var_os("UDVLA_TEST_DATA").map(|data| Path::new(&data).join("udvla"));
         if data.is_none() {
-            println!("skipped: UDVLA_TEST_DATA is not set");
+            println!(
+                "skipped: udvla: released tokenizers and statistics are not here (UDVLA_TEST_DATA)"
+            );
         }
         data
     }

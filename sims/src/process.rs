@@ -38,7 +38,7 @@ pub struct WorkerCommand {
     pub arguments: Vec<String>,
     /// Environment variables in addition to those of this process.
     pub environment: BTreeMap<String, String>,
-    /// File that its standard output and error are appended to, up to [`log::LIMIT`].
+    /// File that its standard output and error are appended to, up to 64 MiB.
     pub log: PathBuf,
 }
 

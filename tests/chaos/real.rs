@@ -94,11 +94,12 @@ fn kills_and_stops_change_no_record_of_libero() {
 #[test]
 fn kills_and_stops_change_no_record_of_calvin() {
     let Some(python) = environment("calvin", "UDVLA_TEST_CALVIN_PYTHON") else { return };
-    let Some(data) = std::env::var_os("UDVLA_TEST_DATA") else {
-        println!("skipped: UDVLA_TEST_DATA is not set: no CALVIN scene");
+    let data = std::env::var_os("UDVLA_TEST_DATA").map(|data| Path::new(&data).join("calvin"));
+    let Some(root) = data.or_else(|| std::env::var_os("CALVIN_ROOT").map(Into::into)) else {
+        println!("skipped: calvin: its files are not here (udvla-eval setup calvin --scene)");
         return;
     };
-    let root = Path::new(&data).join("calvin").display().to_string();
+    let root = root.display().to_string();
     let words = ["calvin", "--calvin-root", &root, "--python", &python, "--no-progress"];
     check(&[&words[..], &["--policy", "random", "--rollouts", "8"]].concat());
 }

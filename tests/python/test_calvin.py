@@ -1,7 +1,7 @@
 """The CALVIN adapter against pybullet.
 
-Tests of the scene need CALVIN's files: `UDVLA_TEST_DATA` names a folder that holds them as
-`calvin`. `test_calvin_upstream.py` compares with the benchmark's own environment.
+Tests of the scene need CALVIN's files (`sources.py`).
+`test_calvin_upstream.py` compares with the benchmark's own environment.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if importlib.util.find_spec("pybullet") is None:
 
 import calvin_generator  # noqa: E402
 import numpy as np  # noqa: E402
+from sources import files_of, needs_files  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
 from udvla_sims.calvin import Adapter, sequences  # noqa: E402
 
@@ -33,15 +34,15 @@ SUBTASKS = SUITE["details"]["subtasks"]
 NAMES = [subtask["name"] for subtask in SUBTASKS]
 LIST = SUITE["details"]["sequences"]["list"]
 CHAINS = sequences.decode(LIST, NAMES)
-DATA = os.environ.get("UDVLA_TEST_DATA", "")
-needs_scene = pytest.mark.skipif(not DATA, reason="UDVLA_TEST_DATA is not set: no CALVIN scene")
+DATA = files_of("calvin")
+needs_scene = needs_files("calvin")
 
 
 def config(mode: str = "isolated", **changes) -> dict:
     protocol = json.loads(json.dumps(PROTOCOL))
     protocol["environment"]["reset_mode"] = mode
     found = {"protocol": protocol, "images": False, "video": False, "renderer": "tiny"}
-    return {**found, "calvin_root": f"{DATA}/calvin", "scratch": "/nowhere", **changes}
+    return {**found, "calvin_root": DATA, "scratch": "/nowhere", **changes}
 
 
 def actions(count: int, seed: int = 0) -> np.ndarray:

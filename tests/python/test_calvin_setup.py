@@ -17,14 +17,14 @@ from udvla_sims.calvin import cameras, files
 
 @needs_scene
 def test_rules_and_sentences_are_those_of_the_checkout():
-    found = files.find_files(f"{DATA}/calvin", SUITE["details"])
+    found = files.find_files(DATA, SUITE["details"])
     assert found.sha256 == PROTOCOL["environment"]["data_sha256"]
     for key, value in (("rule", ["stack_objects", 1]), ("instruction", "stack it")):
         changed = {"subtasks": [{**subtask, key: value} for subtask in SUBTASKS]}
         with pytest.raises(SetupError, match="use CALVIN's own files"):
-            files.find_files(f"{DATA}/calvin", changed)
+            files.find_files(DATA, changed)
     own = {"subtasks": [{**subtask, "instruction": "go"} for subtask in SUBTASKS]}
-    assert files.find_files(f"{DATA}/calvin", {**own, "annotations": {"name": "file"}}) == found
+    assert files.find_files(DATA, {**own, "annotations": {"name": "file"}}) == found
 
 
 def test_an_upstream_that_is_not_there_is_explained(tmp_path):

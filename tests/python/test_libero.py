@@ -1,7 +1,7 @@
 """The LIBERO adapter against the real simulator.
 
 Tests with stand-ins need the environment's packages. Tests with real assets also need
-`UDVLA_TEST_DATA`, a folder that holds them as `libero`.
+LIBERO's own files (`sources.py`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ for _package in ("libero", "robosuite", "mujoco"):
         pytest.skip(f"`{_package}` is not installed here", allow_module_level=True)
 
 import numpy as np  # noqa: E402
+from sources import files_of, needs_files, reason  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
 from udvla_sims.libero import Adapter, assets, stand_ins, tasks  # noqa: E402
 
 PROTOCOL = json.loads((ROOT / "sims" / "protocols" / "libero.json").read_text())
-DATA = os.environ.get("UDVLA_TEST_DATA", "")
+DATA = files_of("libero")
 IDLE = np.array([0, 0, 0, 0, 0, 0, -1], dtype=np.float32)
-real_assets = pytest.mark.skipif(not DATA, reason="UDVLA_TEST_DATA is not set: no real assets")
+real_assets = needs_files("libero")
 
 
 def config(folder: Path, mode: str = "pinned", assets: str = "stand-ins", **changes) -> dict:
@@ -69,7 +70,7 @@ def looking(tmp_path_factory):
 def real(tmp_path_factory, looking):
     """As `looking`, with the real assets."""
     folder = tmp_path_factory.mktemp("real")
-    adapter = Adapter(config(folder, assets=f"{DATA}/libero", images=True, video=True))
+    adapter = Adapter(config(folder, assets=DATA, images=True, video=True))
     yield adapter
     adapter.close()
 
@@ -217,7 +218,7 @@ def test_missing_assets_are_named(tmp_path):
 
 @real_assets
 def test_a_folder_with_one_complete_suite_serves_that_suite_alone(tmp_path, looking):
-    root = Path(DATA) / "libero"
+    root = Path(DATA)
     for name in assets.required_files(root, looking._tasks["object"]):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(root / name)
@@ -238,11 +239,11 @@ def test_the_catalog_names_every_file_that_the_real_tasks_open():
     names = {suite for file in known["files"].values() for suite in file["suites"]}
     assert names == {suite["name"] for suite in PROTOCOL["suites"]}
     if not DATA:
-        pytest.skip("UDVLA_TEST_DATA is not set: no real assets")
+        pytest.skip(reason("libero"))
     package = tasks.package_root()
     for suite in PROTOCOL["suites"]:
         listed = tasks.suite_tasks(package, suite["details"]["upstream"])
-        opened = assets.required_files(Path(DATA) / "libero", listed)
+        opened = assets.required_files(Path(DATA), listed)
         assert opened == {
             path for path, file in known["files"].items() if suite["name"] in file["suites"]
         }
@@ -250,7 +251,7 @@ def test_the_catalog_names_every_file_that_the_real_tasks_open():
 
 @real_assets
 def test_an_altered_file_makes_the_results_of_its_suites_not_comparable(tmp_path, looking):
-    root = Path(DATA) / "libero"
+    root = Path(DATA)
     known = json.loads((Path(assets.__file__).parent / "upstream.json").read_text())["files"]
     for path, file in known.items():
         target = tmp_path / path
@@ -271,7 +272,7 @@ def test_an_altered_file_makes_the_results_of_its_suites_not_comparable(tmp_path
 
 @real_assets
 def test_a_git_lfs_pointer_is_named_as_one(tmp_path, looking):
-    root = Path(DATA) / "libero"
+    root = Path(DATA)
     for name in assets.required_files(root, looking._tasks["object"]):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(root / name)
@@ -370,7 +371,7 @@ class Official:
 @real_assets
 @pytest.mark.parametrize("suite,task", [("spatial", 7), ("long", 3), ("long", 9)])
 def test_reference_mode_has_the_official_streams_fixtures(real, tmp_path, suite, task):
-    adapter = Adapter(config(tmp_path, "reference", f"{DATA}/libero"))
+    adapter = Adapter(config(tmp_path, "reference", DATA))
     official = Official(real, suite, task, cameras=False)
     expected = []
     for trial in range(4):
@@ -394,7 +395,7 @@ def test_exact_mode_has_the_official_bits_and_pictures(real, tmp_path):
         pictures = official.play(20)
     state = official.env.sim.get_state().flatten()
     official.env.close()
-    folder = f"{DATA}/libero"
+    folder = DATA
     adapter = Adapter(config(tmp_path, "exact", folder, images=True))
     for _ in range(2):
         adapter.reset("spatial", 7, 2)

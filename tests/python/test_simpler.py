@@ -1,9 +1,8 @@
 """The SimplerEnv-WidowX adapter against sapien.
 
-Tests of the scenes need SimplerEnv's files: `UDVLA_TEST_DATA` names a folder that holds them as
-`simpler`. Pictures need a Vulkan device (`udvla-eval setup simpler --print-variables` prints those
-of the software one). The comparison with the benchmark's own code also needs
-`mani_skill2_real2sim` on `PYTHONPATH`.
+Tests of the scenes need SimplerEnv's files (`sources.py`). Pictures need a Vulkan device
+(`udvla-eval setup simpler --print-variables` prints the variables of the software one). The
+comparison with the benchmark's own code also needs `mani_skill2_real2sim` on `PYTHONPATH`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +22,7 @@ if importlib.util.find_spec("sapien") is None:
     pytest.skip("`sapien` is not installed here", allow_module_level=True)
 
 import numpy as np  # noqa: E402
+from sources import files_of, needs_files  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
 from udvla_sims.simpler import Adapter, devices  # noqa: E402
 
@@ -32,8 +31,8 @@ SUITE = PROTOCOL["suites"][0]
 TASKS = SUITE["details"]["tasks"]
 FILES = SUITE["details"]["files"]
 NAMES = [task["name"] for task in TASKS]
-DATA = os.environ.get("UDVLA_TEST_DATA", "")
-needs_scene = pytest.mark.skipif(not DATA, reason="UDVLA_TEST_DATA is not set: no SimplerEnv files")
+DATA = files_of("simpler")
+needs_scene = needs_files("simpler")
 
 
 def why_no_device() -> str:
@@ -59,7 +58,7 @@ def scratch(tmp_path_factory):
 
 def config(scratch: Path, **changes) -> dict:
     found = {"protocol": PROTOCOL, "images": False, "video": False, "scratch": str(scratch)}
-    return {**found, "simpler_root": f"{DATA}/simpler", **changes}
+    return {**found, "simpler_root": DATA, **changes}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +132,7 @@ GOLDEN_PICTURES = {
 
 def require_golden_files(adapter: Adapter) -> None:
     if adapter.spec.setting["assets_sha256"] != GOLDEN_FILES:
-        pytest.skip("the stored hashes belong to other files than those of UDVLA_TEST_DATA")
+        pytest.skip("simpler: the stored hashes belong to other files than those here")
 
 
 def driver_of(adapter: Adapter) -> str:
@@ -254,7 +253,7 @@ def test_a_picture_is_the_photograph_but_for_robot_and_objects(looking, task):
     assert observation.state.shape == (15,) and observation.state.dtype == np.float32
     assert observation.instruction == SUITE["tasks"][task]
     setup = SUITE["details"]["setups"][TASKS[task]["setup"]]
-    path = Path(DATA, "simpler", "data", "real_inpainting", setup["photograph"])
+    path = Path(DATA, "data", "real_inpainting", setup["photograph"])
     away = np.abs(picture.astype(int) - cv2.imread(str(path))[..., ::-1]).max(axis=2)
     share = float((away <= 1).mean())
     assert 0.85 < share < 0.99, share

@@ -38,7 +38,7 @@ def test_what_would_crash_is_refused_before_sapien_is_touched(monkeypatch):
 def copied(folder: Path, without: str = "", instead: Path | None = None) -> Path:
     """A checkout of links, with one file left out or replaced."""
     for name in FILES:
-        source = Path(DATA, "simpler", name)
+        source = Path(DATA, name)
         if name == without and instead is None:
             continue
         source = instead if name == without else source
@@ -54,7 +54,7 @@ def copied(folder: Path, without: str = "", instead: Path | None = None) -> Path
 def test_the_checkout_is_not_written_to(tmp_path):
     # sapien would keep the table's collision mesh there and play other episodes from then on.
     table = "data/hab2_bench_assets/stages/bridge_table_1_v1.glb"
-    (tmp_path / "mine.glb").write_bytes(Path(DATA, "simpler", table).read_bytes())
+    (tmp_path / "mine.glb").write_bytes(Path(DATA, table).read_bytes())
     root = copied(tmp_path / "root", table, tmp_path / "mine.glb")
     before = set(tmp_path.rglob("*"))
     (scratch := tmp_path / "scratch").mkdir()
@@ -85,8 +85,8 @@ def test_a_missing_file_is_named(tmp_path, name):
 @needs_scene
 def test_files_of_another_origin_are_named(tmp_path):
     changed = "data/custom/models/sink/collision.obj"
-    other = Path(DATA, "simpler", "data/custom/models/eggplant/collision.obj")
-    known = set(files.find_files(f"{DATA}/simpler", FILES).foreign)
+    other = Path(DATA, "data/custom/models/eggplant/collision.obj")
+    known = set(files.find_files(DATA, FILES).foreign)
     found = files.find_files(str(copied(tmp_path, changed, other)), FILES)
     assert set(found.foreign) == {*known, "sink/collision.obj"}
 
@@ -104,7 +104,7 @@ def test_a_wrong_or_absent_root_is_explained(tmp_path):
 @needs_scene
 def test_objects_that_fall_through_the_table_are_an_error_not_a_failure(tmp_path):
     table = "data/hab2_bench_assets/stages/bridge_table_1_v1.glb"
-    other = Path(DATA, "simpler", "data/custom/models/eggplant/textured.glb")
+    other = Path(DATA, "data/custom/models/eggplant/textured.glb")
     root = copied(tmp_path / "root", table, other)
     adapter = Adapter(config(tmp_path, simpler_root=str(root)))
     assert "bridge_table_1_v1.glb" in adapter.spec.setting["comparable"]

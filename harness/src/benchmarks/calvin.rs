@@ -59,7 +59,9 @@ static FACTS: Facts = Facts {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
 struct EpisodeFlags {
-    /// Sequences to run, from the first of the list on [default: 500, or all of a shorter list]
+    /// Sequences to run, from the first of the list on [default: 500]
+    ///
+    /// Of a shorter list, all by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rollouts: Option<u16>,
     /// List of sequences: canonical, udvla-2026-01, or a JSON file; part of the protocol

@@ -56,7 +56,9 @@ static FACTS: Facts = Facts {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
 struct EpisodeFlags {
-    /// Suites to run, for example long or spatial,goal; LIBERO's own names such as libero_10 work too
+    /// Suites to run, for example long or spatial,goal
+    ///
+    /// LIBERO's own names such as libero_10 work too.
     #[arg(long, value_enum, default_value = "all", value_name = "SUITES", value_delimiter = ',')]
     suite: Vec<SuiteChoice>,
     /// Tasks (0 to 9) of each suite, for example 3 or 0-4,7 [default: all]
@@ -73,9 +75,10 @@ struct EpisodeFlags {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Simulator")]
 struct SimulatorFlags {
-    /// LIBERO's meshes and textures or a checkout of LIBERO, or `stand-ins` for the built-in
-    /// shapes [default: what `udvla-eval setup libero --assets` fetched, or another download;
-    /// stand-ins only for policies without trained weights]
+    /// LIBERO's files, a checkout of it, or `stand-ins`
+    ///
+    /// `stand-ins` are built-in shapes. Default: what `udvla-eval setup libero --assets` fetched, or
+    /// another download; stand-ins only for policies without trained weights.
     #[arg(long, env = "UDVLA_LIBERO_ASSETS", hide_env_values = true, value_name = "DIR")]
     assets: Option<String>,
     /// OpenGL back end

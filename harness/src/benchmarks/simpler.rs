@@ -76,13 +76,15 @@ struct EpisodeFlags {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Simulator")]
 struct SimulatorFlags {
-    /// ManiSkill2_real2sim checkout, or a SimplerEnv checkout that contains one
+    /// Checkout of ManiSkill2_real2sim
+    ///
+    /// Or one of SimplerEnv that contains it. Default: what `udvla-eval setup simpler --scene` fetched.
     #[arg(long, env = "SIMPLER_ROOT", hide_env_values = true, value_name = "DIR")]
     simpler_root: Option<PathBuf>,
     /// Implementation of the environment; the results are the same
     #[arg(long, value_enum, default_value_t = Adapter::Slim, hide_short_help = true)]
     adapter: Adapter,
-    /// Renderer; unused for a policy that takes no images
+    /// Renderer, for a policy that takes images
     #[arg(long, value_enum, default_value_t = Renderer::Auto)]
     renderer: Renderer,
 }

@@ -16,7 +16,9 @@ pub struct RunArguments {
     /// What is tested.
     #[command(flatten)]
     pub tested: PolicyArguments,
-    /// Episodes in all, spread evenly over the tasks in the plan's order [default: no limit]
+    /// Episodes in all, spread evenly over the tasks
+    ///
+    /// Every task gets one trial, then each a second one, in the plan's order.
     #[arg(long, value_name = "N", help_heading = "Episodes", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
     /// Simulators that run at once [default: 2 x --max-batch per device, at most the cores]

@@ -37,7 +37,9 @@ fn golden() -> Golden {
 fn equal(kind: &str) {
     let mut golden = golden();
     if kind == "fast" && std::env::var_os("UDVLA_TEST_DATA").is_none() {
-        println!("skipped: UDVLA_TEST_DATA is not set");
+        println!(
+            "skipped: udvla: released tokenizers and statistics are not here (UDVLA_TEST_DATA)"
+        );
         return;
     }
     for (path, recorded) in cases(Some(kind)) {

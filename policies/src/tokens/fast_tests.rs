@@ -23,7 +23,9 @@ fn synthetic() -> FastTokenizer {
 /// The released tokenizer `name`, or `None` without the test data.
 fn released(name: &str) -> Option<FastTokenizer> {
     let Some(data) = std::env::var_os("UDVLA_TEST_DATA") else {
-        println!("skipped: UDVLA_TEST_DATA is not set");
+        println!(
+            "skipped: udvla: released tokenizers and statistics are not here (UDVLA_TEST_DATA)"
+        );
         return None;
     };
     let directory = PathBuf::from(data).join("udvla").join(name);

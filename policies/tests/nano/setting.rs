@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use udvla_policies::udvla::{
@@ -13,20 +13,10 @@ use udvla_policies::{Answer, Policy, PolicyInput, PolicySpec, formula};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Image, Observation};
 
-/// A copy of the checkpoint `nano` with seed 0, which a test may change.
+/// The checkpoint `nano` with seed 0, which a test may change.
 pub fn nano() -> TempDir {
-    static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nano");
-        let _ = fs::remove_dir_all(&dir);
-        make_checkpoint("nano", 0, Target::Future, &dir).unwrap();
-        dir
-    });
     let dir = tempfile::tempdir().unwrap();
-    for file in list(&MADE) {
-        let copy = dir.path().join(&file);
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(MADE.join(&file), copy).unwrap();
-    }
+    make_checkpoint("nano", 0, Target::Future, dir.path()).unwrap();
     dir
 }
 
