@@ -37,13 +37,14 @@ const KEPT: [&str; 16] = [
     "retries",
 ];
 
-/// Imports each module of its arguments, then prints a line `NAME==VERSION` per installed package.
+/// Prints a line `NAME==VERSION` per installed package, then imports each module of its arguments. In
+/// that order: `pkg_resources` adds a folder with other versions to the path.
 const CHECK: &str = "
 import importlib, importlib.metadata, sys
-for name in sys.argv[1:]:
-    importlib.import_module(name)
 for package in importlib.metadata.distributions():
     print(package.metadata['Name'].lower().replace('_', '-') + '==' + package.version)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 ";
 
 /// Why an environment cannot be used; `None` if all locked packages are there and import.

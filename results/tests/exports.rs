@@ -37,6 +37,12 @@ fn eval_info_has_lerobots_keys_and_the_runs_counts() {
     assert_eq!(file["per_group"]["libero_10"]["pc_success"], 95.2);
     assert_eq!(file["overall"]["n_episodes"], 2000);
     assert!((file["overall"]["pc_success"].as_f64().unwrap() - 96.1).abs() < 1e-9);
+    assert_eq!(file["overall"]["n_success"], 1922);
+    let solved = last["metrics"]["successes"].as_array().unwrap().iter();
+    assert_eq!(last["n_success"], solved.filter(|&success| success == true).count());
+    let ends = &file["per_group"]["libero_10"]["pc_success_ci95"];
+    let ends = [&ends[0], &ends[1]].map(|end| (end.as_f64().unwrap() * 10.0).round());
+    assert_eq!(ends, [930.0, 968.0], "Wilson, in percent");
     let read = Outcomes::from_json(&text).unwrap();
     assert_eq!(successes(&read, "goal"), (471, 500));
     assert_eq!(successes(&read, "long"), (476, 500));

@@ -172,7 +172,7 @@ fn average_table(summary: &Summary, average: &AverageSummary) -> Table {
 }
 
 /// Why the paper's number is left out.
-pub(super) fn partial_note(part: &str) -> String {
+pub(crate) fn partial_note(part: &str) -> String {
     format!("{part}: not set beside the paper's number, which is of the whole")
 }
 

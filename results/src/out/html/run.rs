@@ -15,7 +15,7 @@ use crate::run::read::Run;
 use crate::statistics::{Estimate, Rate};
 use crate::tables::caption::{Caption, closing_line};
 use crate::tables::format::{NONE, length, percent, percent_interval, plural};
-use crate::tables::run_tables::tables;
+use crate::tables::run_tables::{partial_note, tables};
 use crate::tables::summary::{SuiteSummary, Summary};
 use crate::tables::verdict::PaperComparison;
 
@@ -117,7 +117,7 @@ const READING: &str = "Intervals are two-sided 95 % intervals: Wilson's for succ
 /// The main numbers, one card each, the whole before its parts.
 fn cards(run: &Run, summary: &Summary) -> Markup {
     let average = summary.average.iter().map(|average| {
-        let paper = average.paper.as_ref();
+        let paper = average.paper.as_ref().ok_or(average.partial.as_deref());
         rate_card("average of the suites", average.estimate, average.rate, paper)
     });
     let suites = summary.suites.iter().map(|suite| suite_card(&summary.benchmark, suite));
@@ -146,7 +146,7 @@ pub(super) fn status(status: RunStatus) -> &'static str {
 fn suite_card(benchmark: &str, suite: &SuiteSummary) -> Markup {
     let title = suite_title(benchmark, &suite.name);
     let Some(chain) = &suite.chain else {
-        return rate_card(&title, suite.rate.estimate, suite.rate, suite.paper.as_ref());
+        return rate_card(&title, suite.rate.estimate, suite.rate, beside(suite));
     };
     let estimate = chain.length.estimate;
     let interval =
@@ -156,7 +156,7 @@ fn suite_card(benchmark: &str, suite: &SuiteSummary) -> Markup {
             h3 { (title) ", average length" }
             p.number { (length(estimate.map(|estimate| estimate.value))) }
             p { "95 % interval " (interval) " out of " (suite.stages) ", " (suite.counts.label()) }
-            (paper(suite.paper.as_ref(), |value| length(Some(value))))
+            (paper(beside(suite), |value| length(Some(value))))
         }
     }
 }
@@ -165,7 +165,7 @@ fn rate_card(
     title: &str,
     estimate: Option<Estimate>,
     rate: Rate,
-    comparison: Option<&PaperComparison>,
+    comparison: Beside<'_>,
 ) -> Markup {
     html! {
         div.card {
@@ -178,9 +178,18 @@ fn rate_card(
     }
 }
 
-fn paper(comparison: Option<&PaperComparison>, number: impl Fn(f64) -> String) -> Markup {
-    let Some(comparison) = comparison else {
-        return html! { p.faint { "The paper has no number for it." } };
+/// The published number, or why it is left out.
+type Beside<'a> = Result<&'a PaperComparison, Option<&'a str>>;
+
+fn beside(suite: &SuiteSummary) -> Beside<'_> {
+    suite.paper.as_ref().ok_or(suite.partial.as_deref())
+}
+
+fn paper(comparison: Beside<'_>, number: impl Fn(f64) -> String) -> Markup {
+    let comparison = match comparison {
+        Ok(comparison) => comparison,
+        Err(Some(part)) => return html! { p.faint { (partial_note(part)) } },
+        Err(None) => return html! { p.faint { "The paper has no number for it." } },
     };
     let published = &comparison.published;
     html! {
