@@ -19,7 +19,7 @@ LAYERS = {
         "adapter",
         "expert simulation assets runtime",
         "arm grasps renderers stand_ins tasks",
-        "displays geometry stand_in_objects",
+        "displays geometry stand_in_objects stand_in_tableware",
         "shapes",
     ],
     "simpler": ["adapter", "scene upstream tables expert", "camera robot rules devices files"],
