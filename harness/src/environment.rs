@@ -32,11 +32,12 @@ pub fn home() -> Result<PathBuf> {
     let data = || {
         variable("XDG_DATA_HOME")
             .map(PathBuf::from)
-            .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".local/share")))
+            // Without `HOME` this is the folder of the system's list of users.
+            .or_else(|| std::env::home_dir().map(|home| home.join(".local/share")))
             .map(|folder| folder.join("udvla-eval"))
     };
     variable("UDVLA_HOME").map(PathBuf::from).or_else(data).ok_or_else(|| {
-        Refused::new("no folder for simulator environments: `HOME` is not set")
+        Refused::new("no folder for simulator environments: the user has no home folder")
             .hint("set `UDVLA_HOME`")
             .into()
     })

@@ -200,7 +200,7 @@ fn other_download(suites: &[String]) -> Option<PathBuf> {
     let packages = environment::folder(&ENVIRONMENT).ok()?.join("lib");
     let packages = std::fs::read_dir(packages).into_iter().flatten().flatten();
     let own = packages.map(|lib| lib.path().join("site-packages/libero/libero/assets"));
-    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let home = std::env::home_dir();
     let download = home.map(|home| home.join(".cache/libero/assets"));
     own.chain(download).find(|root| catalog.faults(root, suites).is_empty())
 }
