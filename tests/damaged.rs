@@ -154,6 +154,16 @@ fn a_directory_from_elsewhere_starts_no_program_that_it_names() {
     let replayed = udvla(&["replay", &directory]);
     assert_eq!(replayed.code, 0, "{}", replayed.stderr);
     assert!(replayed.stderr.contains("variables are those of this"), "{}", replayed.stderr);
+    // Nor through those that a worker would set itself.
+    let options = json!({"otherwise": variables.to_string()});
+    name(json!({"program": fake, "options": options}));
+    let replayed = udvla(&["replay", &directory]);
+    assert!(replayed.stderr.contains("variables are those of this"), "{}", replayed.stderr);
+    let resumed = udvla(&["resume", "--no-progress", &directory]);
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    let stored = run.manifest().resolved.unwrap();
+    assert_eq!(stored["simulator"]["options"].get("otherwise"), None, "{stored}");
+    keep_records(&run.directory(), 4);
     name(json!({"python": text(&program), "options": {}}));
     for command in ["resume", "replay"] {
         let refused = udvla_without_environments(&[command, &directory]);

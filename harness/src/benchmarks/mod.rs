@@ -20,6 +20,7 @@ pub use benchmark::{
     ActionNumber, Benchmark, Choices, Facts, Selection, Simulator, fetch_command, value_name,
 };
 pub use range::{Numbers, numbers};
+pub use simpler::OTHERWISE;
 
 /// Every benchmark, in the order of `list`.
 pub const ALL: &[&dyn Benchmark] =

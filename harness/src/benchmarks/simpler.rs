@@ -14,6 +14,9 @@ use crate::exit::Refused;
 use crate::vulkan::{self, Renderer};
 use crate::walls::Walls;
 
+/// The adapter option with variables, as JSON, that a worker sets itself where the card does not
+/// render.
+pub const OTHERWISE: &str = "otherwise";
 const COMMIT: &str = "ef7a4d4fdf4b69f2c2154db5b15b9ac8dfe10682";
 
 /// SAPIEN 2.2.2 has no wheels for later Pythons.
@@ -47,7 +50,7 @@ static FACTS: Facts = Facts {
         ("gripper", "-1 closes, 1 opens"),
     ],
     assets: Some(catalog),
-    worker_megabytes: 900,
+    worker_megabytes: 1000,
 };
 
 #[derive(Debug, Clone, Args)]
@@ -144,7 +147,7 @@ impl Benchmark for Simpler {
             [task] if !all => format!("simpler-{task}"),
             _ => "simpler".into(),
         };
-        Ok(Selection { protocol, tasks, label, max_workers: None })
+        Ok(Selection { protocol, tasks, label })
     }
 
     fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {
@@ -165,7 +168,7 @@ impl Benchmark for Simpler {
         walls.finish()?;
         let drawing = drawing.expect("a driver that was not chosen is a wall");
         if let Some(otherwise) = &drawing.otherwise {
-            options.insert("otherwise".into(), serde_json::to_string(otherwise)?);
+            options.insert(OTHERWISE.into(), serde_json::to_string(otherwise)?);
         }
         options.insert("renderer".into(), value_name(drawing.renderer));
         Ok(Simulator { options, variables: drawing.variables })

@@ -9,11 +9,13 @@ use udvla_results::out::printable::printable_line;
 
 use super::Plan;
 use super::manifest::{Overrides, Trust};
-use crate::benchmarks::{self, Benchmark, Choices};
+use crate::benchmarks::{self, Benchmark, Choices, OTHERWISE};
 use crate::environment;
 use crate::exit::Refused;
 
 const HINT: &str = "pass `--trust` if you know where the directory comes from";
+/// The adapter option that holds what renders.
+const RENDERER: &str = "renderer";
 
 impl Plan {
     /// Replaces the interpreter and the workers' variables of a stored plan by those of this
@@ -56,8 +58,11 @@ impl Plan {
         }
     }
 
+    /// The renderer that was asked for: only `auto` stores other variables beside it.
     fn renderer(&self) -> Option<&str> {
-        self.simulator.options.get("renderer").map(String::as_str)
+        let options = &self.simulator.options;
+        let stored = options.get(RENDERER).map(String::as_str);
+        if options.contains_key(OTHERWISE) { Some("auto") } else { stored }
     }
 
     /// Whether the adapter imports packages from a folder that the plan names.
@@ -80,9 +85,17 @@ impl Plan {
     fn use_variables(&mut self, benchmark: &dyn Benchmark) -> Result<()> {
         let choices = Choices { without_files: true, ..Choices::default() };
         let own = benchmark.simulator(&flags(benchmark, self.renderer()), &choices)?;
-        if own.variables != self.simulator.variables {
+        let stored = &mut self.simulator;
+        let otherwise = stored.options.remove(OTHERWISE);
+        if own.variables != stored.variables || own.options.get(OTHERWISE) != otherwise.as_ref() {
             eprintln!("note: the workers' variables are those of this installation, not the run's");
-            self.simulator.variables = own.variables;
+        }
+        stored.variables = own.variables;
+        if otherwise.is_some() {
+            let chosen = own.options.into_iter();
+            stored
+                .options
+                .extend(chosen.filter(|(name, _)| [OTHERWISE, RENDERER].contains(&&**name)));
         }
         Ok(())
     }
