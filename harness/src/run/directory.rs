@@ -1,7 +1,7 @@
 //! A run directory before its first record: made or taken over, and locked.
 
 use std::fs::{self, DirEntry, File, TryLockError};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -11,8 +11,9 @@ use crate::exit::Refused;
 
 /// Folders of every run.
 const FOLDERS: [&str; 3] = ["logs", "actions", "videos"];
-/// What else this program makes before it writes a manifest.
-const OTHERS: [&str; 4] = ["futures", "scratch", "lock", "run.json.tmp"];
+/// What else a run makes beside them before its first record.
+const LATER: [&str; 2] = ["futures", "scratch"];
+const LOCK: &str = "lock";
 
 /// A directory that this process may write to.
 #[derive(Debug)]
@@ -36,9 +37,12 @@ pub fn prepare(directory: &Path) -> Result<Prepared> {
         check_contents(directory)?;
     }
     for folder in FOLDERS {
-        fs::create_dir_all(directory.join(folder)).with_context(unusable)?;
+        fs::create_dir_all(directory.join(folder)).map_err(|error| match error.kind() {
+            ErrorKind::NotADirectory => no_folder(directory).because(error).into(),
+            _ => anyhow::Error::new(error).context(unusable()),
+        })?;
     }
-    let lock = File::create(directory.join("lock")).with_context(unusable)?;
+    let lock = File::create(directory.join(LOCK)).with_context(unusable)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -63,21 +67,34 @@ pub fn prepare(directory: &Path) -> Result<Prepared> {
 /// # Errors
 /// When it cannot be read.
 pub fn is_vacant(directory: &Path) -> io::Result<bool> {
+    let is_locked = fs::symlink_metadata(directory.join(LOCK)).is_ok_and(|lock| lock.is_file());
     for entry in fs::read_dir(directory)? {
-        if !is_of_a_start(&entry?)? {
+        if !is_of_a_start(&entry?, is_locked)? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn check_contents(directory: &Path) -> Result<()> {
+fn no_folder(directory: &Path) -> Refused {
+    let text = format!("`{}` cannot be a run directory", directory.display());
+    Refused::new(text).hint("name a new folder with `--out`")
+}
+
+/// Checks that a folder holds a run or nothing.
+///
+/// # Errors
+/// [`Refused`] when it is a file, or holds something else.
+pub fn check_contents(directory: &Path) -> Result<()> {
     let unusable = || format!("cannot use `{}` as a run directory", directory.display());
+    if !directory.is_dir() {
+        return Err(no_folder(directory).because("it is a file").into());
+    }
     if is_vacant(directory).with_context(unusable)? {
         return Ok(());
     }
     let length = |name| fs::metadata(directory.join(name)).map_or(0, |metadata| metadata.len());
-    if directory.join(MANIFEST_FILE).exists() {
+    if length(MANIFEST_FILE) > 0 {
         return Ok(());
     }
     if length(RECORDS_FILE) > 0 {
@@ -89,18 +106,24 @@ fn check_contents(directory: &Path) -> Result<()> {
     Err(Refused::new(text).hint("name a new folder with `--out`").into())
 }
 
-/// Whether a run makes such an entry before its manifest.
-fn is_of_a_start(entry: &DirEntry) -> io::Result<bool> {
+/// Whether a run makes such an entry before its manifest. It locks its directory before it writes
+/// anything else than empty folders: without a lock, what a folder holds is someone else's.
+fn is_of_a_start(entry: &DirEntry, is_locked: bool) -> io::Result<bool> {
     let name = entry.file_name();
     let name = name.to_string_lossy();
     let name = name.as_ref();
-    if name == MANIFEST_FILE || name == RECORDS_FILE {
+    if [MANIFEST_FILE, RECORDS_FILE, LOCK].contains(&name) {
         return Ok(entry.metadata()?.len() == 0);
     }
-    if name == "actions" {
-        return Ok(fs::read_dir(entry.path())?.next().is_none());
+    if !entry.file_type()?.is_dir() {
+        return Ok(is_locked && is_temporary(name));
     }
-    Ok(FOLDERS.contains(&name) || OTHERS.contains(&name) || is_temporary(name))
+    let is_empty = fs::read_dir(entry.path())?.next().is_none();
+    Ok(match name {
+        "actions" => is_empty,
+        _ if FOLDERS.contains(&name) => is_empty || is_locked,
+        _ => is_locked && LATER.contains(&name),
+    })
 }
 
 /// Whether a file was being written when its process was killed: `.tmp` and six letters or digits.
@@ -145,7 +168,7 @@ mod tests {
         let directory = folder.path().join("run");
         fs::create_dir_all(directory.join("logs")).unwrap();
         fs::create_dir_all(directory.join("scratch/worker-00")).unwrap();
-        for name in ["run.json", "run.json.tmp", "episodes.jsonl", "lock", ".tmpa1B2c3"] {
+        for name in ["run.json", "episodes.jsonl", "lock", ".tmpa1B2c3"] {
             fs::write(directory.join(name), "").unwrap();
         }
         fs::write(directory.join("logs/worker-00.log"), "it started").unwrap();
@@ -158,14 +181,40 @@ mod tests {
 
     #[test]
     fn anything_else_is_left_alone() {
-        for (name, text) in [("thesis.tex", ""), (".tmp", "x"), ("data/x", "")] {
+        for (name, text) in [
+            ("thesis.tex", ""),
+            (".tmp", "x"),
+            (".tmpThesis", "x"),
+            ("data/x", ""),
+            ("scratch/thesis/a.tex", "x"),
+            ("logs/worker-00.log", "x"),
+            ("videos/holiday.mp4", "x"),
+            ("futures/x", ""),
+            ("lock", "x"),
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            fs::write(&path, text).unwrap();
             assert!(refusal(folder.path()).contains("is not a run directory"), "{name}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{name}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text, "{name}");
+            fs::write(folder.path().join(MANIFEST_FILE), "").unwrap();
+            assert!(refusal(folder.path()).contains("is not a run directory"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_file_is_refused_and_so_is_what_lies_below_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes.txt");
+        fs::write(&file, "precious").unwrap();
+        for directory in [file.clone(), file.join("run")] {
+            let error = prepare(&directory).unwrap_err();
+            let refused = error.downcast_ref::<Refused>().expect("a refusal");
+            assert!(refused.next_step().is_some_and(|hint| hint.contains("--out")), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     }
 
     #[test]

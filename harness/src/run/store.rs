@@ -4,7 +4,7 @@
 //! of predicted futures (the worker threads).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -52,11 +52,6 @@ impl Store {
         let length = records.metadata().context("cannot read the records")?.len();
         let (directory, damage) = (directory.to_owned(), Damage::Refuse);
         Ok(Self { directory, records, length, chain: None, damage, created, _lock: lock })
-    }
-
-    /// The directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// Whether an episode has a record.
@@ -197,10 +192,20 @@ impl Store {
 /// # Errors
 /// [`Refused`] with the link.
 pub fn refuse_links(directory: &Path) -> Result<()> {
-    // A directory that is not there is another error, of those who read it.
-    let Ok(Some(link)) = link_out_of(directory) else { return Ok(()) };
+    let link = match link_out_of(directory) {
+        Ok(None) => return Ok(()),
+        Ok(Some(link)) => link,
+        // A directory that is not there is another error, of those who read it.
+        Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(());
+        }
+        Err(error) => {
+            let text = format!("cannot look for links in `{}`", directory.display());
+            return Err(anyhow::Error::new(error).context(text));
+        }
+    };
     let text = format!("`{}` is a link that leads out of the run directory", link.display());
-    Err(Refused::new(text).hint("replace it by the file or folder itself, or remove it").into())
+    Err(Refused::new(text).hint("replace it with the file or folder itself, or remove it").into())
 }
 
 /// Reads the run in a directory.
