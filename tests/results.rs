@@ -89,7 +89,11 @@ fn several_subjects_are_rows_and_pairs() {
     assert!(refused.stderr.contains("2 names for 3 rows"), "{}", refused.stderr);
     let shown = udvla(&["tables", runs[0]]);
     assert!(!shown.stdout.contains("Table 2") && !shown.stdout.contains('\\'), "{}", shown.stdout);
-    assert!(shown.stdout.contains("tasks 0, 1 of 10: not set beside"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("only tasks 0 and 1 of 10, so the paper's number is left out"),
+        "{}",
+        shown.stdout
+    );
     assert!(udvla(&["tables", runs[0], "--all"]).stdout.contains("Table 2"));
     let pairs = |words: &[&str]| -> Vec<(u64, u64)> {
         let words = [&["compare"][..], &runs, words, &["--format", "json"]].concat();

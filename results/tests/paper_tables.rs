@@ -293,7 +293,9 @@ fn a_part_of_a_suite_has_no_cell_in_the_papers_table() {
         row.cells.iter().map(Option::is_some).collect::<Vec<_>>(),
         [true, true, false, true, false]
     );
-    assert!(table.notes.iter().any(|note| note.starts_with("goal, tasks 0, 1, 2 of 10: not set")));
+    assert!(
+        table.notes.iter().any(|note| note.starts_with("goal, only tasks 0, 1 and 2 of 10, so"))
+    );
 }
 
 #[test]

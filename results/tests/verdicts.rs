@@ -49,7 +49,7 @@ fn a_reset_mode_that_leaves_the_protocols_name_ends_the_verdict() {
     let mut other = calvin();
     other.manifest.protocol.environment.set("reset_mode", "reference");
     other.manifest.protocol_fingerprint = other.manifest.protocol.fingerprint();
-    let words = "protocol calvin-abcd-d with another reset_mode";
+    let words = "protocol calvin-abcd-d with a different reset_mode";
     assert_eq!(reason(&other).as_deref(), Some(words));
 }
 
@@ -97,17 +97,20 @@ fn verdicts_of_four_suites_are_corrected_and_say_so() {
 fn every_table_names_the_smallest_difference_that_it_could_show() {
     let long = build::libero_long_counts(&[48, 47, 48, 47, 48, 47, 48, 47, 48, 48]);
     let page = unwrapped(&build::summary(&long));
-    let words = "smallest significant difference to the paper's number: 3.2 points below, 2.4 points above (5 %)";
+    let words = "smallest significant difference to another run of 500 episodes: 3.2 points below, 2.4 points above (5 %)";
     assert!(page.contains(words), "{page}");
     let four = unwrapped(&build::summary(&build::libero_as_published()));
-    assert!(four.contains("Holm over 4 suites)"), "{four}");
+    assert!(
+        four.contains("another run of 2000 episodes: 1.3 points below, 1.1 points above"),
+        "{four}"
+    );
     let mut fake = build::libero_long_counts(&[30]);
     build::set_setting(&mut fake, "simulator", "fake");
     let page = terminal(&build::summary(&fake));
     assert!(page.contains("difference to another run of 50 episodes"), "{page}");
     let chains = terminal(&build::summary(&build::calvin_as_published()));
     assert!(
-        chains.contains("smallest significant difference to the paper's number: 0.1"),
+        chains.contains("smallest significant difference to another run of 500 sequences: 0.1"),
         "{chains}"
     );
 }

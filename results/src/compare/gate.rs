@@ -31,6 +31,9 @@ pub struct Baseline {
     pub manifest: Manifest,
     /// Its records.
     pub records: Vec<EpisodeRecord>,
+    /// What must be said of the run, see [`Run::notes`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A decision and the numbers behind it.
@@ -63,6 +66,9 @@ pub struct Check {
     /// The p value against a loss of exactly the margin, where it is a rate.
     #[serde(skip)]
     p: Option<f64>,
+    /// The p value of a suite below the margin, corrected by Holm over the suites.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holm: Option<f64>,
 }
 
 /// Why there is no decision.
@@ -89,7 +95,8 @@ impl Baseline {
     /// The baseline made of `run`.
     pub fn of(run: &Run) -> Self {
         let records = run.records.values().cloned().collect();
-        Self { baseline_schema: BASELINE_SCHEMA, manifest: run.manifest.clone(), records }
+        let (manifest, notes) = (run.manifest.clone(), run.notes.clone());
+        Self { baseline_schema: BASELINE_SCHEMA, manifest, records, notes }
     }
 
     /// The file's text, with a digest of its content.
@@ -118,7 +125,7 @@ impl Baseline {
             return Err(GateError::Schema(self.baseline_schema));
         }
         let records = self.records.into_iter().map(|record| (record.key(), record)).collect();
-        Ok(Run { manifest: self.manifest, records, torn_line: None, notes: Vec::new() })
+        Ok(Run { manifest: self.manifest, records, torn_line: None, notes: self.notes })
     }
 }
 
@@ -238,7 +245,14 @@ fn paper_check(
 
 impl Check {
     fn new(name: String, numbers: String, difference: Estimate, margin: f64) -> Self {
-        Self { name, numbers, difference, decision: not_worse(difference, margin), p: None }
+        Self {
+            name,
+            numbers,
+            difference,
+            decision: not_worse(difference, margin),
+            p: None,
+            holm: None,
+        }
     }
 }
 
@@ -251,7 +265,11 @@ fn correct(checks: &mut [Check]) {
     let p_value = |check: &Check| if fails(check) { check.p.unwrap_or(0.0) } else { 1.0 };
     let corrected = holm(&suites.iter().map(p_value).collect::<Vec<_>>());
     for (check, p) in suites.iter_mut().zip(corrected) {
-        if fails(check) && p >= LEVEL {
+        if !fails(check) {
+            continue;
+        }
+        check.holm = check.p.map(|_| p);
+        if p >= LEVEL {
             check.decision = Decision::Inconclusive;
         }
     }

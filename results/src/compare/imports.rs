@@ -72,12 +72,12 @@ impl Outcomes {
             suites.entry(record.suite.clone()).or_default().push(outcome);
         }
         let Counts { asked, missing, .. } = Counts::of_run(run);
-        let notes = (missing > 0).then(|| format!("{missing} of {asked} episodes are missing"));
+        let missing = (missing > 0).then(|| format!("{missing} of {asked} episodes are missing"));
         Self {
             format: "run directory",
             protocol: Some(run.manifest.protocol_line()),
             suites,
-            notes: notes.into_iter().collect(),
+            notes: missing.into_iter().chain(run.notes.clone()).collect(),
         }
     }
 

@@ -26,6 +26,16 @@ pub(super) fn header(names: &str) -> Vec<String> {
     names.split(',').map(str::to_owned).collect()
 }
 
+/// Adds a column `notes` with the same text on every line, where there is something to say.
+pub(super) fn add_notes(rows: &mut [Vec<String>], notes: &[String]) {
+    if notes.is_empty() {
+        return;
+    }
+    for (index, row) in rows.iter_mut().enumerate() {
+        row.push(if index == 0 { "notes".into() } else { notes.join("; ") });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use udvla_sims::episode::EpisodeKey;
 
+use super::files::read_inside;
 use super::timeline::Timeline;
 
 /// Actions as they were played.
@@ -58,8 +59,8 @@ pub enum EvidenceError {
 /// When the file is missing, outside of the directory, or not one of actions.
 pub fn actions(dir: &Path, key: &EpisodeKey) -> Result<StoredActions, EvidenceError> {
     let name = format!("actions/{key}.safetensors");
-    let read = inside(dir, &name).and_then(fs::read);
-    let bytes = read.map_err(|source| EvidenceError::Read { name: name.clone(), source })?;
+    let bytes = read_inside(dir, Path::new(&name))
+        .map_err(|source| EvidenceError::Read { name: name.clone(), source })?;
     let format = |source| EvidenceError::Format { name: name.clone(), source };
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(format)?;
     let file = SafeTensors::deserialize(&bytes).map_err(format)?;
@@ -87,7 +88,7 @@ pub fn futures(dir: &Path, key: &EpisodeKey) -> BTreeMap<u32, String> {
 
 /// The policy's remarks by episode, from `logs/policy.log`; empty if there were none.
 pub fn remarks(dir: &Path) -> BTreeMap<String, Vec<StoredRemark>> {
-    let log = inside(dir, "logs/policy.log").and_then(fs::read).unwrap_or_default();
+    let log = read_inside(dir, Path::new("logs/policy.log")).unwrap_or_default();
     let mut remarks: BTreeMap<String, Vec<StoredRemark>> = BTreeMap::new();
     for (key, remark) in String::from_utf8_lossy(&log).lines().filter_map(remark) {
         remarks.entry(key).or_default().push(remark);
@@ -148,5 +149,18 @@ mod tests {
         fs::write(other.path().join("call-000.png"), "secret").unwrap();
         assert!(matches!(actions(run.path(), &key), Err(EvidenceError::Read { .. })));
         assert!(futures(run.path(), &key).is_empty());
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_holds_nothing_up() {
+        let run = tempfile::tempdir().unwrap();
+        let key = EpisodeKey { suite: "long".into(), task: 0, trial: 0 };
+        for name in [format!("actions/{key}.safetensors"), "logs/policy.log".into()] {
+            let path = run.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        }
+        assert!(matches!(actions(run.path(), &key), Err(EvidenceError::Read { .. })));
+        assert!(remarks(run.path()).is_empty());
     }
 }

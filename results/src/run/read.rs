@@ -98,7 +98,8 @@ impl ReadError {
             }
             Self::Damaged { .. } => Some(
                 "restore the files from a copy; or add `--accept-damaged` to `resume` or to a \
-                 command that reads runs: it leaves out what the run did not write, and says so",
+                 command that reads runs, except `view`, which does not show such a run: it \
+                 leaves out what the run did not write, and says so",
             ),
             Self::Unreadable { .. } | Self::Manifest { .. } => None,
         }

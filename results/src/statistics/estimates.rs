@@ -65,15 +65,54 @@ pub fn suites_mean(rates: &[Rate]) -> Option<Estimate> {
         let successes = rates.iter().map(|rate| rate.successes).sum();
         return wilson(successes, rates.iter().map(|rate| rate.n).sum());
     }
-    let count = rates.len() as f64;
     let share = |rate: &Rate| f64::from(rate.successes) / f64::from(rate.n);
-    let size = count * count / rates.iter().map(|rate| f64::from(rate.n).recip()).sum::<f64>();
-    Some(score_interval(rates.iter().map(share).sum::<f64>() / count, size))
+    let mean = rates.iter().map(share).sum::<f64>() / rates.len() as f64;
+    Some(score_interval(mean, effective_size(rates)))
+}
+
+/// How many episodes of one suite say as much about a rate as `rates` say about their mean.
+fn effective_size(rates: &[Rate]) -> f64 {
+    let count = rates.len() as f64;
+    count * count / rates.iter().map(|rate| f64::from(rate.n).recip()).sum::<f64>()
+}
+
+/// How far below and above their mean another mean of as many episodes must be for the interval
+/// of the [`difference`] to exclude 0; `None` on a side where no rate is far enough.
+pub fn nearest_different_mean(rates: &[Rate]) -> [Option<f64>; 2] {
+    let Some(own) = suites_mean(rates) else { return [None; 2] };
+    let size = effective_size(rates);
+    [0.0, 1.0].map(|end| nearest_different(own, end, |value| score_interval(value, size)))
+}
+
+/// As [`nearest_different_mean`] for an average length out of `stages`, where the other one has an
+/// interval that reaches as far below and above it.
+pub fn nearest_different_length(own: Estimate, stages: u16) -> [Option<f64>; 2] {
+    let (below, above) = (own.value - own.low, own.high - own.value);
+    let other = |value| Estimate { value, low: value - below, high: value + above };
+    [0.0, f64::from(stages)].map(|end| nearest_different(own, end, other))
+}
+
+/// The distance from `own` to the nearest value towards `end` whose estimate differs from it.
+fn nearest_different(own: Estimate, end: f64, other: impl Fn(f64) -> Estimate) -> Option<f64> {
+    let differs = |value: f64| {
+        let found = difference(other(value), own);
+        found.low > 0.0 || found.high < 0.0
+    };
+    if !differs(end) {
+        return None;
+    }
+    let (mut near, mut far) = (own.value, end);
+    for _ in 0..60 {
+        let middle = f64::midpoint(near, far);
+        if differs(middle) { far = middle } else { near = middle }
+    }
+    Some((far - own.value).abs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statistics::newcombe::nearest_different as nearest_different_count;
 
     #[track_caller]
     fn assert_close(found: f64, expected: f64, tolerance: f64) {
@@ -101,6 +140,34 @@ mod tests {
         let less = suites_mean(&suites).unwrap();
         assert_close(less.low, whole.low, 1e-4);
         assert_close(less.high, whole.high, 1e-4);
+    }
+
+    #[test]
+    fn the_nearest_different_mean_is_that_of_counts() {
+        // `confint_proportions_2indep(k, 2000, 1000, 2000, method="newcomb")` excludes 0 from
+        // k = 1062 on, and down from 938: 3.1 points.
+        let suites = [250; 4].map(|k| Rate::new(k, 500, 0));
+        let [below, above] = nearest_different_mean(&suites).map(Option::unwrap);
+        assert_close(below, 0.031, 5e-4);
+        assert_close(above, 0.031, 5e-4);
+        // At the paper's rates the range is narrower, and a perfect run has nothing above it.
+        let suites = [481, 494, 471, 476].map(|k| Rate::new(k, 500, 0));
+        let counts = nearest_different_count((1922, 2000), 2000, 0.05);
+        for (found, count) in nearest_different_mean(&suites).into_iter().zip(counts) {
+            assert_close(found.unwrap(), (f64::from(count.unwrap()) / 2000.0 - 0.961).abs(), 5e-4);
+        }
+        assert_eq!(nearest_different_mean(&[500; 4].map(|k| Rate::new(k, 500, 0)))[1], None);
+        assert_eq!(nearest_different_mean(&[]), [None; 2]);
+    }
+
+    #[test]
+    fn no_length_is_beyond_the_scale() {
+        let wide = Estimate { value: 2.0, low: 0.33, high: 5.0 };
+        assert_eq!(nearest_different_length(wide, 5), [None; 2]);
+        let narrow = Estimate { value: 4.64, low: 4.55, high: 4.72 };
+        for found in nearest_different_length(narrow, 5) {
+            assert_close(found.unwrap(), 0.09_f64.hypot(0.08), 1e-9);
+        }
     }
 
     #[test]

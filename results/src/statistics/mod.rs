@@ -28,7 +28,9 @@ mod unpaired;
 
 pub use bootstrap::{average_length, stratified_mean};
 pub use estimate::Estimate;
-pub use estimates::{Length, Rate, difference, suites_mean};
+pub use estimates::{
+    Length, Rate, difference, nearest_different_length, nearest_different_mean, suites_mean,
+};
 pub use holm::holm;
 pub use intervals::wilson;
 pub use paired::{

@@ -121,7 +121,11 @@ fn tango(pairs: PairedCounts, delta: f64) -> f64 {
     let only_b = ((linear * linear - 8.0 * n * constant).max(0.0).sqrt() - linear) / (4.0 * n);
     let variance = n * (2.0 * only_b + delta * (1.0 - delta));
     let distance = a - b - n * delta;
-    if variance > 0.0 { distance / variance.sqrt() } else { distance.signum() * f64::INFINITY }
+    match variance > 0.0 {
+        true => distance / variance.sqrt(),
+        false if distance == 0.0 => 0.0,
+        false => distance.signum() * f64::INFINITY,
+    }
 }
 
 /// Where `before` changes from true to false between `low` and `high`, by bisection.
@@ -136,6 +140,13 @@ fn crossing(mut low: f64, mut high: f64, before: impl Fn(f64) -> bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_outcomes_are_no_evidence_of_a_difference() {
+        let pairs = PairedCounts { both: 30, neither: 20, ..PairedCounts::default() };
+        assert_eq!(paired_difference_p(pairs, 0.0), 1.0);
+        assert!(paired_difference_p(pairs, 0.2) < 0.01);
+    }
 
     #[test]
     fn a_p_value_is_below_5_percent_exactly_where_tangos_interval_lies_on_one_side() {

@@ -5,7 +5,7 @@ pub mod counts;
 pub mod format;
 pub(crate) mod labels;
 pub mod model;
-mod notes;
+pub(crate) mod notes;
 mod number_form;
 pub mod paper_tables;
 mod protocol_label;

@@ -6,6 +6,9 @@ use super::run_tables::partial_note;
 use super::summary::{SuiteSummary, Summary};
 use crate::statistics::Rate;
 
+/// What a note on the limits of a measured row begins with, after the row's name.
+pub(crate) const WARNING: &str = "warning: ";
+
 /// Name of a measured row: the user's; else the checkpoint's, by its folder and digest, or the
 /// policy's.
 pub(crate) fn method(summary: &Summary) -> String {
@@ -23,7 +26,7 @@ pub(crate) fn method(summary: &Summary) -> String {
 /// Caption, warnings, verdicts of the suites, and the bounds with errors as failures.
 pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
     let Caption { lines: mut notes, warnings, .. } = Caption::new(summary);
-    notes.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+    notes.extend(warnings.iter().map(|warning| format!("{WARNING}{warning}")));
     notes.extend(summary.suites.iter().filter_map(|suite| {
         Some(format!("{}, {}", suite.name, partial_note(suite.partial.as_ref()?)))
     }));

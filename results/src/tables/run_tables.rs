@@ -165,15 +165,15 @@ fn average_table(summary: &Summary, average: &AverageSummary) -> Table {
         let verdict_column = Column::new("verdict", Align::Left);
         table.add_column(verdict_column, papers.iter().map(verdict).collect());
     }
-    table.notes.extend(smallest::of_average(average));
+    table.notes.extend(smallest::of_average(&summary.suites));
     table.notes.extend(average.paper.as_ref().map(|paper| paper_note(paper, Unit::Points)));
     table.notes.extend(average.partial.iter().map(|part| partial_note(part)));
     table
 }
 
-/// Why the paper's number is left out.
+/// That the paper's number is left out, for the reason `part`.
 pub(crate) fn partial_note(part: &str) -> String {
-    format!("{part}: not set beside the paper's number, which is of the whole")
+    format!("{part}, so the paper's number is left out")
 }
 
 /// The verdict without the reason of a withheld one.

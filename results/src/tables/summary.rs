@@ -70,7 +70,7 @@ pub struct SuiteSummary {
     pub tasks: Vec<TaskSummary>,
     /// The comparison with the paper: of the success rate, or of the average length of chains.
     pub paper: Option<PaperComparison>,
-    /// Why the paper's number is not set beside it: the run has only some of the suite's tasks.
+    /// Why the paper's number is left out: the run has only some of the suite's tasks.
     pub partial: Option<String>,
 }
 
@@ -198,12 +198,14 @@ fn suite(run: &Run, name: &str, table: Option<&PaperTable>) -> SuiteSummary {
     summary
 }
 
-/// `tasks 0, 4 of 10` for a part of a suite.
+/// `only tasks 0, 3 and 4 of 10` for a part of a suite.
 fn partial(suite: &Suite, tasks: &[TaskSummary]) -> Option<String> {
     let names: Vec<String> = tasks.iter().map(|task| task.task.to_string()).collect();
-    let noun = if names.len() == 1 { "task" } else { "tasks" };
-    (names.len() < suite.tasks.len())
-        .then(|| format!("{noun} {} of {}", names.join(", "), suite.tasks.len()))
+    let named = match names.as_slice() {
+        [front @ .., last] if !front.is_empty() => format!("tasks {} and {last}", front.join(", ")),
+        names => format!("task {}", names.concat()),
+    };
+    (names.len() < suite.tasks.len()).then(|| format!("only {named} of {}", suite.tasks.len()))
 }
 
 fn suite_paper(

@@ -212,7 +212,7 @@ pub fn withheld(manifest: &Manifest, table: &PaperTable) -> Option<String> {
 
 /// How the protocol differs from those of the table. Its name is not enough: a setting such as the
 /// reset mode leaves the name and changes the fingerprint.
-fn other_protocol(manifest: &Manifest, table: &PaperTable) -> Option<String> {
+pub(crate) fn other_protocol(manifest: &Manifest, table: &PaperTable) -> Option<String> {
     let protocol = &manifest.protocol.name;
     if !table.protocols.contains(protocol) {
         return Some(format!("protocol {protocol} is not the paper's"));
@@ -222,8 +222,8 @@ fn other_protocol(manifest: &Manifest, table: &PaperTable) -> Option<String> {
     }
     Some(match differences::from_bundled(&manifest.protocol).as_slice() {
         [] => format!("protocol {protocol} has another fingerprint than the paper's"),
-        [field] => format!("protocol {protocol} with another {field}"),
-        fields => format!("protocol {protocol} with {} other fields", fields.len()),
+        [field] => format!("protocol {protocol} with a different {field}"),
+        fields => format!("protocol {protocol} with {} different fields", fields.len()),
     })
 }
 

@@ -3,7 +3,7 @@
 use udvla_sims::episode::EpisodeKey;
 
 use super::ExportError;
-use crate::out::csv::{csv_text, header};
+use crate::out::csv::{add_notes, csv_text, header};
 use crate::run::manifest::PlannedTask;
 use crate::run::read::Run;
 use crate::run::record::{EpisodeRecord, Status};
@@ -15,7 +15,8 @@ const COLUMNS: &str = "run,suite,task,instruction,trial,status,success,progress,
 /// Every planned episode as a line, in the plan's order.
 ///
 /// `status` is `ok`, `error` or `missing`; `success` is 1 or 0. `success` and `progress` (the
-/// share of stages completed, 0 to 1) are empty where the episode did not run to its end.
+/// share of stages completed, 0 to 1) are empty where the episode did not run to its end. The
+/// column `notes` is there only if something must be said of the run.
 ///
 /// # Errors
 /// When the text cannot be written.
@@ -24,6 +25,7 @@ pub fn episodes_csv(run: &Run) -> Result<String, ExportError> {
     for planned in &run.manifest.plan {
         rows.extend((0..planned.trials).map(|trial| row(run, planned, trial)));
     }
+    add_notes(&mut rows, &run.notes);
     Ok(csv_text(rows)?)
 }
 

@@ -12,7 +12,7 @@ use crate::run::manifest::Manifest;
 use crate::statistics::Estimate;
 use crate::tables::format::{NONE, length, percent, points, share, shell_word, signed};
 use crate::tables::summary::{SuiteSummary, Summary};
-use crate::tables::verdict::PaperComparison;
+use crate::tables::verdict::{PaperComparison, other_protocol};
 
 /// Numbers and settings next to those of the paper.
 pub(super) fn differences(manifest: &Manifest, summary: &Summary, paper: &Paper) -> Markup {
@@ -116,7 +116,8 @@ fn settings(manifest: &Manifest, paper: &Paper) -> Vec<Vec<String>> {
         } else {
             table.protocols.join(" or ")
         };
-        rows.push(row("protocol", &stated, Some(name), &table.source));
+        let other = other_protocol(manifest, table);
+        rows.push(row("protocol", &stated, Some(other.as_deref().unwrap_or(name)), &table.source));
     }
     let subject = BTreeMap::from(manifest.subject.clone());
     let of_benchmark = paper.settings.iter().filter(|setting| {

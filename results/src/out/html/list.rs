@@ -26,7 +26,7 @@ pub fn list_page(runs: &[Listed<'_>]) -> String {
     let body = html! {
         header {
             h1 { "Runs" }
-            p { (plural(runs.len() as u32, "run")) ", newest first. Select a column's head to sort by it." }
+            p { (plural(runs.len() as u32, "run")) ", newest first. Select a column heading to sort by it." }
         }
         main {
             form.list action="compare" method="get" {

@@ -51,7 +51,7 @@ pub fn several_page(runs: &[Compared<'_>], plots: &[Plot]) -> String {
             }
             @if protocols.len() == 1 {
                 section #episodes aria-labelledby="episodes-title" {
-                    h2 #episodes-title { "Episodes that did not end alike" }
+                    h2 #episodes-title { "Episodes with different outcomes" }
                     (episodes(runs))
                 }
             }

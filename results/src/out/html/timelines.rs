@@ -4,7 +4,6 @@
 //! but not read another file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -15,6 +14,7 @@ use udvla_sims::protocol::Suite;
 use udvla_sims::sequences;
 
 use crate::run::evidence::{self, EvidenceError, StoredActions, StoredRemark};
+use crate::run::files::read_inside;
 use crate::run::read::Run;
 use crate::run::record::EpisodeRecord;
 use crate::run::timeline::Timeline;
@@ -178,7 +178,7 @@ impl<'a> Timelines<'a> {
 
     /// The bytes of a file of the run directory as a URL; `None` if it cannot be read.
     fn data_url(&self, file: &str, kind: &str) -> Option<String> {
-        let bytes = evidence::inside(self.dir, file).and_then(fs::read).ok()?;
+        let bytes = read_inside(self.dir, Path::new(file)).ok()?;
         Some(format!("data:{kind};base64,{}", STANDARD.encode(bytes)))
     }
 }

@@ -2,7 +2,7 @@
 
 use ::csv::Error;
 
-use crate::out::csv::{csv_text, header};
+use crate::out::csv::{add_notes, csv_text, header};
 use crate::statistics::{Estimate, Rate};
 use crate::tables::summary::{Chain, Summary};
 use crate::tables::verdict::PaperComparison;
@@ -21,7 +21,7 @@ pub fn summary_csv(summary: &Summary) -> Result<String, Error> {
         row.extend([suite.counts.asked, suite.counts.missing].map(|n| n.to_string()));
         row.extend(rate(suite.rate, suite.rate.estimate));
         row.push(number(suite.steps));
-        row.extend(paper(suite.paper.as_ref()));
+        row.extend(paper(suite.paper.as_ref(), suite.partial.as_deref()));
         row.push(comparable.clone());
         row.push(successes(suite.other_rule.map(|(_, rate)| rate)));
         row.extend(chain(suite.chain.as_ref(), chains));
@@ -32,12 +32,13 @@ pub fn summary_csv(summary: &Summary) -> Result<String, Error> {
         row.extend([average.counts.asked, average.counts.missing].map(|n| n.to_string()));
         row.extend(rate(average.rate, average.estimate));
         row.push(String::new());
-        row.extend(paper(average.paper.as_ref()));
+        row.extend(paper(average.paper.as_ref(), average.partial.as_deref()));
         row.push(comparable);
         row.push(successes(None));
         row.extend(chain(None, chains));
         rows.push(row);
     }
+    add_notes(&mut rows, &summary.notes);
     csv_text(rows)
 }
 
@@ -62,6 +63,7 @@ pub fn tasks_csv(summary: &Summary) -> Result<String, Error> {
             rows.push(row);
         }
     }
+    add_notes(&mut rows, &summary.notes);
     csv_text(rows)
 }
 
@@ -79,6 +81,7 @@ pub fn subtasks_csv(summary: &Summary) -> Result<Option<String>, Error> {
             rows.push(row);
         }
     }
+    add_notes(&mut rows, &summary.notes);
     (rows.len() > 1).then(|| csv_text(rows)).transpose()
 }
 
@@ -118,13 +121,15 @@ fn chain(chain: Option<&Chain>, chains: u16) -> Vec<String> {
     cells
 }
 
-fn paper(paper: Option<&PaperComparison>) -> Vec<String> {
+/// The cells from `paper` to `reason`, which may also be why the paper's number is left out.
+fn paper(paper: Option<&PaperComparison>, partial: Option<&str>) -> Vec<String> {
     let published = paper.map(|paper| &paper.published);
     let mut cells = numbers(published.map(|published| published.estimate)).to_vec();
     cells.push(published.map_or(String::new(), |published| published.n.to_string()));
     cells.extend(numbers(paper.and_then(|paper| paper.difference)));
     cells.push(paper.map_or(String::new(), |paper| paper.verdict.name().into()));
-    cells.push(paper.and_then(|paper| paper.verdict.reason()).unwrap_or_default().into());
+    let reason = paper.and_then(|paper| paper.verdict.reason());
+    cells.push(reason.or(partial).unwrap_or_default().into());
     cells
 }
 

@@ -14,7 +14,8 @@ a bootstrap over sequences for an average length. Episodes that could not \
 be run (errors) or were not run yet (missing) are neither successes nor failures. Steps are the \
 mean of the successful episodes. A verdict rests on the interval of the difference to the paper: \
 it agrees if that contains 0 and rules out 5 % of the scale either way. The verdicts on several \
-suites are corrected together by Holm, and so is the smallest significant difference under a table.
+suites are corrected together by Holm. The smallest significant difference under a table is between \
+this run and another one of the same size with other episodes.
 ";
 
 /// The page of a run: caption, the whole first (the average of suites, or the chains), then every

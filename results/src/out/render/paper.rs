@@ -6,6 +6,7 @@ use super::latex::{latex_table, numbered};
 use super::markdown::{escape, markdown_table};
 use crate::out::csv::{csv_text, header};
 use crate::tables::model::{Cell, Table};
+use crate::tables::notes::WARNING;
 
 /// The tables as one Markdown page.
 pub fn paper_markdown(paper: &str, tables: &[Table]) -> String {
@@ -43,13 +44,17 @@ pub fn paper_json(tables: &[Table]) -> String {
     serde_json::to_string_pretty(tables).expect("tables are plain data") + "\n"
 }
 
-/// The tables with a line per number; empty where there is none.
+/// The tables with a line per number; empty where there is none. The column `notes`, with the
+/// warnings of measured rows, is there only if there are any.
 ///
 /// # Errors
 /// If the text cannot be written.
 pub fn paper_csv(tables: &[Table]) -> Result<String, Error> {
     let names = "table,method,status,column,printed,value,low,high,successes,n,row_n,verdict";
+    let warned = tables.iter().any(|table| !warnings(table).is_empty());
+    let notes = |text: String| warned.then_some(text);
     let mut lines = vec![header(names)];
+    lines[0].extend(notes("notes".into()));
     for table in tables {
         for row in &table.rows {
             for (column, cell) in table.columns.iter().zip(&row.cells) {
@@ -58,11 +63,17 @@ pub fn paper_csv(tables: &[Table]) -> Result<String, Error> {
                 let mut line = vec![source, method, status, column.header.clone()];
                 line.extend(numbers(cell.as_ref()));
                 line.extend([row.n.clone(), row.verdict.clone().unwrap_or_default()]);
+                line.extend(notes(warnings(table)));
                 lines.push(line);
             }
         }
     }
     csv_text(lines)
+}
+
+fn warnings(table: &Table) -> String {
+    let warnings = table.notes.iter().filter(|note| note.contains(WARNING));
+    warnings.map(String::as_str).collect::<Vec<_>>().join("; ")
 }
 
 fn numbers(cell: Option<&Cell>) -> [String; 6] {
