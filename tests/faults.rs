@@ -136,12 +136,21 @@ fn another_simulator_than_the_first_worker_reported_plays_no_episode() {
     let calm = Run::fake(&SHORT);
     assert_eq!(calm.go().code, 0);
     // The second worker drifts at its first start.
-    let run = Run::fake(&[&SHORT[..], &["--sim-option=drift=1", "--workers=2"]].concat());
+    let run = Run::fake(&[&SHORT[..], &["--sim-option=drift=simulator", "--workers=2"]].concat());
     let ended = run.go();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let text = "its simulator is another fake; that of the run's first worker was fake";
     assert!(ended.stderr.contains(text), "{}", ended.stderr);
     assert_same_outcomes(&calm.records(), &run.records());
+}
+
+#[test]
+fn facts_of_the_machine_may_differ_between_workers() {
+    let run =
+        Run::fake(&[&SHORT[..], &["--sim-option=drift=machine.renderer", "--workers=2"]].concat());
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("another fake"), "{}", ended.stderr);
 }
 
 /// A run whose simulators leave processes behind, and a word that finds every one of them.

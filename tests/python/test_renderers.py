@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,6 +87,15 @@ def test_an_egl_device_of_the_shell_is_taken_or_refused_with_those_that_work():
             choose("egl", [card(0), card(1)], egl_device=number)
 
 
+def test_an_egl_device_of_the_shell_forces_no_egl_and_is_named():
+    crashed = Display(problem="the driver ended the process (-11)")
+    for found in (SOFTWARE, crashed):
+        choice = choose("auto", [found], egl_device="1")
+        assert choice.name == "osmesa" and "MUJOCO_EGL_DEVICE_ID=1" in choice.why
+    with pytest.raises(SetupError, match=r"not installed.*MUJOCO_EGL_DEVICE_ID=1"):
+        choose("auto", [crashed], Display(problem="libOSMesa is not installed"), egl_device="1")
+
+
 def test_what_other_tools_left_in_the_shell_does_not_reach_robosuite(monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "MUJOCO_EGL_DEVICE_ID", "PYOPENGL_PLATFORM", "MUJOCO_GL"):
         monkeypatch.setenv(name, "3")
@@ -113,6 +123,43 @@ def test_the_probe_survives_a_driver_that_ends_the_process(monkeypatch, tmp_path
         assert not found.renderer and word in found.problem
 
 
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGSEGV)", "time.sleep(60)"])
+def test_the_other_devices_are_tried_where_the_first_ends_its_probe(monkeypatch, tmp_path, end):
+    script = tmp_path / "displays.py"
+    script.write_text(
+        "import json, os, signal, sys, time\n"
+        "found = {'index': int(sys.argv[2]), 'devices': 2}\n"
+        "print(json.dumps(found), flush=True)\n"
+        f"if found['index'] == 0: {end}\n"
+        "print('a driver says hello')\n"
+        "print(json.dumps({**found, 'renderer': 'NVIDIA H1'}))\n"
+    )
+    monkeypatch.setattr(displays, "__file__", str(script))
+    monkeypatch.setattr(displays, "_SECONDS", 2)
+    first, second = displays.egl_displays()
+    assert first.problem and not first.renderer
+    assert (second.index, second.renderer) == (1, "NVIDIA H1")
+    choice = renderers.choose_renderer("auto", displays=lambda: [first, second])
+    assert (choice.name, choice.device) == ("egl", 1)
+
+
+def test_the_number_of_devices_is_reported_before_a_device_is_touched(monkeypatch, capsys):
+    def crash(*_):
+        raise RuntimeError("the driver")
+
+    class Query:
+        def __call__(self, _, __, count):
+            count._obj.value = 3
+            return 1
+
+    monkeypatch.setattr(displays.ctypes, "CDLL", lambda _: SimpleNamespace(eglGetProcAddress=crash))
+    monkeypatch.setattr(displays, "_function", lambda *_: Query())
+    monkeypatch.setattr(displays, "_cuda", crash)
+    with pytest.raises(RuntimeError):
+        displays._egl(0)
+    assert displays._last_report(capsys.readouterr().out.encode()).devices == 3
+
+
 def test_the_real_probe_names_a_device_or_a_problem():
     for found in [*displays.egl_displays(), displays.probe("osmesa")]:
         assert bool(found.renderer) != bool(found.problem)
@@ -123,3 +170,12 @@ def test_the_kernels_that_run_are_reported():
     assert facts["machine.libc"]
     assert facts["blas"].startswith("OpenBLAS ") and len(facts["blas"].split()) >= 3
     assert facts["numpy_kernels"]
+
+
+def test_kernels_are_found_where_numpy_1_has_the_private_name_of_numpy_2(monkeypatch):
+    kernels = machine.numpy_kernels()
+    module = sys.modules.get("numpy._core._multiarray_umath")
+    module = module or sys.modules["numpy.core._multiarray_umath"]
+    numpy = SimpleNamespace(_core=SimpleNamespace(), core=SimpleNamespace(_multiarray_umath=module))
+    monkeypatch.setitem(sys.modules, "numpy", numpy)
+    assert machine.numpy_kernels() == kernels

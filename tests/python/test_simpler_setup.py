@@ -150,11 +150,11 @@ def test_a_card_whose_driver_does_not_render_gives_way_to_lavapipe(monkeypatch):
     assert devices.working_renderer("gpu", None) == ("gpu", "")
     # A child process renders with the variables of this one.
     name, why = devices.working_renderer("gpu", json.dumps(works))
-    assert (name, why) == ("gpu", "sapien renders on the card in a probe")
+    assert (name, why) == ("gpu", "sapien starts on the card in a probe")
     for variable in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
         monkeypatch.setenv(variable, "/nowhere.json")
     name, why = devices.working_renderer("gpu", json.dumps(works))
-    assert name == "lavapipe" and "does not render: a probe ended with" in why
+    assert name == "lavapipe" and "does not start on the card: a probe ended with" in why
     assert os.environ["VK_ICD_FILENAMES"] == works["VK_ICD_FILENAMES"]
 
 

@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::report::Heading;
 
 /// Beginning of the names of facts that belong to the machine.
-const MACHINE: &str = "machine.";
+pub(super) const MACHINE: &str = "machine.";
 
 /// The manifest of a run that starts: enough for `resume`. What only the policy and the first
 /// simulator tell is added by [`identify`].

@@ -17,6 +17,7 @@ use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 use super::batcher::Question;
 use super::episode::{Episode, Interruption, Simulator};
 use super::event::{Event, Played, Ready};
+use super::manifest::MACHINE;
 use super::record::EpisodeIdentity;
 use crate::plan::Video;
 
@@ -210,17 +211,19 @@ impl WorkerThread {
     /// The run stores what its first worker reports: another one must be the same simulator.
     fn check_equal(&self, ready: &Ready) -> Result<(), SimError> {
         let first = self.shared.ready.get_or_init(|| ready.clone());
-        let what =
-            match first.setting.iter().find(|(name, was)| ready.setting.get(*name) != Some(was)) {
-                Some((name, was)) => {
-                    let is = ready.setting.get(name).map_or("missing", String::as_str);
-                    format!("that its {name} is {is}; that of the run's first worker was {was}")
-                }
-                None if first.spec != ready.spec => {
-                    "with other cameras, state or actions than the run's first worker".into()
-                }
-                None => return Ok(()),
-            };
+        let differs = |(name, was): &(&String, &String)| {
+            !name.starts_with(MACHINE) && ready.setting.get(*name) != Some(*was)
+        };
+        let what = match first.setting.iter().find(differs) {
+            Some((name, was)) => {
+                let is = ready.setting.get(name).map_or("missing", String::as_str);
+                format!("that its {name} is {is}; that of the run's first worker was {was}")
+            }
+            None if first.spec != ready.spec => {
+                "with other cameras, state or actions than the run's first worker".into()
+            }
+            None => return Ok(()),
+        };
         Err(SimError::Wire(what))
     }
 

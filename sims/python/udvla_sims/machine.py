@@ -55,8 +55,9 @@ def numpy_kernels() -> str:
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return ""
-    core = getattr(numpy, "_core", None) or numpy.core
-    module = core._multiarray_umath
+    # Numpy 1.26 has a `_core` as well, for pickles of numpy 2, in which it may be missing.
+    cores = (getattr(numpy, name) for name in ("_core", "core") if hasattr(numpy, name))
+    module = next(core._multiarray_umath for core in cores if hasattr(core, "_multiarray_umath"))
     features = module.__cpu_features__
     names = [name for name in module.__cpu_dispatch__ if features.get(name)]
     return " ".join(names) or "baseline"

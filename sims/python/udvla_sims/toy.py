@@ -1,8 +1,8 @@
 """A minimal simulator: tests the worker, and is an example of an adapter.
 
 The state is one number per action dimension; every control step adds the action to it. Each
-stage is completed when the first number has grown by 1. With `until_limit` an episode has one
-stage that may become incomplete again, and ends at the step limit.
+stage is completed when the first number has grown by 1, within a step limit of its own. With
+`until_limit` an episode has one stage that may become incomplete again, and ends at the step limit.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Adapter:
             return self._last_step_counts(grown >= 1)
         if grown >= self._stage + 1:
             self._stage += 1
+            self._steps = 0
         done = self._stage == self._stages
         truncated = not done and self._steps == self._max_steps
         return Progress(self._stage, done or truncated, truncated)

@@ -16,12 +16,11 @@
 //!   `back` (steps going back), `far` (more steps than were asked for), `stage` (99), `balloon`
 //!   (takes 256 MiB and hangs). At the end, and not with the expert, whose actions nobody sent:
 //!   `forged` (other actions than were sent).
-//! - `drift=1`: the second worker that opens reports another simulator in its setting.
+//! - `drift=NAME`: the second worker that opens reports another value of this fact in its setting.
 //! - In every episode, and with no effect on it: `flood=MIB` prints that much; `leak=MIB` takes
 //!   that much and keeps it; `orphans=NAME` leaves processes called NAME that survive their parent
 //!   and its session, one of them without an environment.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
@@ -122,7 +121,7 @@ impl Fake {
                 action: ["x", "y", "z", "rx", "ry", "rz", "gripper"].map(String::from).to_vec(),
                 control_hz: 20.0,
             },
-            setting: BTreeMap::from([("simulator".into(), self.faults.simulator().into())]),
+            setting: self.faults.setting(),
         }
     }
 

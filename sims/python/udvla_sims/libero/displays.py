@@ -1,7 +1,8 @@
 """Makes an OpenGL context without a window, and says on which device: the probe of a renderer.
 
 Run as a script in a process of its own, because a broken driver ends the process that tries it:
-`displays.py egl INDEX` or `displays.py osmesa` prints a line of JSON, the fields of `Display`.
+`displays.py egl INDEX` or `displays.py osmesa` prints the fields of `Display` as a line of JSON. For
+EGL it does so before it touches the device as well: the number of devices is known if that ends it.
 Needs the standard library alone.
 """
 
@@ -62,15 +63,24 @@ def probe(kind: str, index: int = 0) -> Display:
         child = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
         )
-    except subprocess.TimeoutExpired:
-        return Display(index, problem=f"the driver hangs ({_SECONDS} s)")
-    try:
-        return Display(**json.loads(child.stdout.decode().strip().splitlines()[-1]))
-    except (IndexError, ValueError, TypeError):
+    except subprocess.TimeoutExpired as expired:
+        printed, problem = expired.stdout or b"", f"the driver hangs ({_SECONDS} s)"
+    else:
         words = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return Display(
-            index, problem=": ".join([f"the driver ended the process ({child.returncode})", *words])
-        )
+        problem = ": ".join([f"the driver ended the process ({child.returncode})", *words])
+        printed = child.stdout
+    found = _last_report(printed) or Display(index)
+    return found if found.renderer or found.problem else found._replace(problem=problem)
+
+
+def _last_report(printed: bytes) -> Display | None:
+    """The last line that a probe reported; drivers print as well."""
+    for line in reversed(printed.decode(errors="replace").splitlines()):
+        try:
+            return Display(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+    return None
 
 
 def egl_displays() -> list[Display]:
@@ -88,6 +98,7 @@ def _egl(index: int) -> Display:
         return Display(index, problem="EGL finds no device")
     if index >= count.value:
         return Display(index, count.value, problem=f"EGL has {count.value} devices")
+    _report(Display(index, count.value))
     device = devices[index]
     found = Display(index, count.value, cuda=_cuda(egl, device), pci=_pci(egl, device))
     get_display = _function(egl, "eglGetPlatformDisplayEXT", c_void_p, c_uint, c_void_p, c_void_p)
@@ -159,12 +170,16 @@ def _loaded(name: str) -> ctypes.CDLL | None:
         return None
 
 
+def _report(found: Display) -> None:
+    print(json.dumps(found._asdict()), flush=True)
+
+
 def _main(kind: str, index: int) -> None:
     try:
         found = _egl(index) if kind == "egl" else _osmesa()
     except (OSError, AttributeError) as error:
         found = Display(index, problem=str(error))
-    print(json.dumps(found._asdict()), flush=True)
+    _report(found)
     # Drivers may crash while they are unloaded.
     os._exit(0)
 

@@ -46,7 +46,7 @@ def choose_renderer(
         name: `egl`, `osmesa`, or `auto` (the default), which takes EGL on a graphics card, else
             OSMesa, else EGL on the processor.
         cards: the user's `CUDA_VISIBLE_DEVICES`: cards that are preferred.
-        egl_device: the user's `MUJOCO_EGL_DEVICE_ID`: the EGL device to take.
+        egl_device: the user's `MUJOCO_EGL_DEVICE_ID`: the EGL device to take where EGL is taken.
         displays: the probe of EGL.
         osmesa: the probe of OSMesa.
 
@@ -60,21 +60,19 @@ def choose_renderer(
         return _osmesa(osmesa(), "`osmesa` was asked for")
     found = displays()
     working = [display for display in found if display.renderer]
-    if name == "egl" or egl_device:
-        if not working:
-            raise _unusable("egl", found[0].problem)
+    if name == "egl" and not working:
+        raise _unusable("egl", found[0].problem)
+    if name == "egl" or any(not display.software for display in working):
         display = (
             _numbered(working, egl_device, len(found)) if egl_device else _best(working, cards)
         )
-        return Choice("egl", display.index, f"EGL device {display.index} is {display.renderer}")
-    hardware = [display for display in working if not display.software]
-    if hardware:
-        display = _best(hardware, cards)
         return Choice("egl", display.index, f"EGL device {display.index} is {display.renderer}")
     if working:
         why = f"EGL offers {working[0].renderer} alone, which is the processor"
     else:
         why = f"EGL does not work: {found[0].problem}"
+    if egl_device:
+        why += f"; `MUJOCO_EGL_DEVICE_ID={egl_device}` chooses among EGL's devices alone"
     if glob.glob("/dev/nvidia[0-9]*"):
         why += (
             "; an NVIDIA card is here, but not its graphics driver (in a container start it with "

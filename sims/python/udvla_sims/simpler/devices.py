@@ -109,7 +109,7 @@ def devices() -> list[Device]:
 
 
 def working_renderer(renderer: str | None, otherwise: str | None) -> tuple[str | None, str]:
-    """The renderer, or lavapipe where the card's driver does not render, and why.
+    """The renderer, or lavapipe where sapien does not start on the card, and why.
 
     Args:
         renderer: as in `choose_device`.
@@ -120,13 +120,13 @@ def working_renderer(renderer: str | None, otherwise: str | None) -> tuple[str |
         return renderer, ""
     problem = _probe_sapien()
     if not problem:
-        return renderer, "sapien renders on the card in a probe"
+        return renderer, "sapien starts on the card in a probe"
     os.environ.update(json.loads(otherwise))
-    return "lavapipe", f"the card's driver does not render: {problem}"
+    return "lavapipe", f"sapien does not start on the card: {problem}"
 
 
 def _probe_sapien() -> str:
-    """Why sapien cannot render in a child process with this one's variables; empty if it can."""
+    """Why sapien does not start in a child process with this one's variables; empty if it does."""
     command = [sys.executable, "-I", "-c", _PROBE, str(Path(__file__).parents[2])]
     try:
         child = subprocess.run(

@@ -96,13 +96,15 @@ impl Faults {
         }
     }
 
-    /// The simulator's name in the setting.
-    pub fn simulator(&self) -> &'static str {
-        let is_first = |name| File::create_new(self.folder.join(name)).is_ok();
-        match self.options.contains_key("drift") && !is_first("first") && is_first("second") {
-            true => "another fake",
-            false => "fake",
+    /// What the worker reports of its simulator.
+    pub fn setting(&self) -> BTreeMap<String, String> {
+        let mut setting = BTreeMap::from([("simulator".into(), "fake".into())]);
+        if let Some(name) = self.options.get("drift") {
+            let is_first = |name| File::create_new(self.folder.join(name)).is_ok();
+            let drifts = !is_first("first") && is_first("second");
+            setting.insert(name.clone(), if drifts { "another fake" } else { "fake" }.into());
         }
+        setting
     }
 
     fn number(&self, option: &str) -> Option<usize> {
