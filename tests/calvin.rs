@@ -129,7 +129,9 @@ fn what_cannot_work_is_refused() {
     refused(&["--sequences", "canonica"], "canonical, udvla-2026-01");
     refused(&["--sequences", "/dev/null"], "cannot be used");
     refused(&["--rollouts", "1001"], "the list `canonical` has 1000");
-    refused(&["--reset-mode", "reference", "--workers", "2"], "in one process");
+    for flag in ["--workers=2", "--recycle=5", "--worker-memory=2G"] {
+        refused(&["--reset-mode", "reference", flag], "in one process");
+    }
     refused(&["--renderer", "vulkan"], "possible values");
     refused(&["--annotations", "/nowhere"], "the annotations `/nowhere` cannot be read");
     refused(&["--annotations", "/dev/null"], "cannot be used");

@@ -135,17 +135,25 @@ fn a_folder_without_the_files_is_refused_and_a_pointer_is_named() {
 fn a_dry_run_starts_the_simulator_and_measures_with_an_earlier_run() {
     let fake = env!("CARGO_BIN_EXE_udvla-sim-fake");
     let run = Run::fake(&["--policy", "expert", "--suite", "goal", "--task", "0", "--trials", "2"]);
-    let dry = |out: &Path| {
+    let dry = |out: &Path, more: &[&str]| {
         let out = out.display().to_string();
         let words = ["libero", "--simulator", fake, "--policy", "expert", "--out", &out];
-        udvla(&[&words[..], &["--dry-run"]].concat())
+        udvla(&[&words[..], more, &["--dry-run"]].concat())
     };
     let other: PathBuf = run.directory().with_file_name("other");
-    let ended = dry(&other);
+    let ended = dry(&other, &[]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_all(&ended.stdout, &["episodes  2000", "setting   ", "memory    ", "estimate  none"]);
     assert_eq!(run.go().code, 0);
-    assert_all(&dry(&other).stdout, &["estimate  ", "from 2 episodes"]);
+    assert_all(&dry(&other, &["--suite", "goal"]).stdout, &["estimate  ", "2 episodes with"]);
+    assert_all(&dry(&other, &[]).stdout, &["estimate  none"]);
+    let refused = dry(&other, &["--stop-early", "paper"]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert_all(&refused.stderr, &["`--stop-early` is not possible here"]);
+    let file = run.directory().join("run.json");
+    let refused = dry(&file, &[]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert_all(&refused.stderr, &["cannot be a run directory"]);
     assert!(!other.exists());
     let ended = udvla(&[
         "libero",

@@ -140,6 +140,8 @@ pub fn report(error: &anyhow::Error) -> Exit {
     let (text, hint) = texts(error);
     let paint = |word: &'static str| console::style(word).for_stderr().bold();
     let hint = hint.map(|hint| format!("\n\n{} {}", paint("hint:").cyan(), printable(&hint)));
+    // It must not be dropped because of what waits before it.
+    crate::output::flush();
     eprintln!("{} {}{}", paint("error:").red(), printable(&text), hint.unwrap_or_default());
     if refused.is_some() { Exit::Refused } else { Exit::Internal }
 }

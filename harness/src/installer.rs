@@ -143,10 +143,9 @@ fn sources(python: &Path) -> BTreeMap<String, String> {
     let output = list.args(["-I", "-m", "pip", "config", "list"]).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let mut variables = listed(&text.unwrap_or_default());
-    let shell = std::env::vars().filter(|(name, value)| {
-        !value.is_empty() && KEPT.iter().any(|setting| *name == variable(setting))
-    });
-    variables.extend(shell);
+    let shell = KEPT.iter().map(|setting| variable(setting));
+    let shell = shell.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+    variables.extend(shell.filter(|(_, value)| !value.is_empty()));
     variables
 }
 

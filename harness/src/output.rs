@@ -39,7 +39,7 @@ macro_rules! eprintln {
     };
 }
 
-/// Bytes for standard error that wait at most; what comes on top is dropped.
+/// Bytes for standard error that wait at most, but for a single text; what comes on top is dropped.
 const CAPACITY: usize = 1 << 16;
 
 static STDOUT_FAILURE: OnceLock<io::Error> = OnceLock::new();
@@ -142,7 +142,7 @@ impl Queue {
         if !state.has_thread {
             drop(state);
             let _ = io::stderr().write_all(bytes);
-        } else if state.waiting.len() + bytes.len() <= CAPACITY {
+        } else if state.waiting.is_empty() || state.waiting.len() + bytes.len() <= CAPACITY {
             state.waiting.extend_from_slice(bytes);
             self.changed.notify_all();
         }

@@ -27,7 +27,11 @@ impl Origin {
     pub fn named(text: &str, catalog: &Catalog) -> Self {
         match catalog.locate(Path::new(text)) {
             Some(root) => Self::Folder(root),
-            None => Self::Repository(text.into()),
+            // Git is started in another folder.
+            None => Self::Repository(match Path::new(text).canonicalize() {
+                Ok(path) => path.to_string_lossy().into_owned(),
+                Err(_) => text.into(),
+            }),
         }
     }
 }
@@ -143,14 +147,12 @@ impl Collection<'_> {
         if faults.is_empty() {
             return Ok(());
         }
-        let wrong = missing.len() + pointers.len() + altered.len();
+        let kept = self.total - absent(self.catalog, &[self.draft])?.len();
         let text = format!("`{}` does not have all of {}'s files", root.display(), self.name);
         let hint = format!(
-            "the other {} of {} files are kept: run this again with another `--from`, or without \
-             it to fetch the rest from {}",
-            self.total - wrong,
-            self.total,
-            self.catalog.repository
+            "{kept} of {} files are kept: run this again with another `--from`, or without it to \
+             fetch the rest from {}",
+            self.total, self.catalog.repository
         );
         Err(Refused::new(text).because(faults.join("; ")).hint(hint).into())
     }
@@ -275,6 +277,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_without_the_files_is_a_repository_by_its_absolute_path() {
+        let Origin::Repository(path) = Origin::named(".", &catalog()) else {
+            panic!("no repository")
+        };
+        assert_eq!(Path::new(&path), std::env::current_dir().unwrap().canonicalize().unwrap());
+        let url = "https://example.org/mirror".to_owned();
+        assert_eq!(Origin::named(&url, &catalog()), Origin::Repository(url));
+    }
+
+    #[test]
     fn a_repository_gives_only_the_files_at_a_mirrors_newest_commit() {
         let (source, home) = (repository(), tempfile::tempdir().unwrap());
         let origin = Origin::Repository(format!("file://{}", source.path().display()));
@@ -300,7 +312,7 @@ mod tests {
         assert!(text.contains("not the published files: `meshes/b.obj`"), "{text}");
         assert!(text.contains("Git LFS pointers, not the files: `meshes/c.obj`"), "{text}");
         let hint = error.downcast_ref::<Refused>().unwrap().next_step().unwrap();
-        assert!(hint.contains("other 1 of 3 files are kept"), "{hint}");
+        assert!(hint.starts_with("1 of 3 files are kept"), "{hint}");
         assert!(!folder.exists(), "an incomplete folder is never in place");
 
         let other = repository();
@@ -322,6 +334,8 @@ mod tests {
         let error = fetch_into(&folder, &catalog(), "scene", &dead).unwrap_err();
         assert!(format!("{error:#}").contains("/nowhere/at/all"), "{error:#}");
         assert_eq!(fs::read_to_string(folder.join("data/a.xml")).unwrap(), "changed");
+        // What a killed git leaves.
+        fs::write(folder.with_extension("part").join("repository/.git/index.lock"), "").unwrap();
         fetch_into(&folder, &catalog(), "scene", &origin).unwrap();
         assert_complete(&folder);
     }

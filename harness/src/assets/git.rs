@@ -34,6 +34,10 @@ impl SparseCheckout {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make `{}`", folder.display()))?;
         let checkout = Self { folder: folder.into(), url: url.into(), wanted: vec![] };
+        // A git that was killed leaves them; the caller holds a lock of its own.
+        for lock in ["index.lock", "shallow.lock", "config.lock", "HEAD.lock"] {
+            let _ = std::fs::remove_file(folder.join(".git").join(lock));
+        }
         checkout.git(&["init", "--quiet"])?;
         // The remote's name makes later checkouts fetch what they lack from it.
         let _ = checkout.git(&["remote", "remove", "origin"]);

@@ -30,6 +30,12 @@ pub trait Benchmark: Sync {
     /// [`Refused`] when files or drivers are missing.
     fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator>;
 
+    /// Whether an episode of the protocol depends on those before it, so that one process has to
+    /// play all of them in order.
+    fn is_one_process(&self, _: &Protocol) -> bool {
+        false
+    }
+
     /// What the user has to do after `setup`, as a hint.
     fn after_setup(&self) -> Option<String> {
         None
@@ -85,8 +91,6 @@ pub type ActionNumber = (&'static str, &'static str);
 pub struct Choices {
     /// Name of the policy.
     pub policy: String,
-    /// Simulators that run at once.
-    pub workers: Option<u16>,
     /// Suites that are played; empty if unknown.
     pub suites: Vec<String>,
     /// Whether the results are to be believed: stand-ins for missing files are then used only if
@@ -105,8 +109,6 @@ pub struct Selection {
     pub tasks: Vec<PlannedTask>,
     /// Beginning of the run directory's name.
     pub label: String,
-    /// Most simulators that may run at once, where the protocol limits them.
-    pub max_workers: Option<u16>,
 }
 
 impl Selection {
@@ -190,7 +192,12 @@ pub(super) fn files(
     let hint = format!("{}; or leave the folder out to use what it fetched", fetch_command(name));
     let Some(given) = given else {
         let root = catalog.installed(name)?;
-        return Ok(catalog.faults(&root, &choices.suites).is_empty().then_some(root));
+        let faults = catalog.faults(&root, &choices.suites);
+        if root.is_dir() && !faults.is_empty() {
+            let (text, fetch) = (faults.text().0, fetch_command(name));
+            note(Some(format!("`{}` {text}; `{fetch}` repairs it", root.display())));
+        }
+        return Ok(faults.is_empty().then_some(root));
     };
     let given = given.canonicalize().map_err(|error| {
         Refused::new(format!("there is no folder `{}` with {name}'s files", given.display()))

@@ -53,7 +53,7 @@ static FACTS: Facts = Facts {
         let text = include_str!("../../../sims/python/udvla_sims/calvin/upstream.json");
         Catalog::bundled(text)
     }),
-    worker_megabytes: 400,
+    worker_megabytes: 250,
 };
 
 #[derive(Debug, Clone, Args)]
@@ -114,7 +114,7 @@ impl Benchmark for Calvin {
         &FACTS
     }
 
-    fn select(&self, flags: &ArgMatches, choices: &Choices) -> Result<Selection> {
+    fn select(&self, flags: &ArgMatches, _: &Choices) -> Result<Selection> {
         let flags: EpisodeFlags = benchmark::parsed(flags);
         let sequences = sequences(&flags.sequences)?;
         let mut protocol = self.protocol();
@@ -124,19 +124,15 @@ impl Benchmark for Calvin {
         }
         protocol.environment.set("reset_mode", value_name(flags.reset_mode));
         let rollouts = rollouts(flags.rollouts, &sequences)?;
-        // In the reference mode a sequence's result depends on those before it.
-        let one_process = flags.reset_mode == ResetMode::Reference;
-        if one_process && choices.workers.is_some_and(|workers| workers > 1) {
-            return Err(Refused::new("`--reset-mode reference` runs all sequences in one process")
-                .hint("leave `--workers` out, or use the default `--reset-mode isolated`")
-                .into());
-        }
         Ok(Selection {
             tasks: benchmark::planned(&protocol.suites[0], &[], rollouts),
             protocol,
             label: "calvin".into(),
-            max_workers: one_process.then_some(1),
         })
+    }
+
+    fn is_one_process(&self, protocol: &Protocol) -> bool {
+        protocol.environment.reset_mode() == Some(&value_name(ResetMode::Reference))
     }
 
     fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {

@@ -50,7 +50,7 @@ static FACTS: Facts = Facts {
         let text = include_str!("../../../sims/python/udvla_sims/libero/upstream.json");
         Catalog::bundled(text)
     }),
-    worker_megabytes: 1600,
+    worker_megabytes: 1000,
 };
 
 #[derive(Debug, Clone, Args)]
@@ -137,7 +137,7 @@ impl Benchmark for Libero {
             [suite] if !all => format!("libero-{suite}"),
             _ => "libero".into(),
         };
-        Ok(Selection { protocol, tasks, label, max_workers: None })
+        Ok(Selection { protocol, tasks, label })
     }
 
     fn simulator(&self, flags: &ArgMatches, choices: &Choices) -> Result<Simulator> {

@@ -43,7 +43,7 @@ impl Benchmark for Toy {
         let EpisodeFlags { trials } = benchmark::parsed(flags);
         let protocol = self.protocol();
         let tasks = benchmark::planned(&protocol.suites[0], &[], trials);
-        Ok(Selection { protocol, tasks, label: "toy".into(), max_workers: None })
+        Ok(Selection { protocol, tasks, label: "toy".into() })
     }
 
     fn simulator(&self, _: &ArgMatches, _: &Choices) -> Result<Simulator> {

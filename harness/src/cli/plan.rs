@@ -32,6 +32,9 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     if selection.tasks.is_empty() {
         return Err(Refused::new("no task is left to run").into());
     }
+    let workers = run.workers.map(usize::from);
+    let one_process =
+        plan::check_one_process(&selection.protocol, workers, run.recycle, run.worker_memory)?;
     let mut walls = Walls::default();
     let policy = walls.pass(policy(&run.tested, benchmark.name()))?;
     if let Some(policy) = &policy {
@@ -52,7 +55,7 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         tasks: selection.tasks,
         directory: run.out.clone().unwrap_or_else(|| new_directory(&selection.label)),
         simulator,
-        execution: execution(run, replicas(&policy), selection.max_workers, episodes),
+        execution: execution(run, replicas(&policy), one_process, episodes),
         policy,
         new_devices: false,
         damage: Damage::Refuse,
@@ -78,6 +81,8 @@ pub fn plan_of_run(manifest: &Manifest, directory: PathBuf, overrides: &Override
         None => Plan { directory, ..plan_of_schema_1(manifest)? },
     };
     plan.apply(overrides)?;
+    let Execution { workers, recycle, worker_memory, .. } = plan.execution;
+    plan::check_one_process(&plan.protocol, Some(workers), recycle, worker_memory)?;
     plan.distrust(overrides)?;
     Ok(plan)
 }
@@ -112,7 +117,6 @@ pub fn simulator_plan(
 fn choices(run: &RunArguments, worker: &WorkerArguments) -> Choices {
     Choices {
         policy: run.tested.policy.clone(),
-        workers: run.workers,
         without_files: worker.simulator.is_some(),
         ..Choices::default()
     }
@@ -156,17 +160,12 @@ fn replicas(policy: &PolicyPlan) -> usize {
     }
 }
 
-fn execution(
-    run: &RunArguments,
-    replicas: usize,
-    max_workers: Option<u16>,
-    episodes: usize,
-) -> Execution {
+fn execution(run: &RunArguments, replicas: usize, one_process: bool, episodes: usize) -> Execution {
     let max_batch = usize::from(run.max_batch);
     // Twice the rows of all devices: one half steps while the other is with the policy.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let default = (2 * max_batch * replicas).min(cores);
-    let workers = max_workers.or(run.workers).map_or(default, usize::from);
+    let default = if one_process { 1 } else { (2 * max_batch * replicas).min(cores) };
+    let workers = run.workers.map_or(default, usize::from);
     Execution {
         workers: workers.clamp(1, episodes.max(1)),
         max_batch,

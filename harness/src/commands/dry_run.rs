@@ -19,6 +19,7 @@ use crate::simulator::{Purpose, Simulator};
 /// [`crate::exit::Refused`] where the run would be refused.
 pub fn run(plan: &Plan) -> Result<Exit> {
     print!("{}", report::describe(plan));
+    crate::run::check(plan)?;
     let weights = model(&plan.policy)?;
     let purpose = Purpose {
         suites: plan.suites(),
@@ -34,14 +35,14 @@ pub fn run(plan: &Plan) -> Result<Exit> {
     match estimate::of(plan) {
         Some(estimate) => println!("estimate  {estimate}"),
         None => println!(
-            "estimate  none: no earlier run of this benchmark and policy lies beside `{}`",
+            "estimate  none: no earlier run of this policy on these suites lies beside `{}`",
             plan.directory.display()
         ),
     }
     Ok(Exit::Complete)
 }
 
-/// Prints digest and devices of the model; bytes of its weight files.
+/// Prints digest and devices of the model; bytes that its weight files take of this machine's memory.
 #[cfg(feature = "torch")]
 fn model(policy: &PolicyPlan) -> Result<u64> {
     use udvla_policies::udvla::{Checkpoint, UdVla, device};
@@ -53,11 +54,12 @@ fn model(policy: &PolicyPlan) -> Result<u64> {
     let checkpoint = Checkpoint::open(&model.checkpoint).map_err(unfit)?;
     println!("digest    {}", checkpoint.digest().map_err(unfit)?);
     let places = UdVla::placements(&checkpoint, &model.options, &model.devices).map_err(unfit)?;
-    let places = places.iter().map(|place| {
+    let names = places.iter().map(|place| {
         format!("{} ({})", device::device_name(place.device), device::dtype_name(place.kind))
     });
-    println!("device    {}", places.collect::<Vec<_>>().join(", "));
-    machine::size_of(&checkpoint.model_folder())
+    println!("device    {}", names.collect::<Vec<_>>().join(", "));
+    let here = places.iter().filter(|place| !place.device.is_cuda()).count() as u64;
+    Ok(here * machine::size_of(&checkpoint.model_folder())?)
 }
 
 #[cfg(not(feature = "torch"))]

@@ -33,6 +33,8 @@ mod view;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use udvla_results::out::printable::printable;
+use udvla_results::tables::format::plural;
 
 use crate::cli::{self, Cli, Command, DoctorCommand, ResumeArguments, RunCommand};
 #[cfg(feature = "torch")]
@@ -138,9 +140,10 @@ fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
 fn explain(ending: &Ending, plan: &Plan) {
     let directory = plan.directory.display();
     match ending {
-        Ending::GaveUp(reason) => eprintln!("error: {reason}"),
+        Ending::GaveUp(reason) => eprintln!("error: {}", printable(&reason.to_string())),
         Ending::Partial { missing } => eprintln!(
-            "note: `{directory}` was asked for more before: {missing} episodes have no record"
+            "note: `{directory}` was asked for more before: {} without a record",
+            plural(*missing, "episode")
         ),
         _ => {}
     }

@@ -5,6 +5,7 @@ use udvla_results::statistics::power::{
     episodes_for_interval, episodes_in_pairs, episodes_per_policy, sequences_for_interval,
 };
 
+use super::estimate::seconds_per_episode;
 use crate::cli::PlanArguments;
 use crate::exit::{Exit, Refused};
 
@@ -17,7 +18,9 @@ pub fn run(arguments: &PlanArguments) -> Result<Exit> {
     let seconds = match &arguments.like {
         None => None,
         Some(path) => {
-            Some(seconds_per_episode(&super::reading::noted(path, arguments.reading.damage())?)?)
+            let run = super::reading::noted(path, arguments.reading.damage())?;
+            let none = || Refused::new("the named run has no episode to tell the speed");
+            Some(seconds_per_episode(&run).ok_or_else(none)?)
         }
     };
     for (what, n, runs) in answers {
@@ -80,20 +83,4 @@ fn in_pairs(rate: f64, other: f64, discordant: f64, power: f64) -> Result<Answer
 
 fn enough(n: Option<u32>) -> Result<u32> {
     n.ok_or_else(|| Refused::new("no number of episodes up to 100 million is enough").into())
-}
-
-/// Wall seconds of the run per episode: its workers together, not one of them.
-fn seconds_per_episode(run: &udvla_results::run::read::Run) -> Result<f64> {
-    let starts = run.records.values().filter_map(|record| {
-        let start: jiff::Timestamp = record.started.parse().ok()?;
-        Some((start.as_second() as f64, record.seconds.wall))
-    });
-    let (mut first, mut last, mut n) = (f64::INFINITY, f64::NEG_INFINITY, 0_u32);
-    for (start, wall) in starts {
-        (first, last, n) = (first.min(start), last.max(start + wall), n + 1);
-    }
-    if n == 0 {
-        return Err(Refused::new("the named run has no episode to tell the speed").into());
-    }
-    Ok((last - first) / f64::from(n))
 }

@@ -19,7 +19,8 @@ use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::WorkerCommand;
 use udvla_sims::protocol::Protocol;
 
-use crate::environment;
+use crate::exit::Refused;
+use crate::{benchmarks, environment};
 
 mod limit;
 mod manifest;
@@ -143,6 +144,30 @@ pub enum Video {
     Failures,
     /// All
     All,
+}
+
+/// Whether one process has to play all episodes because their order matters.
+///
+/// # Errors
+/// [`Refused`] with the setting that would need a second one.
+pub fn check_one_process(
+    protocol: &Protocol,
+    workers: Option<usize>,
+    recycle: Option<u32>,
+    worker_memory: Option<u64>,
+) -> Result<bool> {
+    if !benchmarks::of_protocol(protocol)?.is_one_process(protocol) {
+        return Ok(false);
+    }
+    let flag = match (workers, recycle, worker_memory) {
+        (Some(2..), _, _) => "--workers",
+        (_, Some(_), _) => "--recycle",
+        (_, _, Some(_)) => "--worker-memory",
+        _ => return Ok(true),
+    };
+    Err(Refused::new("`--reset-mode reference` runs all sequences in one process")
+        .hint(format!("leave `{flag}` out, or use the default `--reset-mode isolated`"))
+        .into())
 }
 
 impl Plan {

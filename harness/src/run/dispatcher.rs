@@ -213,6 +213,7 @@ impl<'a> Dispatcher<'a> {
     /// in a row, and never the episode.
     fn not_opened(&mut self, worker: usize, error: &SimError) {
         let job = self.playing[worker].take().expect("workers are opened for an episode");
+        self.reporter.ended(&job.key);
         self.schedule.unload(worker);
         self.schedule.put_back(job);
         self.not_opened[worker] += 1;

@@ -17,10 +17,10 @@ use crate::exit::Refused;
 ///
 /// # Errors
 /// [`Refused`] when there is no such baseline, or the run cannot be compared with it.
-pub fn watch(reference: &str, manifest: &Manifest) -> Result<Watch> {
+pub fn watch(reference: &str, manifest: &Manifest, damage: Damage) -> Result<Watch> {
     let watch = match reference {
         "paper" => Watch::paper(manifest, &Paper::bundled()),
-        path => Watch::baseline(manifest, &baseline(Path::new(path), Damage::Refuse)?),
+        path => Watch::baseline(manifest, &baseline(Path::new(path), damage)?),
     };
     Ok(watch.map_err(|error| {
         let hint = match &error {

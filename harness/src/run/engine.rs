@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use anyhow::{Context, Result};
 use udvla_policies::PolicySpec;
 use udvla_results::compare::early::Watch;
+use udvla_results::out::printable::printable;
 use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::Manifest;
 use udvla_results::run::read::Run as PreviousRun;
@@ -18,7 +19,7 @@ use super::ending::{Ending, Evaluated};
 use super::event::Ready;
 use super::pool::{Opened, Pool};
 use super::store::Store;
-use super::{early, manifest, signals};
+use super::{directory, early, manifest, signals};
 use crate::exit::Refused;
 use crate::plan::Plan;
 use crate::policy;
@@ -41,6 +42,21 @@ pub fn evaluate(plan: &Plan, show: Show, command: Vec<String>) -> Result<Evaluat
         store.discard_if_unused();
     }
     evaluated
+}
+
+/// Checks without changing anything that a run of the plan would not be refused for its directory or
+/// for what `--stop-early` names.
+///
+/// # Errors
+/// [`Refused`] as [`evaluate`] would give.
+pub fn check(plan: &Plan) -> Result<()> {
+    if plan.directory.exists() {
+        directory::check_contents(&plan.directory)?;
+    }
+    if let Some(reference) = &plan.execution.stop_early {
+        early::watch(reference, &manifest::start(plan, Vec::new())?, plan.damage)?;
+    }
+    Ok(())
 }
 
 fn start(plan: &Plan, show: Show, store: &mut Store, command: Vec<String>) -> Result<Evaluated> {
@@ -122,7 +138,8 @@ impl Run<'_> {
                 return Ok(Err(Ending::GaveUp(reason)));
             }
             if self.show != Show::Nothing {
-                eprintln!("{}", Notice::NotOpened { worker: 0, error, again: true });
+                let notice = Notice::NotOpened { worker: 0, error, again: true };
+                eprintln!("{}", printable(&notice.to_string()));
             }
         }
     }
@@ -140,8 +157,9 @@ impl Run<'_> {
         }
         let breaker = Breaker::new(self.plan.execution.workers, records.values());
         let reference = self.plan.execution.stop_early.as_deref();
+        let damage = self.plan.damage;
         let mut watch =
-            reference.map(|reference| early::watch(reference, &manifest)).transpose()?;
+            reference.map(|reference| early::watch(reference, &manifest, damage)).transpose()?;
         let mut episodes = self.plan.episodes();
         if let Some(watch) = &watch {
             let positions: BTreeMap<_, _> = watch.order().iter().zip(0..).collect();
@@ -149,10 +167,13 @@ impl Run<'_> {
         }
         let errors = records.values().filter(|record| record.status == Status::Error);
         let errors = errors.map(EpisodeRecord::key).collect();
-        records.retain(|key, record| record.status == Status::Ok && episodes.contains(key));
+        records.retain(|_, record| record.status == Status::Ok);
+        // It counts the run's episodes in its own order, of which this plan may be a part.
         if let Some(watch) = &mut watch {
             records.values().for_each(|record| watch.observe(record));
         }
+        let planned: BTreeSet<&EpisodeKey> = episodes.iter().collect();
+        records.retain(|key, _| planned.contains(key));
         episodes.retain(|key| !records.contains_key(key));
         let done = records.into_values().collect();
         Ok(Remaining { manifest, done, episodes, errors, breaker, watch })

@@ -31,5 +31,5 @@ mod worker;
 pub use clock::now;
 pub use early::baseline;
 pub use ending::{Ending, Evaluated};
-pub use engine::evaluate;
+pub use engine::{check, evaluate};
 pub use store::{read_run as read, refuse_links};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use udvla_policies::{Policy, PolicySpec};
+use udvla_results::tables::format::shorten;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::SimError;
 use udvla_sims::wire::OpenConfig;
@@ -21,6 +22,8 @@ use crate::plan::{Plan, Video};
 
 /// Lines of a worker's log that an error quotes.
 const QUOTED_LINES: usize = 12;
+/// Characters of a line that an error quotes.
+const QUOTED_CHARACTERS: usize = 400;
 
 /// The running threads.
 pub struct Pool {
@@ -234,7 +237,9 @@ fn last_words(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let crash = lines.iter().rposition(|line| line.starts_with("Fatal Python error"));
     let from = crash.unwrap_or(lines.len().saturating_sub(QUOTED_LINES));
-    let quoted = lines[from..lines.len().min(from + QUOTED_LINES)].join("\n  ");
+    let quoted = &lines[from..lines.len().min(from + QUOTED_LINES)];
+    let quoted: Vec<String> = quoted.iter().map(|line| shorten(line, QUOTED_CHARACTERS)).collect();
+    let quoted = quoted.join("\n  ");
     if quoted.is_empty() {
         return "the worker printed nothing".into();
     }
