@@ -1,8 +1,9 @@
 """Makes an OpenGL context without a window, and says on which device: the probe of a renderer.
 
 Run as a script in a process of its own, because a broken driver ends the process that tries it:
-`displays.py egl INDEX` or `displays.py osmesa` prints the fields of `Display` as a line of JSON. For
-EGL it does so before it touches the device as well: the number of devices is known if that ends it.
+`displays.py egl INDEX` or `displays.py osmesa` prints the fields of `Display` as a line of JSON.
+For EGL it does so before it touches the device as well, so that the number of devices is known if
+that ends it.
 Needs the standard library alone.
 """
 
