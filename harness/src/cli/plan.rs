@@ -14,7 +14,7 @@ use super::runs_folder::{self, RUNS};
 use crate::benchmarks::{Benchmark, Choices};
 use crate::environment;
 use crate::exit::Refused;
-use crate::plan::{self, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
+use crate::plan::{self, Controls, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
 use crate::platform;
 use crate::preflight;
 use crate::walls::Walls;
@@ -32,7 +32,9 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     if selection.tasks.is_empty() {
         return Err(Refused::new("no task is left to run").into());
     }
+    let controls = Controls { instruction: run.instruction, observation: run.observation };
     let mut walls = Walls::default();
+    walls.pass(controls.check(&selection))?;
     let policy = walls.pass(policy(&run.tested, benchmark.name()))?;
     if let Some(policy) = &policy {
         walls.pass(check_futures(run, policy))?;
@@ -54,6 +56,7 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         simulator,
         execution: execution(run, replicas(&policy), selection.max_workers, episodes),
         policy,
+        controls,
         new_devices: false,
         damage: Damage::Refuse,
     })
