@@ -6,6 +6,7 @@ mod assemble;
 mod broken_checkpoints;
 mod calvin;
 mod cli;
+mod controls;
 mod damaged;
 mod early;
 mod endings;

@@ -92,7 +92,9 @@ fn a_list_leads_to_the_page_and_the_actions_of_a_run() {
     assert!(page.text().contains("id=\"long-task00-trial003\""));
     let script = server.get("/run/run/timelines/long-task00-trial000.js");
     assert_eq!(script.header("Content-Type"), Some("text/javascript; charset=utf-8"));
-    assert!(script.text().contains("\"text\":\"play the fake task 0\""), "{}", script.text());
+    let instruction = &run.manifest().plan[0].instruction;
+    let text = format!("\"text\":\"{instruction}\"");
+    assert!(script.text().contains(&text), "{}", script.text());
     let written = run.directory().join("timelines/long-task00-trial000.js");
     assert!(script.text() == std::fs::read_to_string(written).unwrap(), "as `report` wrote it");
     let compared = server.get("/compare?run=run&run=run");

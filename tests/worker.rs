@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use udvla_eval::environment::{adapters, worker};
-use udvla_sims::episode::EpisodeKey;
+use udvla_sims::episode::{AT_FIRST_STEP, AT_RESET, EpisodeKey};
 use udvla_sims::process::{SimError, Worker, WorkerCommand};
 use udvla_sims::protocol::{Protocol, Suite};
 use udvla_sims::wire::{self, Cause, OpenConfig, Reply, Request, VideoRequest};
@@ -58,6 +58,27 @@ fn config(folder: &Path, environment: serde_json::Value) -> OpenConfig {
 
 fn reset(video: Option<VideoRequest>) -> Request {
     Request::Reset { key: EpisodeKey { suite: "toys".into(), task: 0, trial: 3 }, video }
+}
+
+#[test]
+fn success_before_the_policy_acted_is_noted() {
+    let Some(python) = environment() else { return };
+    for (head_start, expected) in [(1.0, Some(AT_RESET)), (0.75, Some(AT_FIRST_STEP)), (0.5, None)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = serde_json::json!({"stages": 1, "head_start": head_start});
+        let config = OpenConfig { video: false, ..config(folder.path(), environment) };
+        let (mut worker, _) =
+            Worker::open(&command(&python, folder.path()), config, TIMEOUT, |_| {}).unwrap();
+        worker.ask(&reset(None), &[], TIMEOUT).unwrap();
+        let chunk = wire::to_bytes(&[0.25, 0.0, 0.0].repeat(2));
+        let (reply, _) = worker.ask(&Request::Play { width: 3 }, &chunk, TIMEOUT).unwrap();
+        let Reply::Finished { notes, .. } = reply else { panic!("{reply:?}") };
+        for name in [AT_RESET, AT_FIRST_STEP] {
+            let noted = notes.contains_key(name);
+            assert_eq!(noted, expected == Some(name), "{head_start}: {notes:?}");
+        }
+    }
 }
 
 #[test]

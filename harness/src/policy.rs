@@ -69,9 +69,8 @@ pub fn check_fit(policy: &PolicySpec, sim: &SimSpec) -> Result<()> {
 }
 
 fn open_weightless(name: &str, protocol: &Protocol) -> Result<Box<dyn Policy>> {
-    let idle = protocol.environment.idle_action().context("the protocol's idle action")?;
-    let signs = protocol.environment.action_signs().context("the protocol's action signs")?;
-    weightless::open(name, idle, signs)
+    weightless::open(name, protocol)
+        .context("the protocol's idle action or action signs")?
         .ok_or_else(|| Refused::new(format!("this version has no policy `{name}`")).into())
 }
 

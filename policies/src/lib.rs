@@ -9,11 +9,13 @@
 //! - the denoising loop: `udvla::decode::Jd3p` (`udvla/decode/jd3p.rs`), its noise in `noise.rs`
 //! - action ids to actions: `udvla::prompt::ActionDecoder` (`udvla/prompt/actions.rs`)
 //! - attention masks: `udvla::model::mask`
+//! - messages of policy servers: [`frames`]
 //! - a new decoder: a file in `udvla/decode/` and a line in `udvla::decode::DECODERS`
 //! - a new policy without weights: a file in `weightless/` and a line in [`weightless::POLICIES`]
 
 pub mod files;
 pub mod formula;
+pub mod frames;
 #[cfg(feature = "torch")]
 mod names;
 pub mod normalize;

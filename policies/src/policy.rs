@@ -62,7 +62,7 @@ pub struct Remark {
 /// What a policy is and what it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicySpec {
-    /// `udvla`, `expert`, `random` or `idle`.
+    /// `udvla`, `expert`, `reader`, `random` or `idle`.
     pub name: String,
     /// Cameras whose images it uses, by the protocol's names.
     pub cameras: Vec<Camera>,
@@ -93,8 +93,8 @@ pub enum PolicyError {
 /// ```
 /// use udvla_policies::{Policy, weightless};
 ///
-/// let idle_action = vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0];
-/// let policy = weightless::open("idle", idle_action, vec![]).expect("a known name");
+/// let protocol = udvla_sims::protocol::Protocol::libero();
+/// let policy = weightless::open("idle", &protocol).unwrap().expect("a known name");
 /// assert_eq!((policy.spec().chunk, policy.spec().action_width), (10, 7));
 /// ```
 pub trait Policy: Send {

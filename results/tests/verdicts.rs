@@ -114,3 +114,16 @@ fn every_table_names_the_smallest_difference_that_it_could_show() {
         "{chains}"
     );
 }
+
+#[test]
+fn a_control_is_named_and_gets_no_verdict() {
+    let mut run = build::libero_as_published();
+    build::set_subject(&mut run, "instruction", "scrambled");
+    let summary = build::summary(&run);
+    for suite in &summary.suites {
+        let verdict = &suite.paper.as_ref().unwrap().verdict;
+        assert_eq!(verdict.reason(), Some("a control: instruction scrambled"));
+    }
+    let page = unwrapped(&summary);
+    assert!(page.contains("! a control, instruction scrambled"), "{page}");
+}

@@ -9,6 +9,11 @@ use serde_json::Value;
 /// What an adapter reports about an episode besides its outcome: booleans and integers by name.
 pub type Notes = BTreeMap<String, Value>;
 
+/// Name of the note that the goal of the first stage held right after the reset; absent if not.
+pub const AT_RESET: &str = "success_at_reset";
+/// Name of the note that it held after the first control step, and not before; absent if not.
+pub const AT_FIRST_STEP: &str = "success_at_first_step";
+
 /// Identifies an episode: the same key is the same initial state in every run of a protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EpisodeKey {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Subject {
-    /// `udvla`, `expert`, `random`, `idle`.
+    /// `udvla`, `expert`, `reader`, `random`, `idle`.
     pub policy: Option<String>,
     /// Seed of the sampling noise.
     pub seed: Option<u64>,
@@ -48,8 +48,22 @@ pub struct Subject {
     pub noise: Option<u32>,
     /// Name of an approximation that was switched on.
     pub approximate: Option<String>,
+    /// A control: what the policy is told instead of the instruction: `blank`, `scrambled`, `task N`.
+    pub instruction: Option<String>,
+    /// A control: what it sees instead of the current observation: `frozen`, `other-trial`.
+    pub observation: Option<String>,
     /// Facts this version has no field for, by name.
     pub other: BTreeMap<String, String>,
+}
+
+impl Subject {
+    /// The controls of the run, for example `instruction blank`; `None` for a normal run.
+    pub fn control(&self) -> Option<String> {
+        let instruction = self.instruction.iter().map(|control| format!("instruction {control}"));
+        let observation = self.observation.iter().map(|control| format!("observation {control}"));
+        let controls: Vec<String> = instruction.chain(observation).collect();
+        (!controls.is_empty()).then(|| controls.join(", "))
+    }
 }
 
 impl From<Subject> for BTreeMap<String, String> {
@@ -75,6 +89,8 @@ impl From<Subject> for BTreeMap<String, String> {
         put("dtype", subject.dtype);
         put("noise", subject.noise.map(|value| value.to_string()));
         put("approximate", subject.approximate);
+        put("instruction", subject.instruction);
+        put("observation", subject.observation);
         map
     }
 }
@@ -101,6 +117,8 @@ impl TryFrom<BTreeMap<String, String>> for Subject {
             dtype: map.remove("dtype"),
             noise: number(&mut map, "noise")?,
             approximate: map.remove("approximate"),
+            instruction: map.remove("instruction"),
+            observation: map.remove("observation"),
             other: map,
         })
     }

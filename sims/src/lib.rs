@@ -13,6 +13,7 @@ mod details;
 pub mod episode;
 mod error;
 pub mod identity;
+pub mod instructions;
 mod log;
 mod memory;
 pub mod observation;

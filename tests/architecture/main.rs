@@ -63,6 +63,7 @@ const RULES: &[Rules] = &[
             "normalize",
             "policy",
             "weightless",
+            "frames",
             "udvla/checkpoint",
             "udvla/model",
             "udvla/prompt",

@@ -14,7 +14,7 @@ use super::runs_folder::{self, RUNS};
 use crate::benchmarks::{Benchmark, Choices};
 use crate::environment;
 use crate::exit::Refused;
-use crate::plan::{self, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
+use crate::plan::{self, Controls, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
 use crate::platform;
 use crate::preflight;
 use crate::walls::Walls;
@@ -35,7 +35,9 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     let workers = run.workers.map(usize::from);
     let one_process =
         plan::check_one_process(&selection.protocol, workers, run.recycle, run.worker_memory)?;
+    let controls = Controls { instruction: run.instruction, observation: run.observation };
     let mut walls = Walls::default();
+    walls.pass(controls.check(&selection, one_process))?;
     let policy = walls.pass(policy(&run.tested, benchmark.name()))?;
     if let Some(policy) = &policy {
         walls.pass(check_futures(run, policy))?;
@@ -57,6 +59,7 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         simulator,
         execution: execution(run, replicas(&policy), one_process, episodes),
         policy,
+        controls,
         new_devices: false,
         damage: Damage::Refuse,
     })

@@ -8,7 +8,7 @@ use udvla_policies::weightless;
 
 #[cfg(feature = "torch")]
 use super::model::{DeviceArguments, ModelArguments};
-use crate::plan::{UDVLA, Video};
+use crate::plan::{InstructionControl, ObservationControl, UDVLA, Video};
 
 /// Flags of every benchmark.
 #[derive(Debug, Clone, Args)]
@@ -16,6 +16,21 @@ pub struct RunArguments {
     /// What is tested.
     #[command(flatten)]
     pub tested: PolicyArguments,
+    /// Control: what the policy is told instead, blank, scrambled or the number of another task
+    ///
+    /// With `scrambled` the words are in another order, which `--seed` draws. The run is marked as a
+    /// control and gets no verdict (docs/controls.md).
+    #[arg(long, value_name = "CONTROL", help_heading = "Policy", hide_short_help = true)]
+    pub instruction: Option<InstructionControl>,
+    /// Control: what the policy sees instead
+    #[arg(
+        long,
+        value_enum,
+        value_name = "CONTROL",
+        help_heading = "Policy",
+        hide_short_help = true
+    )]
+    pub observation: Option<ObservationControl>,
     /// Episodes in all, spread evenly over the tasks
     ///
     /// Every task gets one trial, then each a second one, in the plan's order.

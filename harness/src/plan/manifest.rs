@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::Manifest;
 
-use super::{Execution, Plan, PolicyPlan, SimulatorPlan, Video};
+use super::{Controls, Execution, Plan, PolicyPlan, SimulatorPlan, Video};
 use crate::benchmarks;
 use crate::exit::Refused;
 
@@ -61,14 +61,16 @@ pub struct Overrides {
 struct Resolved {
     simulator: SimulatorPlan,
     policy: PolicyPlan,
+    #[serde(default, skip_serializing_if = "Controls::is_none")]
+    controls: Controls,
     execution: Execution,
 }
 
 impl Plan {
     /// The part of the plan that the manifest does not hold by itself, for `run.json`.
     pub fn resolved(&self) -> serde_json::Value {
-        let Self { simulator, policy, execution, .. } = self.clone();
-        serde_json::to_value(Resolved { simulator, policy, execution })
+        let Self { simulator, policy, controls, execution, .. } = self.clone();
+        serde_json::to_value(Resolved { simulator, policy, controls, execution })
             .expect("a plan holds only strings and finite numbers")
     }
 
@@ -79,13 +81,14 @@ impl Plan {
     /// [`Refused`] when it was written by a version whose plan this one cannot read.
     pub fn stored(manifest: &Manifest, directory: PathBuf) -> Result<Option<Self>> {
         let Some(resolved) = &manifest.resolved else { return Ok(None) };
-        let Resolved { simulator, policy, execution } = read(resolved)?;
+        let Resolved { simulator, policy, controls, execution } = read(resolved)?;
         Ok(Some(Self {
             protocol: manifest.protocol.clone(),
             tasks: manifest.plan.clone(),
             directory,
             simulator,
             policy,
+            controls,
             execution,
             new_devices: false,
             damage: Damage::Refuse,

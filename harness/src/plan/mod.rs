@@ -22,11 +22,13 @@ use udvla_sims::protocol::Protocol;
 use crate::exit::Refused;
 use crate::{benchmarks, environment};
 
+mod controls;
 mod limit;
 mod manifest;
 mod tested;
 mod trust;
 
+pub use controls::{Controls, InstructionControl, ObservationControl};
 pub use limit::spread;
 pub use manifest::{Overrides, Trust};
 pub use tested::is_synthetic;
@@ -47,6 +49,8 @@ pub struct Plan {
     pub simulator: SimulatorPlan,
     /// What is tested.
     pub policy: PolicyPlan,
+    /// What is withheld from it.
+    pub controls: Controls,
     /// How the episodes are played.
     pub execution: Execution,
     /// Whether the devices were chosen anew for a run that goes on.

@@ -147,6 +147,7 @@ mod tests {
     use udvla_policies::weightless;
     use udvla_sims::episode::EpisodeKey;
     use udvla_sims::observation::Observation;
+    use udvla_sims::protocol::Protocol;
 
     use super::*;
 
@@ -170,7 +171,7 @@ mod tests {
         }
         drop(ask);
         let queue = Queue::new(questions, closing, Arc::new(AtomicUsize::new(busy)), replicas);
-        run(weightless::open("idle", vec![0.0; 7], vec![]).unwrap(), &queue, &events);
+        run(weightless::open("idle", &Protocol::libero()).unwrap().unwrap(), &queue, &events);
         assert_eq!(queue.in_flight.load(Ordering::SeqCst), 0);
         drop(events);
         seen.iter()

@@ -20,6 +20,7 @@ use udvla_sims::process::{SimError, unexpected};
 use udvla_sims::wire::{self, Reply, Request, VideoRequest};
 
 use super::clock;
+use super::controls::EpisodeControls;
 use super::event::Played;
 use super::futures::{Futures, Prediction};
 use super::record::{EpisodeEnd, EpisodeIdentity};
@@ -73,6 +74,7 @@ pub struct Episode<'a> {
     identity: EpisodeIdentity<'a>,
     spec: &'a SimSpec,
     checks: Checks,
+    controls: Option<EpisodeControls>,
     video: Option<VideoRequest>,
     futures: Option<Futures>,
     begun: Instant,
@@ -91,6 +93,7 @@ impl<'a> Episode<'a> {
             identity,
             spec,
             checks,
+            controls: None,
             video: None,
             futures: None,
             begun: Instant::now(),
@@ -105,6 +108,12 @@ impl<'a> Episode<'a> {
             },
             seconds: Seconds::default(),
         }
+    }
+
+    /// Withholds something from the policy.
+    pub fn with_controls(mut self, controls: EpisodeControls) -> Self {
+        self.controls = Some(controls);
+        self
     }
 
     /// Records it as a video.
@@ -145,8 +154,23 @@ impl<'a> Episode<'a> {
     }
 
     fn reset(&mut self, simulator: &mut impl Simulator) -> Result<State, Interruption> {
+        self.look_at_other_trial(simulator)?;
         let key = self.identity.key.clone();
         self.simulate(simulator, &Request::Reset { key, video: self.video.clone() }, &[])
+    }
+
+    /// Gives the controls the first observation of the trial that they want to show, if any.
+    fn look_at_other_trial(&mut self, simulator: &mut impl Simulator) -> Result<(), Interruption> {
+        let Some(controls) = &mut self.controls else { return Ok(()) };
+        let Some(key) = controls.other().cloned() else { return Ok(()) };
+        let request = Request::Reset { key, video: None };
+        self.checks.asked(&request, &[]);
+        let asked = Instant::now();
+        let (reply, body) = simulator.ask(&request, &[])?;
+        self.seconds.sim += asked.elapsed().as_secs_f64();
+        let (images, state) = self.checks.observed(&reply, &body)?;
+        controls.hold(images, state);
+        Ok(())
     }
 
     fn play_answer(
@@ -201,6 +225,10 @@ impl<'a> Episode<'a> {
     ) -> Result<State, Interruption> {
         let EpisodeIdentity { key, seed, .. } = self.identity;
         let call = self.calls;
+        let observation = match &mut self.controls {
+            Some(controls) => controls.apply(observation),
+            None => observation,
+        };
         self.timeline.ask(steps, observation.stage, &observation.instruction);
         let observed = self.futures.is_some().then(|| observation.images.clone());
         let asked = Instant::now();

@@ -9,6 +9,7 @@ use udvla_sims::protocol::Protocol;
 use udvla_sims::wire::{Cause, OpenConfig};
 
 use super::*;
+use crate::plan::{Controls, InstructionControl, ObservationControl};
 
 /// Gives the replies it was made with and keeps the requests.
 struct Script {
@@ -70,6 +71,16 @@ fn play(
     answers: Vec<Answer>,
     inputs: &mut Vec<PolicyInput>,
 ) -> Result<Played, Interruption> {
+    play_with(Controls::default(), script, answers, inputs)
+}
+
+/// The same with controls.
+fn play_with(
+    controls: Controls,
+    script: &mut Script,
+    answers: Vec<Answer>,
+    inputs: &mut Vec<PolicyInput>,
+) -> Result<Played, Interruption> {
     let (protocol, key, spec) = (Protocol::libero(), key(), spec());
     let identity = EpisodeIdentity::new(&protocol, &key, 7).unwrap();
     let mut answers = answers.into_iter();
@@ -83,7 +94,8 @@ fn play(
         options: Default::default(),
     };
     let checks = Checks::new(&config, &spec, &key).unwrap();
-    Episode::new(identity, &spec, checks).play(script, &mut |input| {
+    let controls = EpisodeControls::new(&controls, &protocol, &key, 7);
+    Episode::new(identity, &spec, checks).with_controls(controls).play(script, &mut |input| {
         inputs.push(input);
         answers.next().ok_or(Interruption::Stopped)
     })
@@ -148,4 +160,48 @@ fn a_reply_out_of_turn_or_of_the_wrong_length_is_a_wire_error() {
         let ended = play(&mut Script::new(replies), answers, &mut vec![]);
         assert!(matches!(ended, Err(Interruption::Simulator(SimError::Wire(_)))), "{ended:?}");
     }
+}
+
+#[test]
+fn a_frozen_observation_is_the_first_one_at_every_call() {
+    let controls = Controls {
+        instruction: Some(InstructionControl::Task(2)),
+        observation: Some(ObservationControl::Frozen),
+    };
+    let mut script = Script::new(vec![observed(0), observed(2), finished(5)]);
+    let mut inputs = vec![];
+    let answers = vec![chunk(&[1.0, 2.0, 3.0, 4.0]), Answer::Script { steps: 3 }];
+    let played = play_with(controls, &mut script, answers, &mut inputs).unwrap();
+    let protocol = Protocol::libero();
+    let text = &protocol.suite("long").unwrap().tasks[2];
+    for input in &inputs {
+        assert_eq!(input.observation.state, [0.0]);
+        assert_eq!(&*input.observation.instruction, text);
+    }
+    assert_eq!(inputs.len(), 2);
+    assert_eq!(played.timeline.instructions.len(), 1);
+    assert_eq!(&played.timeline.instructions[0].text, text);
+}
+
+#[test]
+fn another_trial_is_looked_at_before_the_episode_begins() {
+    let observation = Some(ObservationControl::OtherTrial);
+    let controls = Controls { observation, ..Controls::default() };
+    // The next trial's start is told apart by its state.
+    let elsewhere =
+        observed(0).map(|(reply, _)| (reply, [vec![9; 6], wire::to_bytes(&[0.75])].concat()));
+    let mut script = Script::new(vec![elsewhere, observed(0), observed(2), finished(5)]);
+    let mut inputs = vec![];
+    let answers = vec![chunk(&[1.0, 2.0, 3.0, 4.0]), Answer::Script { steps: 3 }];
+    let played = play_with(controls, &mut script, answers, &mut inputs).unwrap();
+    let resets = script.requests.iter().filter_map(|(request, _)| match request {
+        Request::Reset { key, .. } => Some(key.trial),
+        _ => None,
+    });
+    assert_eq!(resets.collect::<Vec<_>>(), [2, 1]);
+    assert!(inputs.iter().all(|input| input.observation.state == [0.75]), "{inputs:?}");
+    // The record still identifies the episode's own start.
+    let first = observed(0).unwrap().1;
+    let own = body::observation_sha256(&first, "open the drawer");
+    assert_eq!(played.record.first_observation_sha256, Some(own));
 }

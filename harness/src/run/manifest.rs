@@ -41,7 +41,7 @@ pub fn start(plan: &Plan, command: Vec<String>) -> Result<Manifest> {
         status: RunStatus::Running,
         protocol_fingerprint: plan.protocol.fingerprint(),
         protocol: plan.protocol.clone(),
-        subject: Subject { policy, seed, ..Subject::default() },
+        subject: plan.controls.of_subject(Subject { policy, seed, ..Subject::default() }),
         setting: Setting::default(),
         software: software(),
         machine: machine(),
@@ -82,7 +82,8 @@ pub fn identify(
     let adapters = plan.simulator.adapters_digest()?;
     setting.extend(adapters.map(|digest| ("adapters".into(), digest)));
     manifest.setting = setting.into();
-    manifest.subject = Subject { seed: manifest.subject.seed, ..policy.subject.clone() };
+    let seed = manifest.subject.seed;
+    manifest.subject = plan.controls.of_subject(Subject { seed, ..policy.subject.clone() });
     Ok(())
 }
 

@@ -4,7 +4,8 @@
 //! - `dispatcher`, `schedule`, `breaker`: the state of a run, which episode goes to which worker, when
 //!   it gives up; `ending`: how it ends;
 //! - `pool`, `worker`: the threads; each worker thread drives one simulator;
-//! - `episode`, [`futures`]: one episode as a state machine, and the images it saves;
+//! - `episode`, `controls`, [`futures`]: one episode as a state machine, what is withheld from the policy,
+//!   and the images it saves;
 //! - [`batcher`]: collects the questions of all workers into batches for the policy;
 //! - `directory`, [`store`], [`manifest`], `record`: the run directory and its contents;
 //! - `early`: what may end a run early; [`event`], `signals`: what the dispatcher reacts to.
@@ -12,6 +13,7 @@
 pub mod batcher;
 mod breaker;
 mod clock;
+mod controls;
 mod directory;
 mod dispatcher;
 mod early;

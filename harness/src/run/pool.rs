@@ -142,6 +142,7 @@ impl Pool {
             recycle: plan.execution.recycle,
             memory: plan.execution.worker_memory,
             seed: plan.execution.seed,
+            controls: plan.controls,
             save_futures: plan.execution.save_futures,
         })
     }

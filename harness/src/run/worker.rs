@@ -15,11 +15,12 @@ use udvla_sims::process::{SimError, Stopper, Worker, WorkerCommand, gib, unexpec
 use udvla_sims::wire::{OpenConfig, Reply, Request, VideoRequest};
 
 use super::batcher::Question;
+use super::controls::EpisodeControls;
 use super::episode::{Episode, Interruption, Simulator};
 use super::event::{Event, Played, Ready};
 use super::manifest::MACHINE;
 use super::record::EpisodeIdentity;
-use crate::plan::Video;
+use crate::plan::{Controls, Video};
 
 /// A video shows every second control step.
 const VIDEO_EVERY: u16 = 2;
@@ -58,6 +59,8 @@ pub struct WorkerOptions {
     pub memory: Option<u64>,
     /// The run's seed for sampling noise.
     pub seed: u64,
+    /// What is withheld from the policy.
+    pub controls: Controls,
     /// Whether images of the predicted future are saved.
     pub save_futures: bool,
 }
@@ -249,7 +252,10 @@ impl WorkerThread {
         let config = &self.options.config;
         let identity = EpisodeIdentity::new(&config.protocol, key, self.options.seed)?;
         let checks = Checks::new(config, spec, key).map_err(anyhow::Error::from)?;
-        let mut episode = Episode::new(identity, spec, checks).with_video(self.video(key));
+        let options = &self.options;
+        let controls = EpisodeControls::new(&options.controls, &config.protocol, key, options.seed);
+        let episode = Episode::new(identity, spec, checks).with_controls(controls);
+        let mut episode = episode.with_video(self.video(key));
         if self.options.save_futures {
             episode = episode.with_futures(&self.options.run_directory)?;
         }

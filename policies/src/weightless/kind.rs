@@ -1,5 +1,7 @@
 //! A policy without weights by name.
 
+use udvla_sims::protocol::Protocol;
+
 use crate::policy::{Policy, PolicySpec};
 
 /// A policy by name.
@@ -15,10 +17,12 @@ pub struct WeightlessKind {
 /// Control steps per call: as many as the released model executes.
 pub(super) const CHUNK: u16 = 10;
 
-/// What a policy needs to know about actions.
+/// What a policy needs to know of a benchmark.
 pub(super) struct ActionSpace {
     /// The protocol's do-nothing action.
     pub idle: Vec<f32>,
     /// Numbers that are -1 or 1.
     pub signs: Vec<usize>,
+    /// The environment's side, for its instructions.
+    pub protocol: Protocol,
 }

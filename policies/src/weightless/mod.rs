@@ -6,22 +6,27 @@ mod expert;
 mod idle;
 mod kind;
 mod random;
+mod reader;
 
 pub use kind::WeightlessKind;
 use kind::{ActionSpace, CHUNK};
 use udvla_sims::identity::{Setting, Subject};
+use udvla_sims::protocol::Protocol;
 
 use crate::policy::{Policy, PolicySpec};
 
 /// All policies without weights.
-pub const POLICIES: &[WeightlessKind] = &[expert::KIND, random::KIND, idle::KIND];
+pub const POLICIES: &[WeightlessKind] = &[expert::KIND, reader::KIND, random::KIND, idle::KIND];
 
-/// Opens the policy `name`; `None` for an unknown name.
+/// Opens the policy `name` for a protocol; `None` for an unknown name.
 ///
-/// `idle` is the protocol's do-nothing action, whose length is the action width. `signs` are the
-/// indices of numbers that the simulator accepts as -1 or 1 only.
-pub fn open(name: &str, idle: Vec<f32>, signs: Vec<usize>) -> Option<Box<dyn Policy>> {
-    let kind = POLICIES.iter().find(|kind| kind.name == name)?;
+/// # Errors
+/// When the protocol's idle action or action signs are not of the form that
+/// [`udvla_sims::protocol::Environment`] states.
+pub fn open(name: &str, protocol: &Protocol) -> Result<Option<Box<dyn Policy>>, serde_json::Error> {
+    let Some(kind) = POLICIES.iter().find(|kind| kind.name == name) else { return Ok(None) };
+    let idle = protocol.environment.idle_action()?;
+    let signs = protocol.environment.action_signs()?;
     let spec = PolicySpec {
         name: name.into(),
         cameras: vec![],
@@ -30,7 +35,7 @@ pub fn open(name: &str, idle: Vec<f32>, signs: Vec<usize>) -> Option<Box<dyn Pol
         subject: Subject { policy: Some(name.into()), chunk: Some(CHUNK), ..Subject::default() },
         setting: Setting::default(),
     };
-    Some((kind.open)(spec, ActionSpace { idle, signs }))
+    Ok(Some((kind.open)(spec, ActionSpace { idle, signs, protocol: protocol.clone() })))
 }
 
 #[cfg(test)]
@@ -43,8 +48,16 @@ mod tests {
     use super::*;
     use crate::policy::{Answer, Decision, PolicyInput};
 
-    fn random(signs: Vec<usize>) -> Box<dyn Policy> {
-        open("random", vec![0.0; 7], signs).unwrap()
+    /// LIBERO with these idle action and signs.
+    fn protocol(idle: &[f32], signs: &[usize]) -> Protocol {
+        let mut protocol = Protocol::libero();
+        protocol.environment.set("idle_action", idle.to_vec());
+        protocol.environment.set("action_signs", signs.to_vec());
+        protocol
+    }
+
+    fn random(signs: &[usize]) -> Box<dyn Policy> {
+        open("random", &protocol(&[0.0; 7], signs)).unwrap().unwrap()
     }
 
     fn row(trial: u16, call: u32) -> PolicyInput {
@@ -63,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_random_row_does_not_depend_on_its_neighbors() {
-        let mut policy = random(vec![]);
+        let mut policy = random(&[]);
         let together = policy.infer(&[row(0, 0), row(1, 0), row(0, 1)]).unwrap();
         assert_eq!(policy.infer(&[row(1, 0)]).unwrap()[0], together[1]);
         assert_ne!(together[0], together[1]);
@@ -73,7 +86,7 @@ mod tests {
     #[test]
     fn random_actions_fill_the_range_and_stay_in_it() {
         let Answer::Chunk(Decision { actions: chunk, .. }) =
-            &random(vec![]).infer(&[row(0, 0)]).unwrap()[0]
+            &random(&[]).infer(&[row(0, 0)]).unwrap()[0]
         else {
             panic!("random answers with chunks");
         };
@@ -86,7 +99,7 @@ mod tests {
     #[test]
     fn random_signs_are_both_signs_and_nothing_else() {
         let Answer::Chunk(Decision { actions: chunk, .. }) =
-            &random(vec![6]).infer(&[row(0, 0)]).unwrap()[0]
+            &random(&[6]).infer(&[row(0, 0)]).unwrap()[0]
         else {
             panic!("random answers with chunks");
         };
@@ -97,11 +110,28 @@ mod tests {
 
     #[test]
     fn idle_repeats_the_do_nothing_action() {
-        let mut idle = open("idle", vec![0.0, 0.0, -1.0], vec![]).unwrap();
+        let mut idle = open("idle", &protocol(&[0.0, 0.0, -1.0], &[])).unwrap().unwrap();
         let Answer::Chunk(Decision { actions: chunk, .. }) = &idle.infer(&[row(0, 0)]).unwrap()[0]
         else {
             panic!("idle answers with chunks");
         };
         assert_eq!(chunk.values, [0.0, 0.0, -1.0].repeat(10));
+    }
+
+    #[test]
+    fn reader_acts_only_on_the_words_of_the_episodes_own_instruction() {
+        let protocol = Protocol::libero();
+        let mut reader = open("reader", &protocol).unwrap().unwrap();
+        let mut read = |text: &str| {
+            let mut input = row(0, 0);
+            input.observation.instruction = Arc::from(text);
+            matches!(reader.infer(&[input]).unwrap()[0], Answer::Script { .. })
+        };
+        let tasks = &protocol.suite("long").unwrap().tasks;
+        assert!(read(&tasks[3]));
+        let reversed: Vec<&str> = tasks[3].split(' ').rev().collect();
+        for other in [&tasks[2], "", &reversed.join(" ")] {
+            assert!(!read(other), "{other}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Files of checkpoints that nobody wrote: an answer or an error that names the file, no panic.
+//! Files of checkpoints and messages that nobody wrote: an answer or an error, no panic.
 
 #[cfg(feature = "torch")]
 mod checkpoint;
@@ -11,6 +11,7 @@ mod mutate;
 use mutate::{apply, config, cut, odd, set};
 use proptest::prelude::*;
 use serde_json::Value;
+use udvla_policies::frames::{openpi, vla_eval};
 use udvla_policies::tokens::{synthetic_json, synthetic_ranks};
 
 /// Each test uses the folder alone.
@@ -43,6 +44,19 @@ proptest! {
         exercise::fast(folder.path(), &bytes, &bytes, &[]);
         exercise::text(folder.path(), &bytes, Some(&bytes), "push the block");
         exercise::statistics(folder.path(), &bytes);
+        let _ = (openpi::decode(&bytes), vla_eval::decode(&bytes));
+    }
+
+    #[test]
+    fn damaged_messages_are_answered(cuts in prop::collection::vec(cut(), 1..4)) {
+        let frames: Value = serde_json::from_str(include_str!("../vectors/frames.json")).unwrap();
+        for frame in frames.as_object().unwrap().values().flat_map(|it| it.as_object().unwrap()) {
+            let text = frame.1.as_str().unwrap();
+            let byte = |i| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
+            let mut frame: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect();
+            cuts.iter().for_each(|cut| apply(&mut frame, cut));
+            let _ = (openpi::decode(&frame), vla_eval::decode(&frame));
+        }
     }
 
     #[test]

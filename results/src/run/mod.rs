@@ -1,6 +1,7 @@
 //! Run directories: their files, how they are read and merged, and what differs between two.
 
 pub mod actions;
+mod at_start;
 pub mod benchmarks;
 pub mod damage;
 pub mod differences;

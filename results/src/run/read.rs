@@ -9,6 +9,7 @@ use serde_json::Value;
 use udvla_sims::episode::EpisodeKey;
 
 use super::actions;
+use super::at_start;
 use super::damage::{Damage, Fault, accepted, listed};
 use super::files::read_inside;
 pub use super::files::{MANIFEST_FILE, RECORDS_FILE};
@@ -173,6 +174,7 @@ impl Run {
                 manifest.schema
             ));
         }
+        notes.extend(at_start::note(records.values()));
         Ok(Self { manifest, records, torn_line, notes })
     }
 

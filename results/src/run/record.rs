@@ -59,7 +59,8 @@ pub struct EpisodeRecord {
     pub seconds: Seconds,
     /// Time of dispatch, UTC, `2026-11-24T01:02:03Z`.
     pub started: String,
-    /// SHA-256 (hex) of the first observation as the policy received it.
+    /// SHA-256 (hex) of the first observation as the policy received it; under a control as it
+    /// would have received it without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_observation_sha256: Option<String>,
     /// SHA-256 (hex) of the simulator's state after the last step.

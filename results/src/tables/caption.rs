@@ -77,6 +77,9 @@ fn warnings(summary: &Summary) -> Vec<String> {
         RunStatus::GaveUp => Some("the run gave up"),
     };
     let incomparable = summary.incomparable.as_ref().map(|why| format!("{why}, not comparable"));
+    let control = summary.subject.control().map(|control| {
+        format!("a control, {control}: shows what the policy needs, not how good it is")
+    });
     let approximate = summary.subject.approximate.as_deref().map(short_hash);
     let early = summary.stopped_early.as_ref().map(|why| {
         format!(
@@ -89,6 +92,7 @@ fn warnings(summary: &Summary) -> Vec<String> {
         .torn_line
         .map(|line| format!("line {line} of the records was cut short by a crash and is skipped"));
     let all = [
+        control,
         incomparable,
         approximate.map(|what| format!("approximate decoding: {what}")),
         status.map(str::to_owned),

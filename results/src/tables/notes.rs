@@ -17,10 +17,10 @@ pub(crate) fn method(summary: &Summary) -> String {
     }
     let policy = summary.subject.policy.as_deref().unwrap_or("policy");
     let name = summary.checkpoint_name.as_deref().unwrap_or(policy);
-    match &summary.subject.checkpoint {
-        Some(checkpoint) => format!("this harness, {name} {}", format::short_hash(checkpoint)),
-        None => format!("this harness, {name}"),
-    }
+    let checkpoint = summary.subject.checkpoint.as_ref();
+    let checkpoint = checkpoint.map(|digest| format!(" {}", format::short_hash(digest)));
+    let control = summary.subject.control().map(|control| format!(", control: {control}"));
+    format!("this harness, {name}{}{}", checkpoint.unwrap_or_default(), control.unwrap_or_default())
 }
 
 /// Caption, warnings, verdicts of the suites, and the bounds with errors as failures.

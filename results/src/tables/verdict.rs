@@ -203,6 +203,7 @@ pub fn withheld(manifest: &Manifest, table: &PaperTable) -> Option<String> {
     let policy = subject.policy.as_deref().unwrap_or("unknown");
     let stop = manifest.stopped_early.as_ref().map(EarlyStop::reason);
     incomparable(manifest)
+        .or_else(|| subject.control().map(|control| format!("a control: {control}")))
         .or_else(|| stop.map(|reason| format!("stopped early, {reason}")))
         .or_else(|| (policy != "udvla").then(|| format!("policy {policy}")))
         .or_else(|| subject.approximate.as_ref().map(|what| format!("approximate {what}")))

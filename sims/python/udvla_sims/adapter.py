@@ -106,6 +106,12 @@ class Adapter(Protocol):
     def state_bytes(self) -> bytes:
         """The simulator's state in a fixed order, for hashing."""
 
+    def solved(self) -> bool | None:
+        """Whether the first stage's goal holds in the current state; called right after `reset`.
+
+        Must not change the state. None: it cannot be told without that. Optional.
+        """
+
     def notes(self) -> dict[str, bool | int]:
         """What the record keeps of an episode besides its outcome; called once, when it is over.
 

@@ -29,6 +29,7 @@ class Adapter:
         self._max_steps = int(environment.get("max_steps", 40))
         self._until_limit = bool(environment.get("until_limit"))
         self._raise_at = int(environment.get("raise_at", -1))
+        self._head_start = float(environment.get("head_start", 0))
         self._images = bool(config["images"])
         self.renders = 0
         self.spec = Spec(
@@ -44,6 +45,7 @@ class Adapter:
         digest = hashlib.sha256(f"{suite}/{task}/{trial}".encode()).digest()
         self._state = np.frombuffer(digest[:3], dtype=np.uint8).astype(np.float32) / 256.0
         self._first = float(self._state[0])
+        self._state[0] += self._head_start
         self._stage = 0
         self._steps = 0
         self._first_success = None
@@ -82,6 +84,10 @@ class Adapter:
         self._stage = int(raised)
         done = self._steps == self._max_steps
         return Progress(self._stage, done, done and not raised)
+
+    def solved(self) -> bool:
+        """Whether the first number has grown by 1; at a reset by `head_start`."""
+        return float(self._state[0]) - self._first >= 1
 
     def notes(self) -> dict[str, bool | int]:
         """When the last stage was first completed, and whether it was, with `until_limit`."""

@@ -33,6 +33,7 @@ mod faults;
 use faults::{Fault, Faults};
 use sha2::{Digest, Sha256};
 use udvla_sims::episode::{EpisodeKey, Notes};
+use udvla_sims::instructions::Instructions;
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::hex;
 use udvla_sims::wire::{
@@ -80,6 +81,7 @@ fn main() -> io::Result<()> {
 struct Fake {
     config: OpenConfig,
     faults: Faults,
+    instructions: Instructions,
     key: Option<EpisodeKey>,
     executed: Vec<f32>,
     stage: u16,
@@ -92,7 +94,17 @@ impl Fake {
     fn open(config: OpenConfig) -> Self {
         println!("fake simulator: open");
         let faults = Faults::new(&config.options, Path::new(&config.scratch));
-        Self { config, faults, key: None, executed: vec![], stage: 0, steps: 0, progress: 0.0 }
+        let instructions = Instructions::new(&config.protocol);
+        Self {
+            config,
+            faults,
+            instructions,
+            key: None,
+            executed: vec![],
+            stage: 0,
+            steps: 0,
+            progress: 0.0,
+        }
     }
 
     fn option(&self, name: &str) -> Option<&str> {
@@ -222,11 +234,12 @@ impl Fake {
         let steps = (self.executed.len() / WIDTH) as u32;
         let mut body = vec![];
         let images = self.render(&mut body);
+        let instruction = self.instructions.of_episode(self.key(), self.stage);
         body.extend((steps as f32).to_le_bytes());
         let reply = Reply::Observed {
             stage: self.stage,
             steps,
-            instruction: format!("play the fake task {}", self.key().task),
+            instruction: instruction.unwrap_or_default().to_owned(),
             images,
         };
         (reply, body)

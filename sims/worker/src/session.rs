@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes};
 use sha2::{Digest, Sha256};
-use udvla_sims::episode::{EpisodeKey, Notes};
+use udvla_sims::episode::{AT_FIRST_STEP, AT_RESET, EpisodeKey, Notes};
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::{Protocol, hex};
 use udvla_sims::wire::{OpenConfig, Reply, VideoRequest, from_bytes, to_bytes};
@@ -30,6 +30,8 @@ struct Episode {
     stages: u16,
     executed: Vec<f32>,
     steps: u32,
+    /// The goal of the first stage held after the reset, or after the first control step.
+    solved_at_start: Option<&'static str>,
     video: Option<(VideoRequest, Py<PyAny>)>,
 }
 
@@ -110,7 +112,14 @@ impl Session {
         self.abort_video(python)?;
         self.adapter.call_method1(python, "reset", (&key.suite, key.task, key.trial))?;
         let stages = self.protocol.stages(key).map_err(value_error)?;
-        let mut episode = Episode { stage: 0, stages, executed: vec![], steps: 0, video: None };
+        let mut episode = Episode {
+            stage: 0,
+            stages,
+            executed: vec![],
+            steps: 0,
+            solved_at_start: self.solved(python)?.then_some(AT_RESET),
+            video: None,
+        };
         if let Some(request) = video {
             let frame = self.adapter.call_method0(python, "frame")?.into_bound(python);
             let (height, width, _): (usize, usize, usize) = frame.getattr("shape")?.extract()?;
@@ -198,6 +207,9 @@ impl Session {
         // cut only when another stage begins.
         let new_stage = (episode.stage + 1..episode.stages).contains(&progress.stage);
         episode.stage = progress.stage;
+        if episode.steps == 1 && progress.stage > 0 {
+            episode.solved_at_start.get_or_insert(AT_FIRST_STEP);
+        }
         Ok(match progress {
             Progress { done: true, truncated, .. } => Some(End::Episode { truncated }),
             _ if new_stage => Some(End::Stage),
@@ -226,8 +238,9 @@ impl Session {
         let state = self.adapter.call_method0(python, "state_bytes")?;
         let state: &Bound<'_, PyBytes> = state.bind(python).cast()?;
         let final_state_sha256 = hex(&Sha256::digest(state.as_bytes()));
-        let notes = self.notes(python)?;
+        let mut notes = self.notes(python)?;
         let episode = self.episode.take().ok_or_else(|| value_error("no episode"))?;
+        notes.extend(episode.solved_at_start.map(|name| (name.to_owned(), true.into())));
         let video = episode.end_video(python, truncated)?;
         let reply = Reply::Finished {
             stages_completed: episode.stage,
@@ -239,6 +252,16 @@ impl Session {
             images,
         };
         Ok((reply, [to_bytes(&episode.executed), pixels].concat()))
+    }
+
+    /// Whether the first stage's goal holds; false if the adapter cannot tell.
+    fn solved(&self, python: Python<'_>) -> PyResult<bool> {
+        let adapter = self.adapter.bind(python);
+        if !adapter.hasattr("solved")? {
+            return Ok(false);
+        }
+        let solved: Option<bool> = adapter.call_method0("solved")?.extract()?;
+        Ok(solved.unwrap_or(false))
     }
 
     /// The adapter's notes on the episode; empty if it has no such method.

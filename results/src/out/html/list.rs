@@ -98,7 +98,9 @@ fn short_status(run: &Run) -> String {
 pub(super) fn policy(summary: &Summary) -> String {
     let fields = std::collections::BTreeMap::from(summary.subject.clone());
     let field = |name: &str| fields.get(name).map(|value| short_hash(value));
-    [field("policy"), field("checkpoint")].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let control = summary.subject.control().map(|control| format!("(control: {control})"));
+    let parts = [field("policy"), field("checkpoint"), control];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// The number that runs are sorted by: the average success rate, or the average length.

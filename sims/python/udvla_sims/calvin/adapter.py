@@ -109,6 +109,10 @@ class Adapter:
         self._running = self._stage < len(self._chain) and not truncated
         return Progress(self._stage, not self._running, truncated)
 
+    def solved(self) -> bool:
+        """Whether the current sub-task's rule holds in the current state."""
+        return bool(self._current().solved())
+
     def script_action(self) -> NDArray[np.float32]:
         """The scripted expert's next action."""
         from .expert import Expert

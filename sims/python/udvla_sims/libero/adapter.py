@@ -136,6 +136,10 @@ class Adapter:
         self._done = success or truncated
         return Progress(int(success), self._done, truncated)
 
+    def solved(self) -> bool:
+        """Whether the goal holds in the current state."""
+        return self._current().solved()
+
     def script_action(self) -> NDArray[np.float32]:
         """The scripted expert's next action."""
         from .expert import Expert

@@ -115,6 +115,10 @@ class Simulation:
         self._gate.open = False
         return bool(success)
 
+    def solved(self) -> bool:
+        """Whether the goal holds in the current state; changes nothing."""
+        return bool(self.env._check_success())
+
     def observed(self, name: str) -> NDArray:
         """The last sample of an observable."""
         return np.asarray(self.env._observables[name].obs)

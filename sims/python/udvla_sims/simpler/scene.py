@@ -100,6 +100,10 @@ class World:
             self.scene.step()
         return self._judge.now()
 
+    def solved(self) -> bool:
+        """Whether the goal holds in the current state; changes nothing."""
+        return self._judge.now().success
+
     def image(self) -> NDArray[np.uint8]:
         """The camera's current image; does not change the state."""
         return self._camera.image()
