@@ -21,6 +21,7 @@ mod libero;
 mod model_options;
 mod output;
 mod refusals;
+mod remote;
 mod results;
 mod resume;
 mod resume_plan;

@@ -1,6 +1,9 @@
 //! Opens the policy of a plan, and checks it against the simulator.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+use udvla_policies::remote::{RemoteOptions, RemotePolicy, ServerError};
 #[cfg(feature = "torch")]
 use udvla_policies::udvla::{Checkpoint, UdVla, UdVlaOptions};
 use udvla_policies::{Policy, PolicySpec, weightless};
@@ -10,7 +13,7 @@ use udvla_sims::protocol::Protocol;
 use crate::exit::Refused;
 #[cfg(feature = "torch")]
 use crate::plan::ModelPlan;
-use crate::plan::{Plan, PolicyPlan};
+use crate::plan::{Plan, PolicyPlan, RemotePlan};
 #[cfg(feature = "torch")]
 pub use crate::preflight::refused;
 
@@ -21,6 +24,7 @@ pub use crate::preflight::refused;
 pub fn open(plan: &Plan) -> Result<Vec<Box<dyn Policy>>> {
     match &plan.policy {
         PolicyPlan::Weightless { name } => Ok(vec![open_weightless(name, &plan.protocol)?]),
+        PolicyPlan::Remote(remote) => Ok(vec![open_remote(remote, plan)?]),
         #[cfg(feature = "torch")]
         PolicyPlan::Udvla(model) => udvla(model, plan.execution.save_futures),
     }
@@ -66,6 +70,46 @@ pub fn check_fit(policy: &PolicySpec, sim: &SimSpec) -> Result<()> {
         return Err(Refused::new(text).into());
     }
     Ok(())
+}
+
+/// The variable with the key of a policy server.
+const SERVER_KEY: &str = "UDVLA_SERVER_KEY";
+
+fn open_remote(remote: &RemotePlan, plan: &Plan) -> Result<Box<dyn Policy>> {
+    let cameras = cameras(&plan.protocol).context("the protocol's cameras")?;
+    let options = RemoteOptions {
+        address: remote.address.clone(),
+        protocol: remote.protocol,
+        key: std::env::var(SERVER_KEY).ok().filter(|key| !key.is_empty()),
+        name: remote.name.clone(),
+        benchmark: plan.protocol.benchmark.clone(),
+        cameras,
+        layout: remote.layout.clone(),
+        execute: remote.execute,
+        simulators: plan.execution.workers,
+        connections: remote.connections.map(usize::from),
+        timeout: Duration::from_secs_f64(remote.answer_timeout),
+        patience: Duration::from_secs_f64(remote.reconnect),
+        max_message: usize::try_from(remote.max_message).unwrap_or(usize::MAX),
+    };
+    let policy = RemotePolicy::open(options).map_err(|error| {
+        let hint = match &error {
+            ServerError::Lost { .. } => {
+                "start the server, or check host and port; `--server-protocol` names a protocol that is not detected"
+            }
+            ServerError::Answer { .. } => {
+                "`--server-protocol` and `--server-layout FILE` change how it is asked (docs/bring-your-own-policy.md)"
+            }
+        };
+        Refused::new(error.to_string()).hint(hint)
+    })?;
+    Ok(Box::new(policy))
+}
+
+/// The cameras in the order of an observation's images; none where the protocol has none.
+fn cameras(protocol: &Protocol) -> Result<Vec<Camera>, serde_json::Error> {
+    let cameras = protocol.environment.iter().find(|(name, _)| *name == "cameras");
+    cameras.map_or(Ok(vec![]), |(_, cameras)| serde_json::from_value(cameras.clone()))
 }
 
 fn open_weightless(name: &str, protocol: &Protocol) -> Result<Box<dyn Policy>> {

@@ -9,7 +9,7 @@
 //! - the denoising loop: `udvla::decode::Jd3p` (`udvla/decode/jd3p.rs`), its noise in `noise.rs`
 //! - action ids to actions: `udvla::prompt::ActionDecoder` (`udvla/prompt/actions.rs`)
 //! - attention masks: `udvla::model::mask`
-//! - messages of policy servers: [`frames`]
+//! - messages of policy servers: [`frames`]; the policy that asks one: [`remote`]
 //! - a new decoder: a file in `udvla/decode/` and a line in `udvla::decode::DECODERS`
 //! - a new policy without weights: a file in `weightless/` and a line in [`weightless::POLICIES`]
 
@@ -23,6 +23,7 @@ mod policy;
 pub mod published;
 #[cfg(test)]
 mod recorded;
+pub mod remote;
 pub mod tokens;
 #[cfg(feature = "torch")]
 pub mod udvla;

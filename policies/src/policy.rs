@@ -15,6 +15,8 @@ pub struct PolicyInput {
     pub call: u32,
     /// The run's seed of the sampling noise.
     pub seed: u64,
+    /// Which simulator asks, from 0: it plays one episode at a time.
+    pub seat: usize,
     /// What the simulator returned.
     pub observation: Observation,
 }
@@ -29,6 +31,8 @@ pub enum Answer {
         /// Control steps, at least 1.
         steps: u16,
     },
+    /// The policy's server was lost, for this reason: the episode has to be played again.
+    Lost(String),
 }
 
 /// Actions to execute, with by-products.
@@ -62,7 +66,7 @@ pub struct Remark {
 /// What a policy is and what it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicySpec {
-    /// `udvla`, `expert`, `reader`, `random` or `idle`.
+    /// `udvla`, `expert`, `reader`, `random`, `idle`, or what the user calls a policy on a server.
     pub name: String,
     /// Cameras whose images it uses, by the protocol's names.
     pub cameras: Vec<Camera>,

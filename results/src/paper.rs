@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::run::manifest::PublishedRow;
 use crate::statistics::{Estimate, Rate, average_length, suites_mean, wilson};
 
 /// The method that runs are compared with.
@@ -134,6 +135,13 @@ pub struct PaperTable {
     pub columns: Vec<PaperColumn>,
     /// Its rows, one per method.
     pub rows: Vec<PaperRow>,
+    /// The row that runs are compared with.
+    #[serde(skip, default = "method")]
+    pub compared: String,
+}
+
+fn method() -> String {
+    METHOD.into()
 }
 
 /// A renderer with which a run says nothing about the paper's numbers.
@@ -216,7 +224,65 @@ impl Paper {
 }
 
 impl PaperTable {
-    /// UD-VLA's success rate on `suite`: pooled where the table has a value per task.
+    /// The table with another row to compare runs with.
+    #[must_use]
+    pub fn compared_with(&self, row: &PublishedRow) -> Self {
+        let mut table = self.clone();
+        table.rows.retain(|other| other.method != row.method);
+        table.rows.push(PaperRow {
+            method: row.method.clone(),
+            values: row.values.clone(),
+            average: row.average,
+            status: "published".into(),
+            n: Some(row.n),
+            note: None,
+        });
+        table.compared.clone_from(&row.method);
+        table.source.clone_from(&row.source);
+        table
+    }
+
+    /// The row of a method in the form that a run stores.
+    ///
+    /// # Errors
+    /// Why runs cannot be compared with it.
+    pub fn published_row(&self, method: &str) -> Result<PublishedRow, String> {
+        let row = self.rows.iter().find(|row| row.method == method);
+        let row = row.ok_or_else(|| format!("{} has no row `{method}`", self.source))?;
+        let n = row.n.ok_or_else(|| {
+            format!("the values of `{method}` in {} are no counts of a stated n", self.source)
+        })?;
+        let row = PublishedRow {
+            method: row.method.clone(),
+            benchmark: self.benchmark.clone(),
+            values: row.values.clone(),
+            average: row.average,
+            n,
+            source: self.source.clone(),
+        };
+        self.check(&row).map(|()| row)
+    }
+
+    /// Whether runs can be compared with a row.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn check(&self, row: &PublishedRow) -> Result<(), String> {
+        let (given, needed) = (row.values.len(), self.columns.len());
+        if given != needed {
+            let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
+            return Err(format!(
+                "the numbers of values and columns differ, {given} and {needed} ({})",
+                names.join(", ")
+            ));
+        }
+        match row.values.iter().find(|value| self.measure.count(**value, row.n).is_none()) {
+            Some(value) => Err(format!("{value} is no count out of {}", row.n)),
+            None => Ok(()),
+        }
+    }
+
+    /// The compared row's success rate on `suite`: pooled where the table has a value per task.
     pub fn suite(&self, suite: &str) -> Option<Published> {
         let rate = self.suite_rate(suite)?;
         Some(self.published(rate.estimate?, rate.n))
@@ -228,12 +294,12 @@ impl PaperTable {
         Some(Rate::new(successes, n, 0))
     }
 
-    /// UD-VLA's success rate on one task of `suite`.
+    /// The compared row's success rate on one task of `suite`.
     pub fn task(&self, suite: &str, task: u16) -> Option<Published> {
         self.column_rate(|column| column.suite == suite && column.task == Some(task))
     }
 
-    /// UD-VLA's share of sequences with at least `stages` in a row on `suite`.
+    /// The compared row's share of sequences with at least `stages` in a row on `suite`.
     pub fn in_a_row(&self, suite: &str, stages: u16) -> Option<Published> {
         self.column_rate(|column| column.suite == suite && column.in_a_row == Some(stages))
     }
@@ -243,7 +309,7 @@ impl PaperTable {
         Some(self.published(wilson(successes, n)?, n))
     }
 
-    /// UD-VLA's average length on `suite`, from the shares in a row.
+    /// The compared row's average length on `suite`, from the shares in a row.
     pub fn average_length(&self, suite: &str, stages: u16) -> Option<Published> {
         let counts = self.counts(|column| column.suite == suite && column.in_a_row.is_some())?;
         let n = counts.first()?.1;
@@ -252,7 +318,7 @@ impl PaperTable {
         Some(self.published(estimate, n))
     }
 
-    /// UD-VLA's mean over the table's suites.
+    /// The compared row's mean over the table's suites.
     pub fn average(&self) -> Option<Published> {
         let rates: Vec<_> =
             self.suites().iter().filter_map(|suite| self.suite_rate(suite)).collect();
@@ -266,9 +332,9 @@ impl PaperTable {
         names
     }
 
-    /// Successes and episodes of UD-VLA in the selected columns; `None` without such a column.
+    /// Successes and episodes of the compared row in the selected columns; `None` without such a column.
     fn counts(&self, selected: impl Fn(&PaperColumn) -> bool) -> Option<Vec<(u32, u32)>> {
-        let row = self.rows.iter().find(|row| row.method == METHOD)?;
+        let row = self.rows.iter().find(|row| row.method == self.compared)?;
         let n = row.n?;
         let cells = self.columns.iter().zip(&row.values).filter(|(column, _)| selected(column));
         let counts: Option<Vec<_>> =

@@ -63,6 +63,7 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         started: "2026-11-24T01:00:00Z".into(),
         ended: None,
         stopped_early: None,
+        published: None,
         records: None,
         resolved: None,
     };

@@ -2,6 +2,7 @@
 
 use udvla_results::out::render::terminal;
 use udvla_results::paper::Paper;
+use udvla_results::run::manifest::{Manifest, PublishedRow};
 use udvla_results::run::read::Run;
 use udvla_results::tables::summary::Summary;
 use udvla_results::tables::verdict::{Verdict, incomparable};
@@ -41,6 +42,51 @@ fn the_papers_fingerprints_are_those_of_the_protocols_that_follow_it() {
     assert_eq!(fingerprints("calvin"), calvin);
     assert_eq!(fingerprints("libero"), [Protocol::libero().fingerprint()]);
     assert_eq!(fingerprints("simpler"), [Protocol::simpler().fingerprint()]);
+}
+
+#[test]
+fn another_policy_is_compared_with_the_row_that_the_user_names_and_else_with_none() {
+    let mut run = calvin();
+    run.manifest.subject.policy = Some("mine".into());
+    assert_eq!(reason(&run).as_deref(), Some("policy mine"));
+    let paper = Paper::bundled();
+    let table = paper.table("calvin").unwrap();
+    let named = |run: &Run, row: PublishedRow| {
+        let run = Run {
+            manifest: Manifest { published: Some(row), ..run.manifest.clone() },
+            ..run.clone()
+        };
+        let summary = Summary::new(&run, &paper);
+        (summary.suites[0].paper.clone().unwrap(), unwrapped(&summary))
+    };
+    let own = table.published_row("UD-VLA").unwrap();
+    let row = PublishedRow { method: "Mine".into(), source: "our blog".into(), ..own };
+    let (comparison, text) = named(&run, row);
+    assert_eq!(comparison.verdict, Verdict::Agrees);
+    assert_eq!(comparison.published.source, "our blog");
+    assert!(text.contains("against `Mine` as published (our blog, n = 500)"), "{text}");
+    let (weaker, _) = named(&run, table.published_row("Robo-Flamingo").unwrap());
+    assert_eq!(weaker.verdict, Verdict::Above);
+}
+
+#[test]
+fn a_row_that_is_no_count_cannot_be_compared_with() {
+    let paper = Paper::bundled();
+    let table = paper.table("libero").unwrap();
+    let row = |values: Vec<f64>| PublishedRow {
+        method: "Mine".into(),
+        benchmark: "libero".into(),
+        values,
+        average: 90.0,
+        n: 500,
+        source: "x".into(),
+    };
+    assert_eq!(table.check(&row(vec![90.0, 91.2, 88.8, 90.2])), Ok(()));
+    let off = table.check(&row(vec![90.0, 91.25, 88.8, 90.3])).unwrap_err();
+    assert_eq!(off, "90.3 is no count out of 500");
+    let few = table.check(&row(vec![90.0])).unwrap_err();
+    assert!(few.contains("differ, 1 and 4"), "{few}");
+    assert!(table.published_row("nobody").unwrap_err().contains("has no row `nobody`"));
 }
 
 #[test]

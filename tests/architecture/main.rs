@@ -64,6 +64,7 @@ const RULES: &[Rules] = &[
             "policy",
             "weightless",
             "frames",
+            "remote",
             "udvla/checkpoint",
             "udvla/model",
             "udvla/prompt",

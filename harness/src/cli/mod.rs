@@ -11,9 +11,11 @@ mod command;
 #[cfg(feature = "torch")]
 mod model;
 mod plan;
+mod published;
 mod results;
 mod run;
 mod runs_folder;
+mod server;
 
 pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
 #[cfg(feature = "torch")]
@@ -27,6 +29,7 @@ pub use model::{DeviceArguments, ModelArguments};
 pub use plan::{plan_of_command, plan_of_run, simulator_plan};
 pub use results::*;
 pub use run::{PolicyArguments, RunArguments, WorkerArguments};
+pub use server::ServerArguments;
 
 /// The command reference as Markdown: the long help of every command.
 pub fn reference() -> String {

@@ -9,6 +9,7 @@ use udvla_results::run::manifest::Manifest;
 
 use super::benchmark::RunCommand;
 use super::command::{Cli, Command};
+use super::published;
 use super::run::{PolicyArguments, RunArguments, WorkerArguments};
 use super::runs_folder::{self, RUNS};
 use crate::benchmarks::{Benchmark, Choices};
@@ -48,6 +49,7 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         tested: policy.as_ref().is_none_or(PolicyPlan::is_tested),
         ..choices(run, worker)
     };
+    let published = walls.pass(published::row(run, benchmark.name()))?.flatten();
     let simulator = walls.pass(simulator_plan(*benchmark, flags, worker, &choices))?;
     walls.finish()?;
     let (policy, simulator) = policy.zip(simulator).expect("what is absent was refused");
@@ -60,13 +62,15 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         execution: execution(run, replicas(&policy), one_process, episodes),
         policy,
         controls,
+        published,
         new_devices: false,
         damage: Damage::Refuse,
     })
 }
 
 fn check_futures(run: &RunArguments, policy: &PolicyPlan) -> Result<()> {
-    if run.save_futures && matches!(policy, PolicyPlan::Weightless { .. }) {
+    let predicts = !matches!(policy, PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_));
+    if run.save_futures && !predicts {
         let text = format!("policy `{}` does not predict future images", policy.name());
         return Err(Refused::new(text).hint("`--save-futures` goes with `--policy udvla`").into());
     }
@@ -128,8 +132,9 @@ fn choices(run: &RunArguments, worker: &WorkerArguments) -> Choices {
 #[cfg(feature = "torch")]
 fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
     if tested.policy != UDVLA {
-        return Ok(PolicyPlan::Weightless { name: tested.policy.clone() });
+        return other_policy(tested);
     }
+    tested.server.refuse("udvla")?;
     let Some(checkpoint) = &tested.checkpoint else {
         return Err(Refused::new("policy `udvla` needs a checkpoint")
             .hint("pass `--checkpoint DIR`; `udvla-eval make-checkpoint DIR` writes a small one to try with, `--policy expert` needs none")
@@ -152,12 +157,21 @@ fn policy(tested: &PolicyArguments, _: &str) -> Result<PolicyPlan> {
             .hint("build with the feature `torch`, or use `--policy expert`, `random` or `idle`")
             .into());
     }
+    other_policy(tested)
+}
+
+/// A policy on a server, or one without weights.
+fn other_policy(tested: &PolicyArguments) -> Result<PolicyPlan> {
+    if let Ok(address) = tested.policy.parse() {
+        return Ok(PolicyPlan::Remote(Box::new(tested.server.plan(address)?)));
+    }
+    tested.server.refuse(&tested.policy)?;
     Ok(PolicyPlan::Weightless { name: tested.policy.clone() })
 }
 
 fn replicas(policy: &PolicyPlan) -> usize {
     match policy {
-        PolicyPlan::Weightless { .. } => 1,
+        PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_) => 1,
         #[cfg(feature = "torch")]
         PolicyPlan::Udvla(model) => model.devices.len(),
     }

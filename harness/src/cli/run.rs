@@ -1,13 +1,17 @@
 //! Flags of every benchmark: the policy, the workers, the run directory.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command};
+use udvla_policies::remote::Address;
 use udvla_policies::weightless;
 
 #[cfg(feature = "torch")]
 use super::model::{DeviceArguments, ModelArguments};
+use super::server::ServerArguments;
 use crate::plan::{InstructionControl, ObservationControl, UDVLA, Video};
 
 /// Flags of every benchmark.
@@ -84,6 +88,12 @@ pub struct RunArguments {
     /// At most 5 % false alarms, however often the run is looked at.
     #[arg(long, value_name = "REFERENCE", help_heading = "Output")]
     pub stop_early: Option<String>,
+    /// Published row to compare another policy than UD-VLA with, for example pi0-FAST
+    #[arg(long, value_name = "METHOD", help_heading = "Output", hide_short_help = true)]
+    pub published: Option<String>,
+    /// JSON list of further published rows, with source and n (docs/bring-your-own-policy.md)
+    #[arg(long, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
+    pub published_rows: Option<PathBuf>,
     /// Print the plan and stop
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
@@ -93,9 +103,12 @@ pub struct RunArguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Policy")]
 pub struct PolicyArguments {
-    /// Policy to run
-    #[arg(long, default_value = UDVLA, value_name = "POLICY", value_parser = policy_names())]
+    /// Policy to run: a name, or the address of a server, ws://HOST:PORT
+    #[arg(long, default_value = UDVLA, value_name = "POLICY", value_parser = PolicyParser)]
     pub policy: String,
+    /// How a policy server is asked.
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// Weights and tokenizers (docs/checkpoint.md)
     #[cfg(feature = "torch")]
     #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
@@ -126,6 +139,40 @@ pub struct WorkerArguments {
     /// Option of that worker, NAME=VALUE (tests)
     #[arg(long, value_name = "NAME=VALUE", hide = true, value_parser = name_and_value)]
     pub sim_option: Vec<(String, String)>,
+}
+
+/// The names of policies, and addresses of servers.
+#[derive(Debug, Clone)]
+struct PolicyParser;
+
+impl TypedValueParser for PolicyParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let Some(text) = value.to_str().filter(|text| Address::is_meant(text)) else {
+            return policy_names().parse_ref(command, argument, value);
+        };
+        match text.parse::<Address>() {
+            Ok(address) => Ok(address.to_string()),
+            Err(reason) => {
+                // The text may hold a secret.
+                let text = format!("the policy server's address cannot be used: {reason}\n");
+                Err(command.clone().error(ErrorKind::ValueValidation, text))
+            }
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let names: Vec<_> = policy_names().possible_values()?.collect();
+        let server =
+            PossibleValue::new("ws://HOST:PORT").help("a policy server (openpi, vla-eval)");
+        Some(Box::new(names.into_iter().chain([server])))
+    }
 }
 
 fn policy_names() -> PossibleValuesParser {

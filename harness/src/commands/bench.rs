@@ -143,6 +143,7 @@ fn input(policy: &UdVla, row: u16) -> PolicyInput {
         key: EpisodeKey { suite: "bench".into(), task: 0, trial: row },
         call: 0,
         seed: 0,
+        seat: 0,
         observation: Observation {
             images: policy.spec().cameras.iter().enumerate().map(image).collect(),
             state: vec![],

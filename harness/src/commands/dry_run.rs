@@ -70,7 +70,7 @@ fn model(_: &PolicyPlan) -> Result<u64> {
 /// Whether the policy sees: what a run asks of its simulators.
 fn needs_images(plan: &Plan) -> Result<bool> {
     match &plan.policy {
-        PolicyPlan::Weightless { .. } => {
+        PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_) => {
             let policies = crate::policy::open(plan)?;
             let PolicySpec { cameras, .. } = crate::policy::spec(&policies);
             Ok(!cameras.is_empty())

@@ -101,6 +101,7 @@ fn row(arguments: &ImagineArguments, policy: &UdVla) -> Result<PolicyInput> {
         key: EpisodeKey { suite: "imagine".into(), task: 0, trial: 0 },
         call: 0,
         seed: arguments.seed,
+        seat: 0,
         observation: Observation {
             images,
             state: vec![],

@@ -90,6 +90,7 @@ impl Plan {
             policy,
             controls,
             execution,
+            published: manifest.published.clone(),
             new_devices: false,
             damage: Damage::Refuse,
         }))
@@ -164,7 +165,8 @@ impl Plan {
 
 fn apply_to_policy(policy: &mut PolicyPlan, overrides: &Overrides) -> Result<()> {
     match policy {
-        PolicyPlan::Weightless { name } => {
+        PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_) => {
+            let name = policy.name();
             if overrides.checkpoint.is_some() || !overrides.devices.is_empty() {
                 let text = format!("policy `{name}` has neither checkpoint nor device");
                 return Err(Refused::new(text).into());

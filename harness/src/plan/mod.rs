@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use udvla_policies::remote::{Address, Layout, ServerProtocol};
 #[cfg(feature = "torch")]
 use udvla_policies::udvla::UdVlaOptions;
 use udvla_results::run::damage::Damage;
-use udvla_results::run::manifest::PlannedTask;
+use udvla_results::run::manifest::{PlannedTask, PublishedRow};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::WorkerCommand;
 use udvla_sims::protocol::Protocol;
@@ -53,6 +54,8 @@ pub struct Plan {
     pub controls: Controls,
     /// How the episodes are played.
     pub execution: Execution,
+    /// The published row to compare the results with, if the user names one.
+    pub published: Option<PublishedRow>,
     /// Whether the devices were chosen anew for a run that goes on.
     pub new_devices: bool,
     /// What is done with a run directory that is not as its run wrote it.
@@ -84,9 +87,38 @@ pub enum PolicyPlan {
         /// Its name.
         name: String,
     },
+    /// A policy on a server.
+    Remote(Box<RemotePlan>),
     /// The model.
     #[cfg(feature = "torch")]
     Udvla(Box<ModelPlan>),
+}
+
+/// A policy on a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemotePlan {
+    /// Where it is.
+    pub address: Address,
+    /// Its protocol; detected if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<ServerProtocol>,
+    /// Name of the policy in tables.
+    pub name: String,
+    /// The user's layout instead of the bundled one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// Steps executed per chunk; the layout's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execute: Option<u16>,
+    /// Connections; one per simulator if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u16>,
+    /// Longest wait for an answer, in seconds.
+    pub answer_timeout: f64,
+    /// Longest time for connecting again, in seconds.
+    pub reconnect: f64,
+    /// Size of a message, at most, in bytes.
+    pub max_message: u64,
 }
 
 /// The model under test.
@@ -209,10 +241,11 @@ impl Plan {
 }
 
 impl PolicyPlan {
-    /// The policy's name on the command line.
+    /// The policy's name on the command line, or what the user calls one on a server.
     pub fn name(&self) -> &str {
         match self {
             Self::Weightless { name } => name,
+            Self::Remote(remote) => &remote.name,
             #[cfg(feature = "torch")]
             Self::Udvla(_) => UDVLA,
         }

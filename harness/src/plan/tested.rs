@@ -12,6 +12,7 @@ impl PolicyPlan {
         match self {
             // The scripted expert, random and idle check the simulator.
             Self::Weightless { .. } => false,
+            Self::Remote(_) => true,
             #[cfg(feature = "torch")]
             Self::Udvla(model) => !is_synthetic(&model.checkpoint),
         }

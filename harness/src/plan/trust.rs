@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::{ArgMatches, Command};
+use udvla_policies::remote::Address;
 use udvla_results::out::printable::printable_line;
 
-use super::Plan;
 use super::manifest::{Overrides, Trust};
+use super::{Plan, PolicyPlan};
 use crate::benchmarks::{self, Benchmark, Choices, OTHERWISE};
 use crate::environment;
 use crate::exit::Refused;
@@ -27,6 +28,10 @@ impl Plan {
     pub fn distrust(&mut self, overrides: &Overrides) -> Result<()> {
         if overrides.trust == Trust::Directory {
             return Ok(());
+        }
+        if let Some(address) = self.distant_server() {
+            let text = format!("the run asks a policy server on another machine, `{address}`");
+            return Err(Refused::new(text).hint(HINT).into());
         }
         let benchmark = benchmarks::of_protocol(&self.protocol)?;
         match &self.simulator.program {
@@ -47,6 +52,9 @@ impl Plan {
 
     /// Whether a resume needs `--trust`, since the user chose something that no installation has.
     pub fn needs_trust(&self) -> bool {
+        if self.distant_server().is_some() {
+            return true;
+        }
         let own = |path: &Path| {
             let environment = benchmarks::of_protocol(&self.protocol).ok()?.facts().environment;
             Some(environment::folder(environment).ok()?.join("bin/python") == path)
@@ -55,6 +63,18 @@ impl Plan {
             (Some(program), _) => !environment::is_beside(program),
             (None, Some(python)) => own(python) != Some(true) || self.has_packages(),
             (None, None) => false,
+        }
+    }
+
+    /// The policy's server, unless it is on this machine: it would get the user's key.
+    fn distant_server(&self) -> Option<&Address> {
+        match &self.policy {
+            PolicyPlan::Remote(remote) => {
+                Some(&remote.address).filter(|address| !address.is_local())
+            }
+            PolicyPlan::Weightless { .. } => None,
+            #[cfg(feature = "torch")]
+            PolicyPlan::Udvla(_) => None,
         }
     }
 

@@ -16,7 +16,7 @@ pub use model::refused;
 /// [`Refused`](crate::exit::Refused) with everything that is wrong.
 pub fn policy(policy: &PolicyPlan) -> Result<()> {
     match policy {
-        PolicyPlan::Weightless { .. } => Ok(()),
+        PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_) => Ok(()),
         #[cfg(feature = "torch")]
         PolicyPlan::Udvla(plan) => model::check(plan),
     }

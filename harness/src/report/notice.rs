@@ -14,7 +14,7 @@ use super::color;
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Notice {
-    /// The simulator failed in an episode, which is tried again.
+    /// The simulator or the policy's server failed in an episode, which is tried again.
     Retrying { key: EpisodeKey, error: String },
     /// An episode that has no attempt left is recorded as an error.
     NotRunnable { key: EpisodeKey, error: String },

@@ -156,7 +156,7 @@ mod tests {
         let key = EpisodeKey { suite: "long".into(), task: 0, trial };
         let observation =
             Observation { images: vec![], state: vec![], instruction: "".into(), stage: 0 };
-        let input = PolicyInput { key, call: 0, seed: 0, observation };
+        let input = PolicyInput { key, call: 0, seed: 0, seat: 0, observation };
         Question { input, reply: reply.clone() }
     }
 

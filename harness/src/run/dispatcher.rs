@@ -14,6 +14,7 @@ use udvla_sims::protocol::Protocol;
 use super::breaker::Breaker;
 use super::ending::{Ending, Outcome};
 use super::event::{Event, Played};
+use super::failure::Failure;
 use super::pool::Pool;
 use super::record::EpisodeIdentity;
 use super::schedule::{Job, PlayOrder, Schedule};
@@ -179,14 +180,20 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn failed(&mut self, worker: usize, error: SimError) -> Result<()> {
+    fn failed(&mut self, worker: usize, error: Failure) -> Result<()> {
         let mut job = self.playing[worker].take().expect("only started episodes fail");
         self.schedule.unload(worker);
         self.reporter.ended(&job.key);
-        let is_setup = error.is_setup();
-        if is_setup && !self.store.has_records() {
-            return Err(Refused::from(&error).into());
+        let setup = match &error {
+            Failure::Simulator(error) if error.is_setup() => Some(error),
+            Failure::Simulator(_) | Failure::Server(_) => None,
+        };
+        if let Some(error) = setup
+            && !self.store.has_records()
+        {
+            return Err(Refused::from(error).into());
         }
+        let is_setup = setup.is_some();
         if job.is_fresh() {
             self.breaker.failed(&job.key);
         }

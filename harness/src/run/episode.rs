@@ -39,6 +39,8 @@ pub trait Simulator {
 pub enum Interruption {
     /// The simulator failed.
     Simulator(SimError),
+    /// The policy's server was lost, for this reason.
+    Server(String),
     /// The run stops.
     Stopped,
     /// The run cannot go on: a file could not be written.
@@ -185,6 +187,7 @@ impl<'a> Episode<'a> {
                 self.simulate(simulator, &Request::Play { width }, &body)
             }
             Answer::Script { steps } => self.simulate(simulator, &Request::Script { steps }, &[]),
+            Answer::Lost(reason) => Err(Interruption::Server(reason)),
         }
     }
 
@@ -232,7 +235,7 @@ impl<'a> Episode<'a> {
         self.timeline.ask(steps, observation.stage, &observation.instruction);
         let observed = self.futures.is_some().then(|| observation.images.clone());
         let asked = Instant::now();
-        let answer = policy(PolicyInput { key: key.clone(), call, seed, observation })?;
+        let answer = policy(PolicyInput { key: key.clone(), call, seed, seat: 0, observation })?;
         self.seconds.policy += asked.elapsed().as_secs_f64();
         self.calls += 1;
         if let (Some(futures), Some(observed), Answer::Chunk(decision)) =

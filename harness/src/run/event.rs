@@ -8,6 +8,7 @@ use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::SimSpec;
 use udvla_sims::process::SimError;
 
+use super::failure::Failure;
 use crate::report::PolicyRemark;
 
 /// What a simulator reports when its worker is open.
@@ -45,7 +46,7 @@ pub enum Event {
     /// A worker that was given an episode could not be opened; the episode was not started.
     NotOpened { worker: usize, error: SimError },
     /// An attempt at an episode failed; its worker is gone.
-    Failed { worker: usize, key: EpisodeKey, error: SimError },
+    Failed { worker: usize, key: EpisodeKey, error: Failure },
     /// An episode was dropped because the run stops.
     Abandoned { worker: usize },
     /// A running episode has completed `stage` stages and played `steps` control steps.

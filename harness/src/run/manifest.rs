@@ -56,6 +56,7 @@ pub fn start(plan: &Plan, command: Vec<String>) -> Result<Manifest> {
         started: clock::now(),
         ended: None,
         stopped_early: None,
+        published: plan.published.clone(),
     })
 }
 

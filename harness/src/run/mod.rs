@@ -8,7 +8,7 @@
 //!   and the images it saves;
 //! - [`batcher`]: collects the questions of all workers into batches for the policy;
 //! - `directory`, [`store`], [`manifest`], `record`: the run directory and its contents;
-//! - `early`: what may end a run early; [`event`], `signals`: what the dispatcher reacts to.
+//! - `early`: what may end a run early; [`failure`]: what an attempt fails by; [`event`], `signals`: what the dispatcher reacts to.
 
 pub mod batcher;
 mod breaker;
@@ -21,6 +21,7 @@ mod ending;
 pub mod engine;
 mod episode;
 pub mod event;
+pub mod failure;
 pub mod futures;
 pub mod manifest;
 mod pool;

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use udvla_results::run::record::{EpisodeRecord, Seconds, Status};
 use udvla_sims::episode::{EpisodeKey, Notes};
-use udvla_sims::process::SimError;
 use udvla_sims::protocol::Protocol;
 
 use super::clock;
+use super::failure::Failure;
 
 /// What all attempts at an episode have in common.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl<'a> EpisodeIdentity<'a> {
     }
 
     /// The record of an episode that could not be run in `attempts` attempts.
-    pub fn error(&self, error: &SimError, attempts: u16) -> EpisodeRecord {
+    pub fn error(&self, error: &Failure, attempts: u16) -> EpisodeRecord {
         EpisodeRecord {
             error_kind: Some(error.kind().into()),
             error_message: Some(error.to_string()),
@@ -99,6 +99,8 @@ impl<'a> EpisodeIdentity<'a> {
 
 #[cfg(test)]
 mod tests {
+    use udvla_sims::process::SimError;
+
     use super::*;
 
     #[test]
@@ -107,7 +109,7 @@ mod tests {
         let suite = protocol.suites[0].name.clone();
         let key = EpisodeKey { suite, task: 0, trial: 3 };
         let identity = EpisodeIdentity::new(&protocol, &key, 5).unwrap();
-        let record = identity.error(&SimError::Wire("nonsense".into()), 2);
+        let record = identity.error(&SimError::Wire("nonsense".into()).into(), 2);
         assert_eq!((record.stages, record.attempts, record.seed), (5, 2, 5));
         assert_eq!(record.error_kind.as_deref(), Some("wire"));
         assert_eq!(record.success(), None);

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use udvla_sims::episode::EpisodeKey;
-use udvla_sims::process::SimError;
+
+use super::failure::Failure;
 
 /// An episode to play.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Job {
     /// Attempts of this process that failed.
     pub failures: u16,
     /// Why the last of them failed.
-    pub last_error: Option<SimError>,
+    pub last_error: Option<Failure>,
 }
 
 impl Job {

@@ -18,6 +18,7 @@ use super::batcher::Question;
 use super::controls::EpisodeControls;
 use super::episode::{Episode, Interruption, Simulator};
 use super::event::{Event, Played, Ready};
+use super::failure::Failure;
 use super::manifest::MACHINE;
 use super::record::EpisodeIdentity;
 use crate::plan::{Controls, Video};
@@ -237,7 +238,8 @@ impl WorkerThread {
         self.shared.busy.fetch_sub(1, Ordering::SeqCst);
         match outcome {
             Ok(played) => Event::Finished { worker: self.index, played: Box::new(played) },
-            Err(Interruption::Simulator(error)) => self.failed(key.clone(), error),
+            Err(Interruption::Simulator(error)) => self.failed(key.clone(), error.into()),
+            Err(Interruption::Server(reason)) => self.failed(key.clone(), Failure::Server(reason)),
             Err(Interruption::Stopped) => Event::Abandoned { worker: self.index },
             Err(Interruption::Fatal(error)) => Event::Fatal { error },
         }
@@ -272,6 +274,7 @@ impl WorkerThread {
             return Err(Interruption::Stopped);
         }
         let (reply, answer) = sync_channel(1);
+        let input = PolicyInput { seat: self.index, ..input };
         let sent = self.policy.send(Question { input, reply });
         sent.map_err(|_| Interruption::Stopped)?;
         answer.recv().map_err(|_| Interruption::Stopped)
@@ -286,7 +289,7 @@ impl WorkerThread {
     }
 
     /// The event for a failed attempt; while the run stops, workers fail because they are killed.
-    fn failed(&self, key: EpisodeKey, error: SimError) -> Event {
+    fn failed(&self, key: EpisodeKey, error: Failure) -> Event {
         if self.shared.stop.load(Ordering::SeqCst) {
             return Event::Abandoned { worker: self.index };
         }

@@ -25,7 +25,7 @@ pub use encoder::VisionTokenizer;
 #[cfg(feature = "torch")]
 pub use layers::TensorLoader;
 pub use pixels::{RgbImage, pixels, prepare};
-pub use resize::resize_bicubic;
+pub use resize::{resize_bicubic, resize_bilinear};
 
 /// Groups of every group normalization.
 const GROUPS: i64 = 32;

@@ -1,4 +1,4 @@
-//! Bicubic resizing of RGB bytes, bit-identical to Pillow's.
+//! Bicubic and bilinear resizing of RGB bytes, bit-identical to Pillow's.
 //!
 //! The released evaluation resizes with Pillow, and one gray level can change a code. The
 //! `fast_image_resize` crate runs its two passes in the other order and differs by up to 30
@@ -12,8 +12,6 @@
 const PLACES: u32 = 22;
 /// Half a gray level, so that truncation rounds.
 const HALF: i32 = 1 << (PLACES - 1);
-/// Source pixels on each side when enlarging.
-const REACH: f64 = 2.0;
 
 /// Resizes `[h, w, 3]` bytes from one (height, width) to another.
 ///
@@ -24,14 +22,35 @@ const REACH: f64 = 2.0;
 /// # Panics
 /// If the number of bytes does not match `from`, or a height or width is 0.
 pub fn resize_bicubic(rgb: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+    resize(rgb, from, to, &BICUBIC)
+}
+
+/// As [`resize_bicubic`], with linear interpolation.
+///
+/// # Panics
+/// If the number of bytes does not match `from`, or a height or width is 0.
+pub fn resize_bilinear(rgb: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+    resize(rgb, from, to, &BILINEAR)
+}
+
+/// A kernel by distance in pixels, and where it ends when enlarging.
+struct Kernel {
+    reach: f64,
+    weight: fn(f64) -> f64,
+}
+
+const BICUBIC: Kernel = Kernel { reach: 2.0, weight: cubic };
+const BILINEAR: Kernel = Kernel { reach: 1.0, weight: |distance| (1.0 - distance.abs()).max(0.0) };
+
+fn resize(rgb: &[u8], from: (usize, usize), to: (usize, usize), kernel: &Kernel) -> Vec<u8> {
     assert_eq!(rgb.len(), from.0 * from.1 * 3, "bytes of a {} x {} image", from.0, from.1);
     assert!(from.0.min(from.1).min(to.0).min(to.1) > 0, "no side of an image is 0");
     let mut rgb = rgb.to_vec();
     if to.1 != from.1 {
-        rgb = resize_rows(&rgb, from.1, &all_taps(from.1, to.1));
+        rgb = resize_rows(&rgb, from.1, &all_taps(from.1, to.1, kernel));
     }
     if to.0 != from.0 {
-        rgb = resize_columns(&rgb, to.1 * 3, &all_taps(from.0, to.0));
+        rgb = resize_columns(&rgb, to.1 * 3, &all_taps(from.0, to.0, kernel));
     }
     rgb
 }
@@ -45,20 +64,20 @@ struct Taps {
 }
 
 /// The taps of each of `to` pixels along a line of `from` pixels.
-fn all_taps(from: usize, to: usize) -> Vec<Taps> {
+fn all_taps(from: usize, to: usize, kernel: &Kernel) -> Vec<Taps> {
     let step = from as f64 / to as f64;
     let widening = step.max(1.0);
-    (0..to).map(|index| taps((index as f64 + 0.5) * step, widening, from)).collect()
+    (0..to).map(|index| taps((index as f64 + 0.5) * step, widening, from, kernel)).collect()
 }
 
 /// The taps of a pixel with its center at `center` of a line of `length` pixels.
-fn taps(center: f64, widening: f64, length: usize) -> Taps {
-    let reach = REACH * widening;
+fn taps(center: f64, widening: f64, length: usize, kernel: &Kernel) -> Taps {
+    let reach = kernel.reach * widening;
     // The casts truncate at 0, as in the original.
     let first = (center - reach + 0.5) as usize;
     let end = ((center + reach + 0.5) as usize).min(length);
     let exact: Vec<f64> = (first..end)
-        .map(|index| kernel((index as f64 - center + 0.5) * (1.0 / widening)))
+        .map(|index| (kernel.weight)((index as f64 - center + 0.5) * (1.0 / widening)))
         .collect();
     let sum: f64 = exact.iter().sum();
     let weights = exact.iter().map(|weight| fixed_point(weight / sum)).collect();
@@ -68,7 +87,7 @@ fn taps(center: f64, widening: f64, length: usize) -> Taps {
 /// The cubic convolution kernel with a = -0.5 at a distance in pixels.
 ///
 /// Source: Keys 1981.
-fn kernel(distance: f64) -> f64 {
+fn cubic(distance: f64) -> f64 {
     const A: f64 = -0.5;
     let x = distance.abs();
     if x < 1.0 {

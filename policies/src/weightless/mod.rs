@@ -65,6 +65,7 @@ mod tests {
             key: EpisodeKey { suite: "long".into(), task: 3, trial },
             call,
             seed: 0,
+            seat: 0,
             observation: Observation {
                 images: vec![],
                 state: vec![],

@@ -55,6 +55,7 @@ pub fn row(policy: &UdVla, trial: u16, instruction: &str) -> PolicyInput {
         key: EpisodeKey { suite: "long".into(), task: 3, trial },
         call: 0,
         seed: 0,
+        seat: 0,
         observation: Observation {
             images: cameras.map(|(index, c)| image(index, c.height, c.width)).collect(),
             state: vec![],

@@ -98,6 +98,9 @@ pub struct Manifest {
     /// Why the run stopped early, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_early: Option<EarlyStop>,
+    /// The published row that the run is compared with, if the user named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedRow>,
     /// The end of the records when the run last ended. Since schema 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<RecordsEnd>,
@@ -105,6 +108,24 @@ pub struct Manifest {
     /// checkpoint. Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Value>,
+}
+
+/// A method's published numbers on one benchmark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedRow {
+    /// The method.
+    pub method: String,
+    /// The benchmark, as in a protocol.
+    pub benchmark: String,
+    /// A value per column of the paper's table, in its units: percent, or shares of 1 for CALVIN.
+    pub values: Vec<f64>,
+    /// The average as printed.
+    pub average: f64,
+    /// Episodes per value.
+    pub n: u32,
+    /// Where the numbers are printed.
+    pub source: String,
 }
 
 impl Manifest {

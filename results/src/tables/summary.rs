@@ -9,7 +9,7 @@ use super::subtasks::{SubtaskSummary, by_subtask};
 use super::verdict::{MeasuredNumber, PaperComparison, correct, incomparable, withheld};
 use crate::paper::{Paper, PaperTable};
 use crate::run::benchmarks::OtherRule;
-use crate::run::manifest::{EarlyStop, Manifest, PlannedTask, RunStatus};
+use crate::run::manifest::{EarlyStop, Manifest, PlannedTask, PublishedRow, RunStatus};
 use crate::run::read::Run;
 use crate::run::record::{EpisodeRecord, Status};
 use crate::statistics::{Estimate, Length, Rate, average_length, suites_mean};
@@ -37,6 +37,8 @@ pub struct Summary {
     pub status: RunStatus,
     /// Why it stopped early, if it did.
     pub stopped_early: Option<String>,
+    /// The published row that the user compares the run with, instead of UD-VLA's.
+    pub published: Option<PublishedRow>,
     /// Its episodes.
     pub counts: Counts,
     /// The suites in the plan's order.
@@ -132,6 +134,9 @@ impl Summary {
     pub fn new(run: &Run, paper: &Paper) -> Self {
         let manifest = &run.manifest;
         let table = paper.table(&manifest.protocol.benchmark);
+        let named = manifest.published.as_ref().zip(table);
+        let named = named.map(|(row, table)| table.compared_with(row));
+        let table = named.as_ref().or(table);
         let mut suites: Vec<_> =
             manifest.suites().into_iter().map(|name| suite(run, name, table)).collect();
         correct(suites.iter_mut().filter_map(|suite| suite.paper.as_mut()));
@@ -148,6 +153,7 @@ impl Summary {
             incomparable: incomparable(manifest),
             status: manifest.status,
             stopped_early: manifest.stopped_early.as_ref().map(EarlyStop::reason),
+            published: manifest.published.clone(),
             counts,
             suites,
             average,

@@ -205,7 +205,10 @@ pub fn withheld(manifest: &Manifest, table: &PaperTable) -> Option<String> {
     incomparable(manifest)
         .or_else(|| subject.control().map(|control| format!("a control: {control}")))
         .or_else(|| stop.map(|reason| format!("stopped early, {reason}")))
-        .or_else(|| (policy != "udvla").then(|| format!("policy {policy}")))
+        .or_else(|| {
+            let is_other = policy != "udvla" && manifest.published.is_none();
+            is_other.then(|| format!("policy {policy}"))
+        })
         .or_else(|| subject.approximate.as_ref().map(|what| format!("approximate {what}")))
         .or_else(|| other_protocol(manifest, table))
         .or_else(|| other_renderer(manifest, table))

@@ -1,0 +1,21 @@
+//! A policy on a server: openpi's protocol, RoboArena's variant of it, or vla-eval's.
+//!
+//! [`RemotePolicy::open`] connects and checks what the server announces; [`Layout`] says how a
+//! benchmark's observations and actions are named and converted. One connection per simulator, so
+//! that what a server keeps per connection belongs to one episode.
+
+mod actions;
+mod address;
+mod connection;
+mod error;
+mod greeting;
+mod layout;
+mod observation;
+mod policy;
+mod session;
+
+pub use address::Address;
+pub use error::ServerError;
+pub use layout::Layout;
+pub use policy::{RemoteOptions, RemotePolicy};
+pub use session::ServerProtocol;
