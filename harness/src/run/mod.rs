@@ -7,7 +7,7 @@
 //! - `episode`, [`futures`]: one episode as a state machine, and the images it saves;
 //! - [`batcher`]: collects the questions of all workers into batches for the policy;
 //! - `directory`, [`store`], [`manifest`], `record`: the run directory and its contents;
-//! - `early`: what may end a run early; [`event`], `signals`: what the dispatcher reacts to.
+//! - `early`: what may end a run early; [`event`], [`signals`]: what the dispatcher reacts to.
 
 pub mod batcher;
 mod breaker;
@@ -24,7 +24,7 @@ pub mod manifest;
 mod pool;
 mod record;
 mod schedule;
-mod signals;
+pub mod signals;
 pub mod store;
 mod worker;
 
