@@ -118,8 +118,12 @@ fn open_weightless(name: &str, protocol: &Protocol) -> Result<Box<dyn Policy>> {
         .ok_or_else(|| Refused::new(format!("this version has no policy `{name}`")).into())
 }
 
+/// Opens the model on each of its devices.
+///
+/// # Errors
+/// [`Refused`] when the checkpoint or a device is missing or unfit.
 #[cfg(feature = "torch")]
-fn udvla(model: &ModelPlan, futures: bool) -> Result<Vec<Box<dyn Policy>>> {
+pub fn udvla(model: &ModelPlan, futures: bool) -> Result<Vec<Box<dyn Policy>>> {
     let options = UdVlaOptions { futures, ..model.options.clone() };
     let policies = Checkpoint::open(&model.checkpoint)
         .and_then(|checkpoint| UdVla::replicas(&checkpoint, &options, &model.devices))

@@ -105,6 +105,11 @@ pub trait Policy: Send {
     /// What the policy is and needs; constant.
     fn spec(&self) -> &PolicySpec;
 
+    /// Tokens of an instruction, at most; none has less than a byte. `None` if it is not limited.
+    fn longest_instruction(&self) -> Option<usize> {
+        None
+    }
+
     /// One answer per input, in order. An answer depends on its own input only: not on the rest of
     /// the batch, not on earlier calls.
     ///

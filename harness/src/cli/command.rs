@@ -17,6 +17,8 @@ use super::results::{
     ViewArguments,
 };
 use super::runs_folder::run_path;
+#[cfg(feature = "torch")]
+use super::serve::ServeArguments;
 use crate::benchmarks::{self, Benchmark};
 use crate::plan::Video;
 
@@ -86,6 +88,11 @@ pub enum Command {
     Doctor(DoctorCommand),
     /// Make a simulator's Python environment, or fetch its files
     Setup(SetupArguments),
+    /// Answer other harnesses and robots with the policy, over WebSocket, until Ctrl-C
+    ///
+    /// The first Ctrl-C ends it after the running episodes, the second at once.
+    #[cfg(feature = "torch")]
+    Serve(Box<ServeArguments>),
     /// Show the actions and the future images that the policy predicts for images of your own
     #[cfg(feature = "torch")]
     Imagine(ImagineArguments),
@@ -126,6 +133,8 @@ impl Command {
         match self {
             Self::Run(command) => !command.run.dry_run,
             Self::Resume(_) => true,
+            #[cfg(feature = "torch")]
+            Self::Serve(_) => true,
             _ => false,
         }
     }

@@ -16,6 +16,8 @@ mod results;
 mod run;
 mod runs_folder;
 mod server;
+#[cfg(feature = "torch")]
+mod serve;
 
 pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
 #[cfg(feature = "torch")]
@@ -26,10 +28,14 @@ pub use checkpoint::{
 pub use command::{BenchmarkName, Cli, Command, ResumeArguments, SetupArguments};
 #[cfg(feature = "torch")]
 pub use model::{DeviceArguments, ModelArguments};
+#[cfg(feature = "torch")]
+pub use plan::model_plan;
 pub use plan::{plan_of_command, plan_of_run, simulator_plan};
 pub use results::*;
 pub use run::{PolicyArguments, RunArguments, WorkerArguments};
 pub use server::ServerArguments;
+#[cfg(feature = "torch")]
+pub use serve::ServeArguments;
 
 /// The command reference as Markdown: the long help of every command.
 pub fn reference() -> String {

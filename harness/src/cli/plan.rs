@@ -9,12 +9,16 @@ use udvla_results::run::manifest::Manifest;
 
 use super::benchmark::RunCommand;
 use super::command::{Cli, Command};
+#[cfg(feature = "torch")]
+use super::model::{DeviceArguments, ModelArguments};
 use super::published;
 use super::run::{PolicyArguments, RunArguments, WorkerArguments};
 use super::runs_folder::{self, RUNS};
 use crate::benchmarks::{Benchmark, Choices};
 use crate::environment;
 use crate::exit::Refused;
+#[cfg(feature = "torch")]
+use crate::plan::ModelPlan;
 use crate::plan::{self, Controls, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
 use crate::platform;
 use crate::preflight;
@@ -140,14 +144,29 @@ fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
             .hint("pass `--checkpoint DIR`; `udvla-eval make-checkpoint DIR` writes a small one to try with, `--policy expert` needs none")
             .into());
     };
-    let (device, devices) = (&tested.device.device, &tested.device.devices);
+    let model = model_plan(checkpoint, &tested.device, &tested.model, benchmark)?;
+    Ok(PolicyPlan::Udvla(Box::new(model)))
+}
+
+/// The model with the flags of a command.
+///
+/// # Errors
+/// [`Refused`] for a flag of another decoder than the one asked for.
+#[cfg(feature = "torch")]
+pub fn model_plan(
+    checkpoint: &Path,
+    device: &DeviceArguments,
+    model: &ModelArguments,
+    benchmark: &str,
+) -> Result<ModelPlan, Refused> {
+    let DeviceArguments { device, devices } = device;
     let devices = if devices.is_empty() { vec![device.clone()] } else { devices.clone() };
-    Ok(PolicyPlan::Udvla(Box::new(crate::plan::ModelPlan {
+    Ok(ModelPlan {
         // One that is missing keeps its name for the error.
-        checkpoint: checkpoint.canonicalize().unwrap_or_else(|_| checkpoint.clone()),
-        options: tested.model.options(benchmark, &devices[0])?,
+        checkpoint: checkpoint.canonicalize().unwrap_or_else(|_| checkpoint.to_owned()),
+        options: model.options(benchmark, &devices[0])?,
         devices,
-    })))
+    })
 }
 
 #[cfg(not(feature = "torch"))]

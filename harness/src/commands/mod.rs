@@ -26,6 +26,8 @@ mod reading;
 mod replay;
 mod report;
 mod sample_size;
+#[cfg(feature = "torch")]
+mod serve;
 mod setup;
 mod tables;
 mod view;
@@ -71,6 +73,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Setup(arguments) => setup::run(&arguments),
         #[cfg(feature = "torch")]
         Command::Bench { what: BenchCommand::Decode(arguments) } => bench::run(&arguments),
+        #[cfg(feature = "torch")]
+        Command::Serve(arguments) => serve::run(&arguments, cli.quiet),
         #[cfg(feature = "torch")]
         Command::Imagine(arguments) => imagine::run(&arguments),
         #[cfg(feature = "torch")]

@@ -8,7 +8,8 @@
 //!   and the images it saves;
 //! - [`batcher`]: collects the questions of all workers into batches for the policy;
 //! - `directory`, [`store`], [`manifest`], `record`: the run directory and its contents;
-//! - `early`: what may end a run early; [`failure`]: what an attempt fails by; [`event`], `signals`: what the dispatcher reacts to.
+//! - `early`: what may end a run early; [`failure`]: what an attempt fails by; [`event`],
+//!   [`signals`]: what the dispatcher reacts to.
 
 pub mod batcher;
 mod breaker;
@@ -27,7 +28,7 @@ pub mod manifest;
 mod pool;
 mod record;
 mod schedule;
-mod signals;
+pub mod signals;
 pub mod store;
 mod worker;
 

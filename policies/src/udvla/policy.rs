@@ -174,6 +174,10 @@ impl Policy for UdVla {
         &self.spec
     }
 
+    fn longest_instruction(&self) -> Option<usize> {
+        Some(self.model.max_positions().saturating_sub(self.encoder.positions_without_text()))
+    }
+
     fn infer(&mut self, batch: &[PolicyInput]) -> Result<Vec<Answer>, PolicyError> {
         self.infer_watched(batch, &mut |_, _| {})
     }

@@ -76,6 +76,12 @@ impl ObservationEncoder {
         Block::new(&self.ids, &images, self.layout.action_slots)
     }
 
+    /// Positions of a sequence beside those of its instruction.
+    pub fn positions_without_text(&self) -> usize {
+        // The begin-of-sequence token counts as text.
+        Parts::of_layout(&self.layout, 1, self.target).total()
+    }
+
     /// Checks the images of an observation against the layout.
     ///
     /// # Errors
