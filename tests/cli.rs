@@ -18,7 +18,9 @@ fn short_help_of_a_benchmark_fits_one_screen() {
 #[test]
 fn long_help_shows_every_flag() {
     let help = udvla(&["libero", "--help"]).stdout;
-    for flag in ["--reset-mode", "--retries", "--step-timeout", "--batch-wait", "--python", "--instruction"] {
+    for flag in
+        ["--reset-mode", "--retries", "--step-timeout", "--batch-wait", "--python", "--instruction"]
+    {
         assert!(help.contains(flag), "no `{flag}` in:\n{help}");
         assert!(!udvla(&["libero", "-h"]).stdout.contains(flag), "`{flag}` in the short help");
     }

@@ -37,6 +37,7 @@ pub mod plan;
 pub mod platform;
 pub mod policy;
 pub mod preflight;
+pub mod real;
 pub mod report;
 pub mod run;
 pub mod simulator;

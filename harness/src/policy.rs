@@ -19,10 +19,22 @@ pub use crate::preflight::refused;
 /// # Errors
 /// [`Refused`] when its checkpoint or a device is missing or unfit.
 pub fn open(plan: &Plan) -> Result<Vec<Box<dyn Policy>>> {
-    match &plan.policy {
-        PolicyPlan::Weightless { name } => Ok(vec![open_weightless(name, &plan.protocol)?]),
+    open_one(&plan.policy, &plan.protocol, plan.execution.save_futures)
+}
+
+/// Opens a policy for a protocol; `futures`: whether its predicted images are needed.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_one(
+    policy: &PolicyPlan,
+    protocol: &Protocol,
+    futures: bool,
+) -> Result<Vec<Box<dyn Policy>>> {
+    match policy {
+        PolicyPlan::Weightless { name } => Ok(vec![open_weightless(name, protocol)?]),
         #[cfg(feature = "torch")]
-        PolicyPlan::Udvla(model) => udvla(model, plan.execution.save_futures),
+        PolicyPlan::Udvla(model) => udvla(model, futures),
     }
 }
 

@@ -103,6 +103,7 @@ const RULES: &[Rules] = &[
             "policy",
             "report",
             "run",
+            "real",
             "simulator",
             "commands",
         ],

@@ -11,6 +11,7 @@ mod command;
 #[cfg(feature = "torch")]
 mod model;
 mod plan;
+mod real;
 mod results;
 mod run;
 mod runs_folder;
@@ -24,7 +25,8 @@ pub use checkpoint::{
 pub use command::{BenchmarkName, Cli, Command, ResumeArguments, SetupArguments};
 #[cfg(feature = "torch")]
 pub use model::{DeviceArguments, ModelArguments};
-pub use plan::{plan_of_command, plan_of_run, simulator_plan};
+pub use plan::{new_directory, plan_of_command, plan_of_run, policy, simulator_plan};
+pub use real::{NOT_DRIVEN, RealArguments};
 pub use results::*;
 pub use run::{PolicyArguments, RunArguments, WorkerArguments};
 

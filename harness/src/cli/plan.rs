@@ -121,8 +121,12 @@ fn choices(run: &RunArguments, worker: &WorkerArguments) -> Choices {
     }
 }
 
+/// The plan of the policy that flags choose, on a benchmark.
+///
+/// # Errors
+/// [`Refused`] when it lacks something.
 #[cfg(feature = "torch")]
-fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
+pub fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
     if tested.policy != UDVLA {
         return Ok(PolicyPlan::Weightless { name: tested.policy.clone() });
     }
@@ -141,8 +145,12 @@ fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
     })))
 }
 
+/// The plan of the policy that flags choose.
+///
+/// # Errors
+/// [`Refused`] for one that this build lacks.
 #[cfg(not(feature = "torch"))]
-fn policy(tested: &PolicyArguments, _: &str) -> Result<PolicyPlan> {
+pub fn policy(tested: &PolicyArguments, _: &str) -> Result<PolicyPlan> {
     if tested.policy == UDVLA {
         return Err(Refused::new("this build has no libtorch, so it cannot run `udvla`")
             .hint("build with the feature `torch`, or use `--policy expert`, `random` or `idle`")
@@ -196,7 +204,7 @@ fn absolute_reference(reference: &str) -> String {
 }
 
 /// `runs/<label>-<UTC date>-<four hexadecimal digits>`.
-fn new_directory(label: &str) -> PathBuf {
+pub fn new_directory(label: &str) -> PathBuf {
     let now = jiff::Timestamp::now();
     let stamp = now.strftime("%Y%m%d-%H%M%S");
     let id = (now.subsec_nanosecond().unsigned_abs() / 1000 + std::process::id()) & 0xffff;

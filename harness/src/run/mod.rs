@@ -24,7 +24,7 @@ pub mod event;
 pub mod futures;
 pub mod manifest;
 mod pool;
-mod record;
+pub(crate) mod record;
 mod schedule;
 mod signals;
 pub mod store;
@@ -32,6 +32,6 @@ mod worker;
 
 pub use clock::now;
 pub use early::baseline;
-pub use ending::{Ending, Evaluated};
+pub use ending::{Ending, Evaluated, Outcome};
 pub use engine::evaluate;
 pub use store::{read_run as read, refuse_links};
