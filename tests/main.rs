@@ -20,6 +20,7 @@ mod libero;
 #[cfg(feature = "torch")]
 mod model_options;
 mod output;
+mod real;
 mod refusals;
 mod remote;
 mod results;

@@ -38,6 +38,7 @@ pub mod plan;
 pub mod platform;
 pub mod policy;
 pub mod preflight;
+pub mod real;
 pub mod report;
 pub mod run;
 pub mod serve;

@@ -13,7 +13,7 @@ use udvla_sims::protocol::Protocol;
 use crate::exit::Refused;
 #[cfg(feature = "torch")]
 use crate::plan::ModelPlan;
-use crate::plan::{Plan, PolicyPlan, RemotePlan};
+use crate::plan::{Execution, Plan, PolicyPlan, RemotePlan};
 #[cfg(feature = "torch")]
 pub use crate::preflight::refused;
 
@@ -22,11 +22,26 @@ pub use crate::preflight::refused;
 /// # Errors
 /// [`Refused`] when its checkpoint or a device is missing or unfit.
 pub fn open(plan: &Plan) -> Result<Vec<Box<dyn Policy>>> {
-    match &plan.policy {
-        PolicyPlan::Weightless { name } => Ok(vec![open_weightless(name, &plan.protocol)?]),
-        PolicyPlan::Remote(remote) => Ok(vec![open_remote(remote, plan)?]),
+    let Execution { workers, save_futures, .. } = plan.execution;
+    open_one(&plan.policy, &plan.protocol, workers, save_futures)
+}
+
+/// Opens a policy for a protocol and as many simulators; `futures`: whether its predicted images are
+/// needed.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_one(
+    policy: &PolicyPlan,
+    protocol: &Protocol,
+    simulators: usize,
+    futures: bool,
+) -> Result<Vec<Box<dyn Policy>>> {
+    match policy {
+        PolicyPlan::Weightless { name } => Ok(vec![open_weightless(name, protocol)?]),
+        PolicyPlan::Remote(remote) => Ok(vec![open_remote(remote, protocol, simulators)?]),
         #[cfg(feature = "torch")]
-        PolicyPlan::Udvla(model) => udvla(model, plan.execution.save_futures),
+        PolicyPlan::Udvla(model) => udvla(model, futures),
     }
 }
 
@@ -75,18 +90,22 @@ pub fn check_fit(policy: &PolicySpec, sim: &SimSpec) -> Result<()> {
 /// The variable with the key of a policy server.
 const SERVER_KEY: &str = "UDVLA_SERVER_KEY";
 
-fn open_remote(remote: &RemotePlan, plan: &Plan) -> Result<Box<dyn Policy>> {
-    let cameras = cameras(&plan.protocol).context("the protocol's cameras")?;
+fn open_remote(
+    remote: &RemotePlan,
+    protocol: &Protocol,
+    simulators: usize,
+) -> Result<Box<dyn Policy>> {
+    let cameras = cameras(protocol).context("the protocol's cameras")?;
     let options = RemoteOptions {
         address: remote.address.clone(),
         protocol: remote.protocol,
         key: std::env::var(SERVER_KEY).ok().filter(|key| !key.is_empty()),
         name: remote.name.clone(),
-        benchmark: plan.protocol.benchmark.clone(),
+        benchmark: protocol.benchmark.clone(),
         cameras,
         layout: remote.layout.clone(),
         execute: remote.execute,
-        simulators: plan.execution.workers,
+        simulators,
         connections: remote.connections.map(usize::from),
         timeout: Duration::from_secs_f64(remote.answer_timeout),
         patience: Duration::from_secs_f64(remote.reconnect),

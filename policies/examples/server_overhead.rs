@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         patience: Duration::from_secs(1),
         max_message: 64 << 20,
     })?;
-    let rgb = (0..SIDE * SIDE * 3).map(|index| (index * 7919 >> 3) as u8).collect();
+    let rgb = (0..SIDE * SIDE * 3).map(|index| ((index * 7919) >> 3) as u8).collect();
     let image = Image { height: SIDE, width: SIDE, rgb };
     let input = PolicyInput {
         key: EpisodeKey { suite: "long".into(), task: 0, trial: 0 },

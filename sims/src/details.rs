@@ -85,6 +85,13 @@ impl Details {
         entries.filter_map(task).collect()
     }
 
+    /// Names of the stages that a failed trial on a real robot may have reached, in order; empty
+    /// where none are named.
+    pub fn partial(&self) -> Vec<String> {
+        let names = self.0.get("partial").and_then(Value::as_array).into_iter().flatten();
+        names.filter_map(|name| Some(name.as_str()?.to_owned())).collect()
+    }
+
     /// Sets a value.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());

@@ -129,6 +129,12 @@ impl Protocol {
             .expect("the protocol files of this crate are tested")
     }
 
+    /// The paper's three tasks on a real robot, seen and unseen.
+    pub fn real() -> Self {
+        serde_json::from_str(include_str!("../protocols/real.json"))
+            .expect("the protocol files of this crate are tested")
+    }
+
     /// `sha256:` and the SHA-256 of the protocol's canonical JSON (sorted keys, no spaces).
     pub fn fingerprint(&self) -> String {
         let value = serde_json::to_value(self).expect("a protocol holds only JSON values");
@@ -204,7 +210,8 @@ mod tests {
 
     #[test]
     fn the_fingerprints_of_the_bundled_protocols_do_not_move() {
-        let protocols = [Protocol::libero(), Protocol::calvin(), Protocol::simpler()];
+        let protocols =
+            [Protocol::libero(), Protocol::calvin(), Protocol::simpler(), Protocol::real()];
         let fingerprints = protocols.map(|protocol| protocol.fingerprint());
         assert_eq!(
             fingerprints,
@@ -212,6 +219,7 @@ mod tests {
                 "sha256:d65eaef07b292febf5db441f616a2ad1af88543ad591e9228b56556fc1585c63",
                 "sha256:1afc8513370df48a9023aefc4db32082aad7db39ba9364b3e8655bbbc228f7ae",
                 "sha256:b20f60f4aa79bccc2034334a9ac13c3274f8084f247ba12ee9a985041c67b219",
+                "sha256:a3b2ecc638b96e394be2ebe601af23f917fa21257ede83a71eb8aa2ec33f2bad",
             ]
         );
     }

@@ -105,6 +105,7 @@ const RULES: &[Rules] = &[
             "policy",
             "report",
             "run",
+            "real",
             "serve",
             "simulator",
             "commands",

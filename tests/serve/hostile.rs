@@ -35,7 +35,7 @@ fn count_panics() {
 /// A server whose policy does nothing, for the images of LIBERO.
 fn idle(protocol: Protocol, change: impl FnOnce(&mut Options)) -> (Server, String) {
     let policy = || -> Box<dyn Policy> {
-        weightless::open("idle", vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0], vec![]).unwrap()
+        weightless::open("idle", &udvla_sims::protocol::Protocol::libero()).unwrap().unwrap()
     };
     let camera = |name: &str| Camera { name: name.into(), height: 256, width: 256 };
     let served = Served {

@@ -72,7 +72,8 @@ fn own_chunk(
     let mut policy = UdVla::open(checkpoint, &options).unwrap();
     let observation =
         Observation { images, state: vec![], instruction: Arc::from(words), stage: 0 };
-    let answers = policy.infer(&[PolicyInput { key, call, seed: 0, observation }]).unwrap();
+    let answers =
+        policy.infer(&[PolicyInput { key, call, seed: 0, seat: 0, observation }]).unwrap();
     let [Answer::Chunk(decision)] = &answers[..] else { panic!("{answers:?}") };
     decision.actions.values.clone()
 }

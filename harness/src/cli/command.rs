@@ -11,6 +11,7 @@ use super::benchmark::{DoctorCommand, RunCommand};
 use super::checkpoint::{
     AssembleArguments, BenchCommand, ImagineArguments, InspectArguments, MakeArguments,
 };
+use super::real::RealArguments;
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
     PlotsArguments, ReadArguments, ReplayArguments, ReportArguments, TablesArguments,
@@ -53,6 +54,12 @@ pub enum Command {
     /// Run a benchmark.
     #[command(flatten)]
     Run(Box<RunCommand>),
+    /// Judge trials on a real robot: the paper's tasks or your own, in random order
+    ///
+    /// The operator answers success, failure, failure at a stage, or void (repeated later) for every
+    /// trial, in the terminal or on a local page (docs/real-robot.md). Every answer is stored before
+    /// the next question.
+    Real(Box<RealArguments>),
     /// Continue an interrupted run where it stopped
     ///
     /// Protocol, policy and decoding stay as they were; `run.json` holds them, so no environment
@@ -132,7 +139,7 @@ impl Command {
     pub fn runs_episodes(&self) -> bool {
         match self {
             Self::Run(command) => !command.run.dry_run,
-            Self::Resume(_) => true,
+            Self::Resume(_) | Self::Real(_) => true,
             #[cfg(feature = "torch")]
             Self::Serve(_) => true,
             _ => false,
@@ -194,6 +201,9 @@ pub struct ResumeArguments {
     /// Episodes to record as video
     #[arg(long, value_enum, help_heading = "As before unless given")]
     pub video: Option<Video>,
+    /// For a run of `real`: ask on a page instead of in the terminal
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub page: Option<u16>,
     /// Start what the directory names: its interpreter, programs and folders with Python packages
     #[arg(long)]
     pub trust: bool,

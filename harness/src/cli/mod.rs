@@ -12,12 +12,13 @@ mod command;
 mod model;
 mod plan;
 mod published;
+mod real;
 mod results;
 mod run;
 mod runs_folder;
-mod server;
 #[cfg(feature = "torch")]
 mod serve;
+mod server;
 
 pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
 #[cfg(feature = "torch")]
@@ -30,12 +31,13 @@ pub use command::{BenchmarkName, Cli, Command, ResumeArguments, SetupArguments};
 pub use model::{DeviceArguments, ModelArguments};
 #[cfg(feature = "torch")]
 pub use plan::model_plan;
-pub use plan::{plan_of_command, plan_of_run, simulator_plan};
+pub use plan::{new_directory, plan_of_command, plan_of_run, policy, simulator_plan};
+pub use real::{NOT_DRIVEN, RealArguments};
 pub use results::*;
 pub use run::{PolicyArguments, RunArguments, WorkerArguments};
-pub use server::ServerArguments;
 #[cfg(feature = "torch")]
 pub use serve::ServeArguments;
+pub use server::ServerArguments;
 
 /// The command reference as Markdown: the long help of every command.
 pub fn reference() -> String {

@@ -133,8 +133,12 @@ fn choices(run: &RunArguments, worker: &WorkerArguments) -> Choices {
     }
 }
 
+/// The plan of the policy that flags choose, on a benchmark.
+///
+/// # Errors
+/// [`Refused`] when it lacks something.
 #[cfg(feature = "torch")]
-fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
+pub fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
     if tested.policy != UDVLA {
         return other_policy(tested);
     }
@@ -169,8 +173,12 @@ pub fn model_plan(
     })
 }
 
+/// The plan of the policy that flags choose.
+///
+/// # Errors
+/// [`Refused`] for one that this build lacks.
 #[cfg(not(feature = "torch"))]
-fn policy(tested: &PolicyArguments, _: &str) -> Result<PolicyPlan> {
+pub fn policy(tested: &PolicyArguments, _: &str) -> Result<PolicyPlan> {
     if tested.policy == UDVLA {
         return Err(Refused::new("this build has no libtorch, so it cannot run `udvla`")
             .hint("build with the feature `torch`, or use `--policy expert`, `random` or `idle`")
@@ -228,7 +236,7 @@ fn absolute_reference(reference: &str) -> String {
 }
 
 /// `runs/<label>-<UTC date>-<four hexadecimal digits>`.
-fn new_directory(label: &str) -> PathBuf {
+pub fn new_directory(label: &str) -> PathBuf {
     let now = jiff::Timestamp::now();
     let stamp = now.strftime("%Y%m%d-%H%M%S");
     let id = (now.subsec_nanosecond().unsigned_abs() / 1000 + std::process::id()) & 0xffff;

@@ -141,6 +141,23 @@ pub struct WorkerArguments {
     pub sim_option: Vec<(String, String)>,
 }
 
+impl PolicyArguments {
+    /// The same with another policy: its name, or the folder of a checkpoint.
+    #[must_use]
+    pub fn other(&self, word: &str) -> Self {
+        let is_name = word == UDVLA || weightless::POLICIES.iter().any(|kind| kind.name == word);
+        if is_name || word.contains("://") {
+            return Self { policy: word.into(), ..self.clone() };
+        }
+        Self {
+            policy: UDVLA.into(),
+            #[cfg(feature = "torch")]
+            checkpoint: Some(word.into()),
+            ..self.clone()
+        }
+    }
+}
+
 /// The names of policies, and addresses of servers.
 #[derive(Debug, Clone)]
 struct PolicyParser;

@@ -23,6 +23,7 @@ mod overview;
 mod pages;
 mod plots;
 mod reading;
+mod real;
 mod replay;
 mod report;
 mod sample_size;
@@ -44,6 +45,7 @@ use crate::cli::{BenchCommand, MakeArguments};
 use crate::exit::Exit;
 use crate::output;
 use crate::plan::{Overrides, Plan};
+use crate::real::plan::Session;
 use crate::report::{Detail, Show, color};
 use crate::run::{self, Ending, Evaluated};
 
@@ -56,6 +58,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
     let show = Show::choose(cli.quiet, cli.no_progress, detail);
     match cli.command {
         Command::Run(command) => evaluate(&command, show),
+        Command::Real(arguments) => real::run(&arguments, show),
         Command::Resume(arguments) => resume(arguments, show),
         Command::Report(arguments) => report::report(&arguments, show),
         Command::View(arguments) => view::run(&arguments),
@@ -101,6 +104,10 @@ fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
 /// Continues a run from what its directory stores.
 fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
     let damage = arguments.reading.damage();
+    if let Some(session) = Session::stored(&arguments.directory)? {
+        session.distrust(reading::trust(arguments.trust))?;
+        return real::play(&session, arguments.page, show, damage);
+    }
     let manifest = reading::noted(&arguments.directory, damage)?.manifest;
     let directory = absolute(&arguments.directory)?;
     let overrides = Overrides {

@@ -118,7 +118,7 @@ fn warm_up(policies: &mut [Box<dyn Policy>]) -> Result<Duration> {
             stage: 0,
         };
         let key = EpisodeKey { suite: "warm-up".into(), task: 0, trial: 0 };
-        let input = PolicyInput { key, call: 0, seed: 0, observation };
+        let input = PolicyInput { key, call: 0, seed: 0, seat: 0, observation };
         policy.infer(std::slice::from_ref(&input))?;
         let begun = Instant::now();
         policy.infer(&[input])?;

@@ -26,7 +26,7 @@ pub mod failure;
 pub mod futures;
 pub mod manifest;
 mod pool;
-mod record;
+pub(crate) mod record;
 mod schedule;
 pub mod signals;
 pub mod store;
@@ -34,6 +34,6 @@ mod worker;
 
 pub use clock::now;
 pub use early::baseline;
-pub use ending::{Ending, Evaluated};
+pub use ending::{Ending, Evaluated, Outcome};
 pub use engine::{check, evaluate};
 pub use store::{read_run as read, refuse_links};

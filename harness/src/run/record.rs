@@ -70,7 +70,8 @@ impl<'a> EpisodeIdentity<'a> {
         }
     }
 
-    fn blank(&self, started: String) -> EpisodeRecord {
+    /// The record of an episode of which nothing is known yet: an error without a cause.
+    pub fn blank(&self, started: String) -> EpisodeRecord {
         EpisodeRecord {
             suite: self.key.suite.clone(),
             task: self.key.task,

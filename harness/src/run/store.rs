@@ -118,8 +118,8 @@ impl Store {
         self.write(MANIFEST_FILE, text.as_bytes())
     }
 
-    /// Appends a record with one write, after its actions (`width` numbers per step) are on disk with
-    /// their timeline.
+    /// Appends a record with one write, after its actions (`width` numbers per step, 0 where nobody
+    /// recorded any) are on disk with their timeline.
     ///
     /// # Errors
     /// When a file cannot be written; the records then end with the last whole one.
@@ -130,9 +130,9 @@ impl Store {
         width: usize,
         timeline: &Timeline,
     ) -> Result<EpisodeRecord> {
-        if record.status == Status::Ok {
+        if record.status == Status::Ok && width > 0 {
             let name = format!("actions/{}.safetensors", record.key());
-            let steps = actions.len() / width.max(1);
+            let steps = actions.len() / width;
             let bytes = wire::to_bytes(actions);
             let view = TensorView::new(Dtype::F32, vec![steps, width], &bytes)?;
             let file = safetensors::serialize([("actions", view)], Some(timeline.to_metadata()))?;

@@ -219,7 +219,7 @@ impl<'a> Client<'a> {
     /// The policy's answer; the client is listened to meanwhile.
     fn ask(&mut self, asked: Asked) -> Result<Answer, End> {
         let Asked { key, call, observation } = asked;
-        let input = PolicyInput { key, call, seed: self.shared.options.seed, observation };
+        let input = PolicyInput { key, call, seed: self.shared.options.seed, seat: 0, observation };
         let (reply, answer) = sync_channel(1);
         self.set_busy(true);
         let question = Question { input, reply };

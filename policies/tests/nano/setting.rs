@@ -68,7 +68,7 @@ pub fn row(policy: &UdVla, trial: u16, instruction: &str) -> PolicyInput {
 pub fn chunk(answer: &Answer) -> &ActionChunk {
     match answer {
         Answer::Chunk(decision) => &decision.actions,
-        Answer::Script { .. } => panic!("the model answers with chunks"),
+        Answer::Script { .. } | Answer::Lost(_) => panic!("the model answers with chunks"),
     }
 }
 

@@ -23,7 +23,7 @@ fn with_target(target: Target) -> tempfile::TempDir {
 fn decision(policy: &mut UdVla, row: &PolicyInput) -> Decision {
     match policy.infer(std::slice::from_ref(row)).unwrap().remove(0) {
         Answer::Chunk(decision) => decision,
-        Answer::Script { .. } => panic!("the model answers with chunks"),
+        Answer::Script { .. } | Answer::Lost(_) => panic!("the model answers with chunks"),
     }
 }
 

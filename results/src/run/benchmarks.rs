@@ -12,8 +12,8 @@ use super::record::{EpisodeRecord, Status};
 use crate::statistics::Rate;
 
 /// Display names by benchmark.
-const TITLES: [(&str, &str); 3] =
-    [("calvin", "CALVIN"), ("libero", "LIBERO"), ("simpler", "SimplerEnv")];
+const TITLES: [(&str, &str); 4] =
+    [("calvin", "CALVIN"), ("libero", "LIBERO"), ("simpler", "SimplerEnv"), ("real", "Real robot")];
 /// Display names of suites, by benchmark and suite.
 const SUITE_TITLES: [(&str, &str, &str); 2] =
     [("calvin", "abcd-d", "ABCD→D"), ("simpler", "widowx", "WidowX")];

@@ -36,7 +36,7 @@ pub fn protocols(one: &Manifest, other: &Manifest, label: &str) -> Vec<String> {
 /// Names of the fields in which a protocol differs from the bundled one of its name; empty where
 /// there is none.
 pub fn from_bundled(protocol: &Protocol) -> Vec<String> {
-    let bundled = [Protocol::libero(), Protocol::calvin(), Protocol::simpler()];
+    let bundled = [Protocol::libero(), Protocol::calvin(), Protocol::simpler(), Protocol::real()];
     let Some(bundled) = bundled.into_iter().find(|bundled| bundled.name == protocol.name) else {
         return Vec::new();
     };

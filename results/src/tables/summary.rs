@@ -327,7 +327,8 @@ fn lengths(records: &[&EpisodeRecord]) -> Vec<u16> {
 }
 
 fn mean_steps(records: &[&EpisodeRecord]) -> Option<f64> {
-    let successes = records.iter().filter(|record| record.success() == Some(true));
+    // Trials that were judged only have no steps.
+    let successes = records.iter().filter(|r| r.success() == Some(true) && r.steps > 0);
     mean_of(successes.map(|record| record.steps))
 }
 

@@ -9,6 +9,7 @@ mod facts;
 mod list;
 mod outcome;
 mod page;
+mod question;
 mod records;
 mod run;
 mod several;
@@ -16,6 +17,7 @@ mod timelines;
 
 pub use compare::compare_page;
 pub use list::{Listed, list_page};
+pub use question::{QuestionPage, last_page, question_page};
 pub use run::{run_page, self_contained_run_page, served_run_page};
 pub use several::{Compared, several_page};
 pub use timelines::Timelines;

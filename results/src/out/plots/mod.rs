@@ -1,6 +1,7 @@
 //! Plots of runs as SVG and PNG, with the same bytes on every machine and every time.
 
 mod axis;
+mod bars;
 mod canvas;
 mod chain;
 mod denoising;
@@ -28,6 +29,7 @@ use crate::run::read::Run;
 use labels::label_runs;
 
 const CHAINS: &str = "Success by tasks in a row";
+const BARS: &str = "Success by task, as bars";
 const METHODS: &str = "Comparison with the paper's methods";
 
 /// The plots of one run, as far as its records allow: success by task, tasks in a row, the
@@ -43,6 +45,7 @@ pub fn of_run(run: &Run, paper: &Paper) -> Result<Vec<Plot>, PlotError> {
     };
     let plots = [
         plot("success-by-task", "Success by task", Some(success_by_task(&run.summary)?)),
+        plot("bars", BARS, bars::bars(&runs[..])?),
         plot("in-a-row", CHAINS, chain::in_a_row(&runs, paper)?),
         plot("methods", METHODS, methods::methods(&runs, paper)?),
         plot("steps-to-success", "Control steps to success", steps::steps_to_success(run)?),
@@ -73,6 +76,7 @@ pub fn of_runs(
             .unzip();
         let runs = label_runs(&of_one, &names, paper);
         let drawn = [
+            ("bars", BARS, bars::bars(&runs)?, "runs of `real`"),
             ("methods", METHODS, methods::methods(&runs, paper)?, "a benchmark of the paper"),
             ("in-a-row", CHAINS, chain::in_a_row(&runs, paper)?, "episodes of several stages"),
             (
