@@ -4,6 +4,7 @@ mod faults;
 mod packages;
 mod server;
 
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ fn a_server_that_is_killed_for_good_ends_the_run_which_can_be_resumed() {
     let port = server.port();
     let words = ["--workers=2", "--sim-option=step_ms=3", "--reconnect=1"];
     let (run, _layout) = remote(&server.address(), &words);
-    let child = run.command().stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = piped(&run);
     let asked = Arc::clone(&server.asked);
     wait_for(|| asked.load(std::sync::atomic::Ordering::SeqCst) >= 8, "some questions");
     drop(server);
@@ -142,7 +143,7 @@ fn another_server_at_the_same_address_does_not_continue_the_run() {
     let port = server.port();
     let words = ["--workers=1", "--sim-option=step_ms=3"];
     let (run, _layout) = remote(&server.address(), &words);
-    let child = run.command().stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = piped(&run);
     let asked = Arc::clone(&server.asked);
     wait_for(|| asked.load(std::sync::atomic::Ordering::SeqCst) >= 4, "some questions");
     drop(server);
@@ -249,6 +250,11 @@ fn addresses_and_flags_that_cannot_work_are_refused() {
     let server = TestServer::vla_eval(vec![], Arc::default());
     let words = ["--policy", &server.address(), "--workers", "3", "--connections", "2"];
     refused(&words, "pass `--workers 2`");
+}
+
+/// Starts a run whose standard error is read later.
+fn piped(run: &Run) -> Child {
+    run.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[track_caller]
