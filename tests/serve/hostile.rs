@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use tungstenite::Message;
 use udvla_eval::clients::{self, Protocol};
+use udvla_eval::exit::Exit;
 use udvla_eval::run::batcher::Closing;
 use udvla_eval::serve::{Bound, Options, Served, Server};
 use udvla_policies::frames::vla_eval::{self, Kind};
 use udvla_policies::frames::{Array, Value, openpi};
-use udvla_policies::{Policy, weightless};
+use udvla_policies::{Answer, Policy, PolicyError, PolicyInput, PolicySpec, weightless};
 use udvla_sims::observation::Camera;
 
 use crate::client::{Client, http, image, observation, vla_eval_observation};
@@ -32,11 +33,34 @@ fn count_panics() {
     }));
 }
 
+/// A policy that does nothing.
+fn idle_policy() -> Box<dyn Policy> {
+    weightless::open("idle", &udvla_sims::protocol::Protocol::libero()).unwrap().unwrap()
+}
+
+/// A policy that fails.
+struct Failing(Box<dyn Policy>);
+
+impl Policy for Failing {
+    fn spec(&self) -> &PolicySpec {
+        self.0.spec()
+    }
+
+    fn infer(&mut self, _: &[PolicyInput]) -> Result<Vec<Answer>, PolicyError> {
+        Err(PolicyError::Model("no memory is left".into()))
+    }
+}
+
 /// A server whose policy does nothing, for the images of LIBERO.
 fn idle(protocol: Protocol, change: impl FnOnce(&mut Options)) -> (Server, String) {
-    let policy = || -> Box<dyn Policy> {
-        weightless::open("idle", &udvla_sims::protocol::Protocol::libero()).unwrap().unwrap()
-    };
+    start(idle_policy(), protocol, change)
+}
+
+fn start(
+    policy: Box<dyn Policy>,
+    protocol: Protocol,
+    change: impl FnOnce(&mut Options),
+) -> (Server, String) {
     let camera = |name: &str| Camera { name: name.into(), height: 256, width: 256 };
     let served = Served {
         names: clients::find("libero").unwrap(),
@@ -59,7 +83,7 @@ fn idle(protocol: Protocol, change: impl FnOnce(&mut Options)) -> (Server, Strin
     };
     change(&mut options);
     let bound = Bound::new("127.0.0.1:0".parse().unwrap()).unwrap();
-    let server = Server::start(bound, vec![policy()], served, options).unwrap();
+    let server = Server::start(bound, vec![policy], served, options).unwrap();
     let address = server.address.to_string();
     (server, address)
 }
@@ -108,7 +132,7 @@ fn broken_frames() -> Vec<(Vec<u8>, &'static str)> {
         (vec![0xdd, 0xff, 0xff, 0xff, 0xff], "ends"),
         (nested, "deep"),
         (vec![0xdc, 0xff, 0xff].into_iter().chain([0xc0; 65535]).collect(), ""),
-        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "bytes after its end"),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "goes on after its value"),
         (vec![0x81, 0x01, 0xc0], "a key that is not text"),
         ((0..255).cycle().take(5000).collect(), ""),
     ]
@@ -260,7 +284,7 @@ fn slow_silent_and_vanished_clients_hold_nothing_up() {
     stream(&gone).shutdown(std::net::Shutdown::Both).unwrap();
     drop(gone);
     // Three clients are connected at most beside the silent one: places are given back.
-    let silent = Client::openpi(&address);
+    let mut silent = Client::openpi(&address);
     for _ in 0..6 {
         assert_eq!(Client::openpi(&address).chunk(&observation(3)).len(), 70);
     }
@@ -269,7 +293,6 @@ fn slow_silent_and_vanished_clients_hold_nothing_up() {
     let begun = Instant::now();
     let _ = stream(&half).read_to_end(&mut rest);
     assert!(begun.elapsed() < Duration::from_secs(10));
-    let mut silent = silent;
     let Ok(Message::Close(Some(frame))) = silent.socket.read() else { panic!("no goodbye") };
     assert!(frame.reason.contains("no message came for 2 s"), "{}", frame.reason);
     assert!(half.socket.read().is_err());
@@ -281,4 +304,18 @@ fn slow_silent_and_vanished_clients_hold_nothing_up() {
     client.socket.close(None).unwrap();
     assert!(matches!(client.socket.read(), Ok(Message::Close(_))));
     assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn clients_are_told_when_the_policy_fails_and_the_server_gives_up() {
+    let (server, address) = start(Box::new(Failing(idle_policy())), Protocol::Openpi, |_| {});
+    let ended = std::thread::spawn(|| server.run().unwrap());
+    let mut other = Client::openpi(&address);
+    let message = Message::binary(openpi::encode(&observation(1)));
+    let (text, code) = refusal(&address, Protocol::Openpi, message);
+    assert_eq!((text.as_str(), code), ("the policy failed", Some(1011)));
+    let goodbye = other.socket.read().unwrap();
+    let Message::Close(Some(frame)) = goodbye else { panic!("{goodbye:?}") };
+    assert_eq!(u16::from(frame.code), 1001);
+    assert_eq!(ended.join().unwrap(), Exit::GaveUp);
 }
