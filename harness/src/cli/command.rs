@@ -187,16 +187,16 @@ pub struct ResumeArguments {
     #[arg(long, value_name = "N", help_heading = "As before unless given")]
     pub retries: Option<u16>,
     /// Longest simulator call, in seconds
-    #[arg(long, value_name = "S", help_heading = "As before unless given", value_parser = super::run::positive_seconds)]
+    #[arg(long, value_name = "S", help_heading = "As before unless given", value_parser = super::values::positive_seconds)]
     pub step_timeout: Option<f64>,
     /// Longest start of a simulator, in seconds
-    #[arg(long, value_name = "S", help_heading = "As before unless given", value_parser = super::run::positive_seconds)]
+    #[arg(long, value_name = "S", help_heading = "As before unless given", value_parser = super::values::positive_seconds)]
     pub start_timeout: Option<f64>,
     /// Replace a simulator after this many episodes
     #[arg(long, value_name = "N", help_heading = "As before unless given", value_parser = clap::value_parser!(u32).range(1..))]
     pub recycle: Option<u32>,
     /// Replace a simulator that takes more memory, for example 6GiB
-    #[arg(long, value_name = "SIZE", help_heading = "As before unless given", value_parser = super::run::memory_size)]
+    #[arg(long, value_name = "SIZE", help_heading = "As before unless given", value_parser = super::values::memory_size)]
     pub worker_memory: Option<u64>,
     /// Episodes to record as video
     #[arg(long, value_enum, help_heading = "As before unless given")]

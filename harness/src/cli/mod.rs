@@ -19,6 +19,7 @@ mod runs_folder;
 #[cfg(feature = "torch")]
 mod serve;
 mod server;
+mod values;
 
 pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
 #[cfg(feature = "torch")]

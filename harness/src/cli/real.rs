@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::run::{PolicyArguments, positive_seconds};
+use super::run::PolicyArguments;
+use super::values::positive_seconds;
 
 /// The value of `--robot` for trials that are judged only.
 pub const NOT_DRIVEN: &str = "none";

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::model::{DeviceArguments, ModelArguments};
-use super::run::{memory_size, positive_seconds};
+use super::values::{memory_size, positive_seconds};
 use crate::clients::{self, Protocol};
 
 /// Flags of `serve`.

@@ -7,7 +7,7 @@ use clap::Args;
 use udvla_policies::remote::{Address, Layout, ServerProtocol};
 use udvla_policies::weightless;
 
-use super::run::{memory_size, positive_seconds};
+use super::values::{memory_size, positive_seconds};
 use crate::exit::Refused;
 use crate::plan::{RemotePlan, UDVLA};
 

@@ -1,6 +1,7 @@
 //! One client, from its first byte to its line in the log.
 
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -14,9 +15,12 @@ use udvla_results::out::printable::printable_line;
 use udvla_results::tables::format::plural;
 
 use super::http::{self, Begun};
-use super::server::{Phase, Shared};
-use super::session::{self, Asked, Fault, Session, Step};
+use super::openpi::OpenPi;
+use super::session::{Asked, Fault, Served, Session, Step};
+use super::shared::{Phase, Shared};
 use super::timed::Timed;
+use super::vla_eval::VlaEval;
+use crate::clients::Protocol;
 use crate::run::batcher::Question;
 
 /// How often a client that waits for its answer is listened to, for pings and for its end.
@@ -102,7 +106,7 @@ impl<'a> Client<'a> {
         let limit = Some(shared.options.max_message);
         let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
         let socket = WebSocket::from_partially_read(stream, read, Role::Server, Some(config));
-        let session = session::open(shared.options.protocol, &shared.served);
+        let session = session_of(shared.options.protocol, &shared.served);
         let (early, last) = (None, Instant::now());
         Self { socket, session, shared, peer, early, last, is_busy: false, requests: 0, chunks: 0 }
     }
@@ -315,4 +319,13 @@ fn shortened(text: &str) -> String {
     let end = (0..=LONGEST.min(line.len())).rev().find(|end| line.is_char_boundary(*end));
     let end = end.expect("0 is a boundary");
     if end == line.len() { line } else { format!("{}…", &line[..end]) }
+}
+
+/// A new client's session.
+fn session_of(protocol: Protocol, served: &Arc<Served>) -> Box<dyn Session> {
+    let served = Arc::clone(served);
+    match protocol {
+        Protocol::Openpi => Box::new(OpenPi::new(served)),
+        Protocol::VlaEval => Box::new(VlaEval::new(served)),
+    }
 }

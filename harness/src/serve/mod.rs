@@ -1,6 +1,6 @@
 //! Serves a policy to other people's harnesses and robots, over WebSocket.
 //!
-//! - [`server`]: the listening socket, the threads, the end;
+//! - [`server`]: the listening socket, the threads, the end; `shared`: what the threads share;
 //! - `connection`: one client from its first byte to its log line; `timed`: its stream with deadlines;
 //!   `http`: health, token and upgrade before the first message; `token`;
 //! - `session`: what a client's messages mean, in `openpi` and in `vla_eval`; `observation`: a
@@ -15,11 +15,13 @@ mod observation;
 mod openpi;
 pub mod server;
 mod session;
+mod shared;
 mod statistics;
 mod timed;
 mod token;
 mod vla_eval;
 
-pub use server::{Bound, Options, Server};
+pub use server::{Bound, Server};
 pub use session::Served;
+pub use shared::Options;
 pub use token::Token;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,10 @@ use udvla_results::out::printable::printable;
 use udvla_results::tables::format::plural;
 
 use super::connection;
-
 use super::session::Served;
-use super::statistics::Statistics;
-use super::token::Token;
-use crate::clients::Protocol;
+use super::shared::{Options, Phase, Shared};
 use crate::exit::{Exit, Refused};
-use crate::run::batcher::{self, Closing, Question, Queue};
+use crate::run::batcher::{self, Queue};
 use crate::run::event::Event;
 use crate::run::signals;
 
@@ -32,92 +29,6 @@ const NEWCOMERS: usize = 64;
 const GLANCE: Duration = Duration::from_millis(50);
 /// How long clients may take to be told that the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// How clients are served.
-#[derive(Clone)]
-pub struct Options {
-    /// What clients speak.
-    pub protocol: Protocol,
-    /// What clients must show.
-    pub token: Option<Token>,
-    /// Clients at once, at most.
-    pub max_connections: usize,
-    /// Bytes of a message, at most.
-    pub max_message: usize,
-    /// Longest time from a message's first byte to its last.
-    pub message_timeout: Duration,
-    /// Longest silence of a client.
-    pub idle_timeout: Duration,
-    /// When a batch is closed.
-    pub closing: Closing,
-    /// Seed of the sampling noise.
-    pub seed: u64,
-    /// Whether connections are logged.
-    pub log: bool,
-}
-
-/// Whether new work is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Yes.
-    Serving,
-    /// Only of clients whose episode is running.
-    Draining,
-    /// No; what is not answered stays so.
-    Stopping,
-}
-
-/// What the threads of all clients share.
-pub struct Shared {
-    /// How clients are served.
-    pub options: Options,
-    /// What sessions know of the policy.
-    pub served: Arc<Served>,
-    /// The batcher's queue.
-    pub questions: Sender<Question>,
-    /// Clients that batches wait for.
-    pub busy: Arc<AtomicUsize>,
-    phase: AtomicU8,
-    /// Threads of accepted connections.
-    threads: AtomicUsize,
-    /// Clients with a WebSocket.
-    clients: AtomicUsize,
-    statistics: Mutex<Statistics>,
-}
-
-impl Shared {
-    /// Whether new work is taken.
-    pub fn phase(&self) -> Phase {
-        [Phase::Serving, Phase::Draining, Phase::Stopping]
-            [usize::from(self.phase.load(Ordering::SeqCst))]
-    }
-
-    /// Takes a place for a client, if one is free.
-    pub fn enter(&self) -> bool {
-        let limit = self.options.max_connections;
-        let more = |clients| (clients < limit).then_some(clients + 1);
-        let is_serving = self.phase() == Phase::Serving;
-        is_serving && self.clients.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
-    }
-
-    /// Gives a place back.
-    pub fn leave(&self) {
-        self.clients.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// The counts.
-    pub fn statistics(&self) -> MutexGuard<'_, Statistics> {
-        // Counts have no state in which a panic could leave them inconsistent.
-        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes a line of the log.
-    pub fn log(&self, text: &str) {
-        if self.options.log {
-            eprintln!("{} {}", crate::run::now(), printable(text));
-        }
-    }
-}
 
 /// A bound address on which nothing is answered yet.
 #[derive(Debug)]

@@ -1,15 +1,12 @@
 //! What a client's messages mean, whatever the protocol.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tungstenite::Message;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Camera, Observation};
 
-use super::openpi::OpenPi;
-use super::vla_eval::VlaEval;
-use crate::clients::{Names, Protocol};
+use crate::clients::Names;
 
 /// What sessions need to know of the policy.
 #[derive(Debug)]
@@ -88,14 +85,5 @@ impl Fault {
     /// A fault that ends the connection.
     pub fn fatal(text: impl Into<String>) -> Self {
         Self { text: text.into(), ends: true, seq: 0 }
-    }
-}
-
-/// A new client's session.
-pub fn open(protocol: Protocol, served: &Arc<Served>) -> Box<dyn Session> {
-    let served = Arc::clone(served);
-    match protocol {
-        Protocol::Openpi => Box::new(OpenPi::new(served)),
-        Protocol::VlaEval => Box::new(VlaEval::new(served)),
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use udvla_sims::observation::Camera;
 
-use super::session::{ServerProtocol, Session};
+use super::ServerProtocol;
+use super::session::Session;
 use super::{Layout, error::Fault};
 use crate::frames::Value;
 

@@ -11,11 +11,14 @@ mod error;
 mod greeting;
 mod layout;
 mod observation;
+mod options;
 mod policy;
+mod protocol;
 mod session;
 
 pub use address::Address;
 pub use error::ServerError;
 pub use layout::Layout;
-pub use policy::{RemoteOptions, RemotePolicy};
-pub use session::ServerProtocol;
+pub use options::RemoteOptions;
+pub use policy::RemotePolicy;
+pub use protocol::ServerProtocol;

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::identity::{Setting, Subject};
-use udvla_sims::observation::Camera;
 
 use super::actions::{self, Execute};
 use super::error::{Fault, ServerError};
 use super::greeting::{self, Wishes};
 use super::observation::Context;
+use super::options::RemoteOptions;
 use super::session::Session;
-use super::{Address, Layout, ServerProtocol};
+use super::{Layout, ServerProtocol};
 use crate::frames::Value;
 use crate::policy::{Answer, Policy, PolicyError, PolicyInput, PolicySpec};
 
@@ -19,37 +19,6 @@ use crate::policy::{Answer, Policy, PolicyError, PolicyInput, PolicySpec};
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Metadata that is stored as it is, in characters; more is stored as a digest.
 const STORED: usize = 1000;
-
-/// How a server is asked.
-#[derive(Debug, Clone)]
-pub struct RemoteOptions {
-    /// Where it is.
-    pub address: Address,
-    /// Its protocol; detected if absent.
-    pub protocol: Option<ServerProtocol>,
-    /// A key for its `Authorization` header.
-    pub key: Option<String>,
-    /// Name of the policy in records and tables.
-    pub name: String,
-    /// The benchmark's name.
-    pub benchmark: String,
-    /// The benchmark's cameras, in the order of an observation's images.
-    pub cameras: Vec<Camera>,
-    /// The layout instead of the bundled one.
-    pub layout: Option<Layout>,
-    /// Steps executed per chunk; the layout's if absent.
-    pub execute: Option<u16>,
-    /// Simulators that ask.
-    pub simulators: usize,
-    /// Connections, at most; one per simulator if absent.
-    pub connections: Option<usize>,
-    /// Longest wait for an answer.
-    pub timeout: Duration,
-    /// Longest time for connecting again.
-    pub patience: Duration,
-    /// Size of a message in bytes, at most.
-    pub max_message: usize,
-}
 
 /// A policy on a server.
 pub struct RemotePolicy {

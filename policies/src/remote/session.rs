@@ -2,44 +2,16 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
-
+use super::ServerProtocol;
 use super::connection::{Connection, Received};
 use super::error::Fault;
-use super::policy::RemoteOptions;
+use super::options::RemoteOptions;
 use crate::frames::vla_eval::{Kind, Message, PROTOCOL_VERSION};
 use crate::frames::{Value, openpi, vla_eval};
 use crate::policy::PolicyInput;
 
 /// How long an openpi server has to greet before the other protocol is tried.
 const GREETING: Duration = Duration::from_millis(300);
-
-/// The protocol of a policy server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-#[serde(rename_all = "kebab-case")]
-pub enum ServerProtocol {
-    /// openpi's
-    Openpi,
-    /// RoboArena's variant of openpi's
-    Roboarena,
-    /// vla-eval's
-    VlaEval,
-}
-
-impl ServerProtocol {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Openpi, Self::Roboarena, Self::VlaEval];
-
-    /// Its name on the command line and in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Openpi => "openpi",
-            Self::Roboarena => "roboarena",
-            Self::VlaEval => "vla-eval",
-        }
-    }
-}
 
 /// A connection whose greeting is over.
 pub(super) struct Session {
