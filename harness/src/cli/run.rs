@@ -104,7 +104,7 @@ pub struct RunArguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Policy")]
 pub struct PolicyArguments {
-    /// Policy to run: a name, or the address of a server, ws://HOST:PORT
+    /// Policy to run, or a server's address, ws://HOST:PORT
     #[arg(long, default_value = UDVLA, value_name = "POLICY", value_parser = PolicyParser)]
     pub policy: String,
     /// How a policy server is asked.
@@ -187,9 +187,7 @@ impl TypedValueParser for PolicyParser {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let names: Vec<_> = policy_names().possible_values()?.collect();
-        let server =
-            PossibleValue::new("ws://HOST:PORT").help("a policy server (openpi, vla-eval)");
-        Some(Box::new(names.into_iter().chain([server])))
+        Some(Box::new(names.into_iter()))
     }
 }
 

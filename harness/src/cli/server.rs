@@ -19,31 +19,36 @@ const MAX_MESSAGE: u64 = 64 << 20;
 
 /// Flags of a policy on a server.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Policy server")]
 pub struct ServerArguments {
     /// Name of the policy in tables
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", help_heading = "Policy server", hide_short_help = true)]
     pub policy_name: Option<String>,
     /// Steps of a chunk to execute [default: 5 for openpi, else all]
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", help_heading = "Policy server", hide_short_help = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub execute: Option<u16>,
     /// Protocol of the server [default: detected]
-    #[arg(long, value_enum, value_name = "PROTOCOL", hide_short_help = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PROTOCOL",
+        help_heading = "Policy server",
+        hide_short_help = true
+    )]
     pub server_protocol: Option<ServerProtocol>,
     /// Names and conversions of observations and actions, instead of the benchmark's
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(long, value_name = "FILE", help_heading = "Policy server", hide_short_help = true)]
     pub server_layout: Option<PathBuf>,
     /// Connections to the server [default: one per simulator]
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(long, value_name = "N", help_heading = "Policy server", hide_short_help = true, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub connections: Option<u16>,
     /// Longest wait for an answer, in seconds [default: 60]
-    #[arg(long, value_name = "S", hide_short_help = true, value_parser = positive_seconds)]
+    #[arg(long, value_name = "S", help_heading = "Policy server", hide_short_help = true, value_parser = positive_seconds)]
     pub answer_timeout: Option<f64>,
     /// Longest time for reaching the server again, in seconds [default: 60]
-    #[arg(long, value_name = "S", hide_short_help = true, value_parser = positive_seconds)]
+    #[arg(long, value_name = "S", help_heading = "Policy server", hide_short_help = true, value_parser = positive_seconds)]
     pub reconnect: Option<f64>,
     /// Size of a message of the server, at most [default: 64MiB]
-    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = memory_size)]
+    #[arg(long, value_name = "SIZE", help_heading = "Policy server", hide_short_help = true, value_parser = memory_size)]
     pub max_message: Option<u64>,
 }
 
