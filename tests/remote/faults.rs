@@ -164,10 +164,10 @@ fn wrong_answers_stop_the_run_with_both_values_and_lose_no_episode() {
 
 #[test]
 fn an_episode_that_always_loses_the_server_is_an_error_of_its_own_kind() {
-    // The first episode's instruction brings the server down, whenever it is asked.
+    // The instruction of the first of the two tasks brings the server down, whenever it is asked.
     let server = TestServer::openpi(0, Value::Map(vec![]), |_, observation| {
         let prompt = observation.get("prompt").and_then(Value::as_text).unwrap_or_default();
-        match prompt.ends_with(" 0") {
+        match prompt.contains("tomato sauce") {
             true => Reply::Close(1011, "poison"),
             false => Reply::Value(chunk(10, 0.5)),
         }
