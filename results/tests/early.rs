@@ -1,7 +1,7 @@
 //! Stopping early: what is counted, when it stops, and what is said of it afterwards.
 
 use udvla_results::compare::early::{Watch, WatchError};
-use udvla_results::compare::gate::{GateError, whole};
+use udvla_results::compare::gate::{GateError, against_paper, whole};
 use udvla_results::out::render::markdown;
 use udvla_results::run::manifest::RunStatus;
 use udvla_results::run::read::Run;
@@ -43,6 +43,21 @@ fn a_policy_that_never_solves_anything_is_soon_below_the_paper() {
     let (seen, watch) = shown(&run, watch);
     assert!(seen >= stop.episodes as usize);
     assert_eq!(watch.stop(), Some(&stop));
+}
+
+#[test]
+fn a_named_row_takes_the_place_of_the_papers_own() {
+    let mut run = build::calvin_as_published();
+    let paper = build::paper();
+    let table = paper.table("calvin").unwrap();
+    run.manifest.published = Some(table.published_row("Robo-Flamingo").unwrap());
+    let (_, watch) = shown(&run, Watch::paper(&run.manifest, &paper).unwrap());
+    let stop = watch.stop().expect("it is far above that row");
+    assert_eq!(stop.direction, "above");
+    assert!(stop.against.starts_with("`Robo-Flamingo` as published"), "{}", stop.against);
+    let gate = against_paper(&run, &paper, 0.02).unwrap();
+    assert!(gate.against.starts_with("`Robo-Flamingo` as published"), "{}", gate.against);
+    assert_eq!(gate.decision.name(), "pass");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn another_policy_is_compared_with_the_row_that_the_user_names_and_else_with_non
     let (comparison, text) = named(&run, row);
     assert_eq!(comparison.verdict, Verdict::Agrees);
     assert_eq!(comparison.published.source, "our blog");
-    assert!(text.contains("our blog, n = 500"), "{text}");
+    assert!(text.contains("compared with `Mine` as published (our blog, n = 500)"), "{text}");
     let (weaker, _) = named(&run, table.published_row("Robo-Flamingo").unwrap());
     assert_eq!(weaker.verdict, Verdict::Above);
 }

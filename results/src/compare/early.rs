@@ -82,6 +82,8 @@ impl Watch {
         if let Some(reason) = withheld(manifest, table) {
             return Err(WatchError::Withheld(reason));
         }
+        let named = manifest.published.as_ref().map(|row| table.compared_with(row));
+        let table = named.as_ref().unwrap_or(table);
         let rate = |suite: &str, task: u16, stages: u16| published(table, suite, task, stages);
         let rates: HashMap<(&str, u16), Option<f64>> = manifest
             .plan
@@ -92,7 +94,11 @@ impl Watch {
             let value = (*rates.get(&(key.suite.as_str(), key.task))?)?;
             Some(Reference { value, reach: Reach::around(value) })
         };
-        Self::new(manifest, format!("the paper's {}", table.source), reference)
+        let against = match &manifest.published {
+            Some(row) => row.label(),
+            None => format!("the paper's {}", table.source),
+        };
+        Self::new(manifest, against, reference)
     }
 
     fn new(

@@ -209,7 +209,8 @@ pub fn against_paper(run: &Run, paper: &Paper, margin: f64) -> Result<Gate, Gate
     let checks = average
         .chain(suites)
         .map(|(name, comparison, scale)| paper_check(name, comparison, scale, margin));
-    let gate = Gate::new(paper.paper.clone(), margin, checks.collect::<Result<_, _>>()?);
+    let against = summary.published.as_ref().map_or_else(|| paper.paper.clone(), |row| row.label());
+    let gate = Gate::new(against, margin, checks.collect::<Result<_, _>>()?);
     Ok(Gate { notes: run.notes.clone(), ..gate })
 }
 

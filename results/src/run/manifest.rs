@@ -128,6 +128,13 @@ pub struct PublishedRow {
     pub source: String,
 }
 
+impl PublishedRow {
+    /// The row as what a run is compared with.
+    pub fn label(&self) -> String {
+        format!("`{}` as published ({}, n = {})", self.method, self.source, self.n)
+    }
+}
+
 impl Manifest {
     /// Makes this the manifest of a resumed run: name, id, start and counts are those of `before`,
     /// and what was planned before stays planned. A run that began without checksums goes on

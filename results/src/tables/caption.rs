@@ -26,6 +26,7 @@ impl Caption {
             format!("protocol {}", summary.protocol),
             subject_line(summary),
             setting_line(summary),
+            published_line(summary),
         ];
         Self {
             title: benchmark_title(&summary.benchmark).to_owned(),
@@ -66,6 +67,12 @@ fn setting_line(summary: &Summary) -> String {
     fields.into_iter().filter_map(shown).collect::<Vec<_>>().join(" · ")
 }
 
+/// The row that verdicts are against, where the user named one.
+fn published_line(summary: &Summary) -> String {
+    let row = summary.published.as_ref();
+    row.map_or(String::new(), |row| format!("compared with {}", row.label()))
+}
+
 fn warnings(summary: &Summary) -> Vec<String> {
     let status = match summary.status {
         RunStatus::Complete | RunStatus::CompleteWithErrors => None,
@@ -79,6 +86,11 @@ fn warnings(summary: &Summary) -> Vec<String> {
     let incomparable = summary.incomparable.as_ref().map(|why| format!("{why}, not comparable"));
     let control = summary.subject.control().map(|control| {
         format!("a control, {control}: shows what the policy needs, not how good it is")
+    });
+    let server = summary.subject.other.contains_key("server").then(|| {
+        "the policy ran on a server: its noise is not reproducible by this harness, stored actions \
+         are"
+        .to_owned()
     });
     let approximate = summary.subject.approximate.as_deref().map(short_hash);
     let early = summary.stopped_early.as_ref().map(|why| {
@@ -94,6 +106,7 @@ fn warnings(summary: &Summary) -> Vec<String> {
     let all = [
         control,
         incomparable,
+        server,
         approximate.map(|what| format!("approximate decoding: {what}")),
         status.map(str::to_owned),
         early,

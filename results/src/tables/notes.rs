@@ -33,28 +33,12 @@ pub(crate) fn measured_notes(summary: &Summary) -> Vec<String> {
     notes.extend(summary.suites.iter().filter_map(|suite| {
         suite.paper.as_ref().map(|paper| format!("{}: {}", suite.name, paper.verdict))
     }));
-    notes.extend(summary.published.as_ref().map(|row| {
-        format!(
-            "verdicts are against `{}` as published ({}, n = {})",
-            row.method, row.source, row.n
-        )
-    }));
-    notes.extend(server_note(summary));
     notes.extend(summary.suites.iter().filter_map(other_rule_note));
     notes.extend(summary.suites.iter().filter_map(worst_case));
     if let Some(average) = summary.average.as_ref().filter(|average| average.rate.errors > 0) {
         notes.push(format!("all suites: {}", bound(average.rate)));
     }
     notes
-}
-
-/// What cannot be promised of answers that a server gave.
-fn server_note(summary: &Summary) -> Option<String> {
-    summary.subject.other.get("server").map(|protocol| {
-        format!(
-            "the policy ran on a server ({protocol}): its noise is not reproducible by this harness, stored actions replay"
-        )
-    })
 }
 
 /// The rate by the other success rule, where records tell the two apart.
