@@ -96,7 +96,7 @@ impl ServerArguments {
         match given.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
             Some((flag, _)) => {
-                let text = format!("`{flag}` is for a policy on a server, `{policy}` is none");
+                let text = format!("`{flag}` is for a policy on a server, which `{policy}` is not");
                 Err(Refused::new(text).hint("pass `--policy ws://HOST:PORT`").into())
             }
         }

@@ -83,7 +83,7 @@ fn options(arguments: &ServeArguments, is_quiet: bool) -> Result<Options> {
 fn address(arguments: &ServeArguments) -> Result<SocketAddr> {
     let ServeArguments { host, port, token_file, .. } = arguments;
     let unknown = || {
-        Refused::new(format!("`{host}` is no address of this machine"))
+        Refused::new(format!("`{host}` is not an address of this machine"))
             .hint("`--host 127.0.0.1` serves this machine alone, `--host 0.0.0.0` every network")
     };
     let mut found =

@@ -85,7 +85,7 @@ impl Question {
             ("s", _) => Ok(Answer::Success(note)),
             ("f", _) => Ok(Answer::Failure(0, note)),
             ("p", _) => self.read_partial(rest),
-            _ => Err(format!("`{text}` is no answer: type {}", self.letters())),
+            _ => Err(format!("`{text}` is not an answer: type {}", self.letters())),
         }
     }
 

@@ -15,7 +15,7 @@ use udvla_sims::observation::{ActionChunk, Camera, Image, Observation, SimSpec};
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum RobotError {
-    #[error("`{0}` is no address of a robot; it looks like ws://HOST:PORT")]
+    #[error("`{0}` is not the address of a robot, which looks like ws://HOST:PORT")]
     Address(String),
     #[error("cannot connect to the robot at {address}")]
     Connect { address: String, source: Box<tungstenite::Error> },
@@ -110,7 +110,7 @@ impl Robot {
         let steps = reply.get("steps").and_then(Value::as_int);
         let steps = steps.and_then(|steps| usize::try_from(steps).ok());
         let Some(steps) = steps.filter(|steps| *steps <= chunk.steps()) else {
-            let text = format!("says not how many of {} steps it executed", chunk.steps());
+            let text = format!("does not say how many of {} steps were executed", chunk.steps());
             return Err(RobotError::Content(text));
         };
         let done = reply.get("done").and_then(Value::as_bool).unwrap_or(false);

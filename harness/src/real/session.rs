@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use udvla_policies::with_causes;
+use udvla_results::out::printable::printable;
 use udvla_results::run::damage::Damage;
 use udvla_results::run::differences;
 use udvla_results::run::manifest::Manifest;
@@ -160,7 +161,7 @@ impl<'a> Trials<'a> {
                         _ => (ROBOT, "error of the robot"),
                     };
                     let text = with_causes(&error);
-                    println!("  {text}");
+                    println!("  {}", printable(&text));
                     let record = self.error(&trial, kind, text)?;
                     return self.record(trial, record, &driven, (begun, started), what);
                 }
