@@ -3,6 +3,7 @@
 use std::io::stdin;
 
 use anyhow::{Context, Result};
+use udvla_results::out::printable::printable;
 use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::PlannedTask;
 use udvla_results::run::seal::new_run_id;
@@ -77,10 +78,11 @@ pub fn play(session: &Session, page: Option<u16>, show: Show, damage: Damage) ->
         println!("\nudvla-eval compare {directory}/1 {directory}/2");
     }
     if let Ending::GaveUp(reason) = &ending {
-        eprintln!("error: {reason}");
+        eprintln!("error: {}", printable(&reason.to_string()));
     }
     if !is_complete {
-        eprintln!("\n{} udvla-eval resume {directory}", color::label("hint:"));
+        let trust = if session.needs_trust().is_some() { " --trust" } else { "" };
+        eprintln!("\n{} udvla-eval resume {directory}{trust}", color::label("hint:"));
     }
     Ok(ending.exit())
 }

@@ -18,6 +18,18 @@ const HINT: &str = "pass `--trust` if you know where the directory comes from";
 /// The adapter option that holds what renders.
 const RENDERER: &str = "renderer";
 
+impl PolicyPlan {
+    /// The policy's server, unless it is on this machine: it would get the user's key.
+    pub fn distant_server(&self) -> Option<&Address> {
+        match self {
+            Self::Remote(remote) => Some(&remote.address).filter(|address| !address.is_local()),
+            Self::Weightless { .. } => None,
+            #[cfg(feature = "torch")]
+            Self::Udvla(_) => None,
+        }
+    }
+}
+
 impl Plan {
     /// Replaces the interpreter and the workers' variables of a stored plan by those of this
     /// installation, with a note where they differ. `overrides` are the user's own choices.
@@ -29,7 +41,7 @@ impl Plan {
         if overrides.trust == Trust::Directory {
             return Ok(());
         }
-        if let Some(address) = self.distant_server() {
+        if let Some(address) = self.policy.distant_server() {
             let text = format!("the run asks a policy server on another machine, `{address}`");
             return Err(Refused::new(text).hint(HINT).into());
         }
@@ -52,7 +64,7 @@ impl Plan {
 
     /// Whether a resume needs `--trust`, since the user chose something that no installation has.
     pub fn needs_trust(&self) -> bool {
-        if self.distant_server().is_some() {
+        if self.policy.distant_server().is_some() {
             return true;
         }
         let own = |path: &Path| {
@@ -63,18 +75,6 @@ impl Plan {
             (Some(program), _) => !environment::is_beside(program),
             (None, Some(python)) => own(python) != Some(true) || self.has_packages(),
             (None, None) => false,
-        }
-    }
-
-    /// The policy's server, unless it is on this machine: it would get the user's key.
-    fn distant_server(&self) -> Option<&Address> {
-        match &self.policy {
-            PolicyPlan::Remote(remote) => {
-                Some(&remote.address).filter(|address| !address.is_local())
-            }
-            PolicyPlan::Weightless { .. } => None,
-            #[cfg(feature = "torch")]
-            PolicyPlan::Udvla(_) => None,
         }
     }
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use udvla_policies::remote::Address;
+use udvla_results::run::files::read_inside;
 use udvla_results::run::manifest::{
     BatchCounts, EpisodeCounts, Manifest, PlannedTask, RunStatus, SCHEMA,
 };
@@ -15,7 +17,7 @@ use udvla_sims::protocol::Protocol;
 use super::drive::{Driver, RobotPlan};
 use super::order::is_swapped;
 use crate::exit::Refused;
-use crate::plan::Trust;
+use crate::plan::{PolicyPlan, Trust};
 use crate::run::manifest::{machine, software};
 use crate::run::now;
 
@@ -83,8 +85,8 @@ impl Session {
     /// [`Refused`] when this version cannot read its plan.
     pub fn stored(path: &Path) -> Result<Option<Self>> {
         let folder = if is_run(&path.join(ARMS[0])) { path.join(ARMS[0]) } else { path.to_owned() };
-        let Ok(text) = std::fs::read_to_string(folder.join("run.json")) else { return Ok(None) };
-        let Ok(manifest) = serde_json::from_str::<Manifest>(&text) else { return Ok(None) };
+        let Ok(bytes) = read_inside(&folder, Path::new("run.json")) else { return Ok(None) };
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else { return Ok(None) };
         let Some(resolved) = manifest.resolved.filter(|value| value.get("real").is_some()) else {
             return Ok(None);
         };
@@ -101,15 +103,31 @@ impl Session {
         Ok(Some(Self { protocol, tasks, directory, stored, command }))
     }
 
-    /// Refuses the command that a run directory names, unless the user trusts it.
+    /// What a resume does that only the user can vouch for: the command that the directory names, a
+    /// robot or a policy's server on another machine.
+    pub fn needs_trust(&self) -> Option<String> {
+        if let Some(command) = &self.stored.switch {
+            return Some(format!("would start a command of its own, `{command}`"));
+        }
+        let robot = self.stored.robot.as_ref()?;
+        let is_local = robot.address.parse().is_ok_and(|address: Address| address.is_local());
+        if !is_local {
+            return Some(format!("would drive a robot on another machine, `{}`", robot.address));
+        }
+        let server = robot.policies.iter().find_map(PolicyPlan::distant_server)?;
+        Some(format!("asks a policy server on another machine, `{server}`"))
+    }
+
+    /// Refuses what [`Self::needs_trust`] finds, unless the user trusts the directory.
     ///
     /// # Errors
-    /// [`Refused`] with the command.
+    /// [`Refused`] with what it is.
     pub fn distrust(&self, trust: Trust) -> Result<()> {
-        match &self.stored.switch {
-            Some(command) if trust == Trust::Installation => {
-                let text = format!("the session would start a command of its own, `{command}`");
-                Err(Refused::new(text).hint("`--trust` starts what the directory names").into())
+        match self.needs_trust() {
+            Some(what) if trust == Trust::Installation => {
+                Err(Refused::new(format!("the session {what}"))
+                    .hint("`--trust` starts what the directory names")
+                    .into())
             }
             _ => Ok(()),
         }
@@ -182,4 +200,42 @@ fn is_run(directory: &Path) -> bool {
 
 fn name_of(directory: &Path) -> String {
     directory.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_and_what_is_on_another_machine_need_trust() {
+        let session = |switch: Option<&str>, robot: Option<&str>| {
+            let robot = robot.map(|address| RobotPlan {
+                address: address.into(),
+                timeout: 1.0,
+                seed: 0,
+                policies: vec![PolicyPlan::Weightless { name: "idle".into() }],
+            });
+            let (policies, switch) = (vec!["idle".into()], switch.map(String::from));
+            Session {
+                protocol: Protocol::real(),
+                tasks: vec![],
+                directory: "run".into(),
+                stored: Stored { policies, order_seed: 0, switch, robot },
+                command: vec![],
+            }
+        };
+        for (switch, robot, expected) in [
+            (None, None, None),
+            (None, Some("ws://127.0.0.1:9000"), None),
+            (None, Some("ws://robot:9000"), Some("drive a robot on another machine")),
+            (Some("./serve"), None, Some("a command of its own")),
+        ] {
+            let session = session(switch, robot);
+            let found = session.needs_trust();
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()));
+            assert_eq!(session.distrust(Trust::Installation).is_err(), expected.is_some());
+            assert!(session.distrust(Trust::Directory).is_ok());
+        }
+    }
 }
