@@ -98,9 +98,34 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use udvla_policies::remote::{Layout, ServerProtocol};
     use udvla_sims::protocol::Protocol;
 
     use super::*;
+
+    /// What is served to clients is what servers are asked with, the other way round.
+    #[test]
+    fn names_and_units_are_those_of_the_layouts_for_servers() {
+        for names in ALL {
+            let layout = |protocol| Layout::bundled(names.benchmark, protocol).unwrap();
+            let (openpi, vla_eval) =
+                (layout(ServerProtocol::Openpi), layout(ServerProtocol::VlaEval));
+            let keys = |layout: &Layout, prefix: &str| -> Vec<String> {
+                let images = layout.images.iter();
+                images.map(|image| image.key.strip_prefix(prefix).unwrap().to_owned()).collect()
+            };
+            assert_eq!(keys(&openpi, ""), names.openpi, "{}", names.benchmark);
+            assert_eq!(keys(&vla_eval, "images/"), names.vla_eval, "{}", names.benchmark);
+            for (index, scale) in [0, 3].into_iter().zip(names.scales) {
+                let back = vla_eval.scale.get(index).copied().unwrap_or(1.0);
+                assert!((f64::from(scale) * back - 1.0).abs() < 1e-6, "{}", names.benchmark);
+            }
+            for (part, format) in ["rotation", "gripper"].into_iter().zip(names.formats) {
+                let known = &vla_eval.formats[part];
+                assert!(known.iter().any(|known| known == format), "{}: {part}", names.benchmark);
+            }
+        }
+    }
 
     #[test]
     fn calvins_scales_are_those_of_its_protocol() {
