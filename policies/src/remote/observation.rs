@@ -120,13 +120,20 @@ fn converted(image: &Image, field: &ImageField) -> Array {
 
 fn flipped(image: &Image, flip: Flip) -> Vec<u8> {
     let row = image.width as usize * 3;
-    let mirrored = |row: &[u8]| row.chunks_exact(3).rev().flatten().copied().collect::<Vec<_>>();
     match flip {
         Flip::None => image.rgb.clone(),
-        Flip::Vertical => image.rgb.chunks_exact(row).rev().flatten().copied().collect(),
-        Flip::Horizontal => image.rgb.chunks_exact(row).flat_map(mirrored).collect(),
-        Flip::Both => mirrored(&image.rgb),
+        Flip::Vertical => reversed(&image.rgb, row),
+        Flip::Horizontal => reversed(&reversed(&image.rgb, 3), row),
+        Flip::Both => reversed(&image.rgb, 3),
     }
+}
+
+/// The bytes in units of `unit`, the last unit first.
+fn reversed(bytes: &[u8], unit: usize) -> Vec<u8> {
+    let mut reversed = vec![0; bytes.len()];
+    let units = bytes.chunks_exact(unit).rev();
+    reversed.chunks_exact_mut(unit).zip(units).for_each(|(to, from)| to.copy_from_slice(from));
+    reversed
 }
 
 /// Resizes without distortion and centers the image between black bars.

@@ -111,32 +111,37 @@ fn byte(sum: i32) -> u8 {
 
 /// Makes rows of `taps.len()` pixels from rows of `width` pixels.
 fn resize_rows(rgb: &[u8], width: usize, taps: &[Taps]) -> Vec<u8> {
-    let pixel = |row: &[u8], taps: &Taps| {
-        let mut sums = [HALF; 3];
-        for (source, weight) in row[taps.first * 3..].chunks_exact(3).zip(&taps.weights) {
-            for (sum, &value) in sums.iter_mut().zip(source) {
-                *sum += i32::from(value) * weight;
+    let mut resized = vec![0; rgb.len() / width * taps.len()];
+    let rows = rgb.chunks_exact(width * 3).zip(resized.chunks_exact_mut(taps.len() * 3));
+    for (row, target) in rows {
+        for (taps, pixel) in taps.iter().zip(target.chunks_exact_mut(3)) {
+            let mut sums = [HALF; 3];
+            for (source, weight) in row[taps.first * 3..].chunks_exact(3).zip(&taps.weights) {
+                for (sum, &value) in sums.iter_mut().zip(source) {
+                    *sum += i32::from(value) * weight;
+                }
             }
+            pixel.copy_from_slice(&sums.map(byte));
         }
-        sums.map(byte)
-    };
-    let rows = rgb.chunks_exact(width * 3);
-    rows.flat_map(|row| taps.iter().flat_map(move |taps| pixel(row, taps))).collect()
+    }
+    resized
 }
 
 /// Makes `taps.len()` rows from rows of `length` bytes.
 fn resize_columns(rgb: &[u8], length: usize, taps: &[Taps]) -> Vec<u8> {
-    let row = |taps: &Taps| {
-        let mut sums = vec![HALF; length];
+    let mut resized = vec![0; length * taps.len()];
+    let mut sums = vec![HALF; length];
+    for (taps, target) in taps.iter().zip(resized.chunks_exact_mut(length)) {
+        sums.fill(HALF);
         let sources = rgb[taps.first * length..].chunks_exact(length);
         for (source, weight) in sources.zip(&taps.weights) {
             for (sum, &value) in sums.iter_mut().zip(source) {
                 *sum += i32::from(value) * weight;
             }
         }
-        sums.into_iter().map(byte)
-    };
-    taps.iter().flat_map(row).collect()
+        target.iter_mut().zip(&sums).for_each(|(value, &sum)| *value = byte(sum));
+    }
+    resized
 }
 
 #[cfg(test)]
