@@ -89,11 +89,19 @@ fn a_folder_that_is_no_run_is_left_alone() {
 
 #[test]
 fn a_directory_without_a_run_yet_is_used_and_readers_say_what_to_type() {
-    for leftover in ["", "run.json", "run.json.tmp", "episodes.jsonl", "logs/worker-00.log"] {
+    let leftovers: [&[&str]; 5] = [
+        &[],
+        &["run.json"],
+        &["episodes.jsonl"],
+        &["lock", ".tmpa1B2c3"],
+        // A run locks its directory before a simulator writes.
+        &["lock", "logs/worker-00.log"],
+    ];
+    for leftover in leftovers {
         let run = Run::fake(&WORDS);
         std::fs::create_dir_all(run.directory().join("logs")).unwrap();
-        if !leftover.is_empty() {
-            std::fs::write(run.directory().join(leftover), "").unwrap();
+        for file in leftover {
+            std::fs::write(run.directory().join(file), "").unwrap();
         }
         let directory = run.directory().display().to_string();
         for words in [["resume", &directory], ["report", &directory], ["tables", &directory]] {
@@ -102,10 +110,10 @@ fn a_directory_without_a_run_yet_is_used_and_readers_say_what_to_type() {
         }
         let ended = run.resume();
         let hint = format!("repeat the command that was to start it, with `--out {directory}`");
-        assert!(ended.stderr.contains(&hint), "{leftover}: {}", ended.stderr);
+        assert!(ended.stderr.contains(&hint), "{leftover:?}: {}", ended.stderr);
         let ended = run.go();
-        assert_eq!(ended.code, 0, "{leftover}: {}", ended.stderr);
-        assert_eq!(run.records().len(), 20, "{leftover}");
+        assert_eq!(ended.code, 0, "{leftover:?}: {}", ended.stderr);
+        assert_eq!(run.records().len(), 20, "{leftover:?}");
     }
 }
 
