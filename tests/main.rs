@@ -20,6 +20,7 @@ mod libero;
 #[cfg(feature = "torch")]
 mod model_options;
 mod output;
+mod parts;
 mod real;
 mod refusals;
 mod remote;
@@ -28,6 +29,7 @@ mod resume;
 mod resume_plan;
 mod runs;
 mod simpler;
+mod slurm;
 mod support;
 mod toy;
 #[cfg(feature = "torch")]

@@ -1,4 +1,4 @@
-//! Memory of this machine, and sizes of folders.
+//! Name and memory of this machine, and sizes of folders.
 
 use std::path::Path;
 
@@ -25,6 +25,12 @@ fn parse(text: &str) -> Option<Memory> {
         Some(kilobytes * 1024)
     };
     Some(Memory { total: bytes("MemTotal:")?, available: bytes("MemAvailable:")? })
+}
+
+/// The machine's name; none where the system has none.
+pub fn host() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Bytes of the files in a folder, not of those below it.

@@ -59,6 +59,8 @@ pub fn run(name: &str, benchmark: &str, suites: &[SuiteOf<'_>]) -> Run {
         plan: suites.iter().flat_map(planned).collect(),
         episodes: EpisodeCounts { asked: asked.sum(), ok: 0, error: 0 },
         remarks: BTreeMap::new(),
+        parts: vec![],
+        merged: vec![],
         batches: BatchCounts::default(),
         started: "2026-11-24T01:00:00Z".into(),
         ended: None,

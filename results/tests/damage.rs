@@ -11,7 +11,7 @@ use udvla_results::out::html::run_page;
 use udvla_results::out::render::{compare_markdown, gate_markdown, markdown, terminal};
 use udvla_results::run::damage::{Damage, Fault};
 use udvla_results::run::manifest::{Manifest, RunStatus};
-use udvla_results::run::merge::read_kinds;
+use udvla_results::run::merge::read_runs;
 use udvla_results::run::read::{ReadError, Run};
 use udvla_results::run::seal::{RecordsEnd, manifest_text};
 
@@ -176,8 +176,8 @@ fn accepted_damage_is_left_out_and_said_in_every_output() {
     changed[0] = changed[0].replacen("\"stages_completed\":1", "\"stages_completed\":0", 1);
     fs::write(dir.path().join("episodes.jsonl"), changed.join("\n") + "\n").unwrap();
     let directories = [dir.path().to_path_buf()];
-    assert!(read_kinds(&directories, Damage::Refuse).is_err());
-    let run = read_kinds(&directories, Damage::Accept).unwrap().remove(0);
+    assert!(read_runs(&directories, Damage::Refuse).is_err());
+    let run = read_runs(&directories, Damage::Accept).unwrap().remove(0);
     assert_eq!(run.records.len(), 39, "a changed record counts neither way");
     let words = "damage accepted, 1 line is left out: line 1 of `episodes.jsonl` was changed";
     assert!(run.notes[0].starts_with(words), "{:?}", run.notes);

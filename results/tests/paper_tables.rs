@@ -8,7 +8,7 @@ use udvla_results::out::render::{
     paper_csv, paper_json, paper_latex, paper_latex_document, paper_markdown,
 };
 use udvla_results::run::damage::Damage;
-use udvla_results::run::merge::{MergeError, read_kinds};
+use udvla_results::run::merge::{MergeError, read_runs};
 use udvla_results::run::read::Run;
 use udvla_results::tables::model::{Row, RowKind, Table};
 use udvla_results::tables::paper_tables::{measured_only, paper_tables, tables_of};
@@ -219,7 +219,7 @@ fn parts_of_a_run_give_the_bytes_of_the_whole_in_any_order() {
     let (_folder, mut directories) = split(&whole, 3);
     for _ in 0..3 {
         directories.rotate_left(1);
-        let merged = read_kinds(&directories, Damage::Refuse).unwrap();
+        let merged = read_runs(&directories, Damage::Refuse).unwrap();
         assert_eq!(merged.len(), 1);
         assert_eq!(paper_json(&tables(&merged)), expected);
     }
@@ -229,7 +229,7 @@ fn parts_of_a_run_give_the_bytes_of_the_whole_in_any_order() {
 fn benchmarks_stay_apart() {
     let (_one, libero) = split(&build::libero_as_published(), 1);
     let (_other, calvin) = split(&build::calvin_as_published(), 1);
-    let merged = read_kinds(&[libero, calvin].concat(), Damage::Refuse).unwrap();
+    let merged = read_runs(&[libero, calvin].concat(), Damage::Refuse).unwrap();
     let names: Vec<&str> = merged.iter().map(|run| &*run.manifest.protocol.benchmark).collect();
     assert_eq!(names, ["libero", "calvin"], "in the order of the directories");
 }
@@ -238,7 +238,7 @@ fn benchmarks_stay_apart() {
 fn doubled_episodes_are_refused_by_name() {
     let (_folder, directories) = split(&build::libero_as_published(), 2);
     let twice = [directories[0].clone(), directories[0].clone()];
-    let error = read_kinds(&twice, Damage::Refuse).unwrap_err();
+    let error = read_runs(&twice, Damage::Refuse).unwrap_err();
     assert!(matches!(&error, MergeError::Doubled { key, .. } if key.suite == "goal"), "{error}");
 }
 
@@ -257,7 +257,7 @@ fn other_subjects_settings_and_protocols_are_rows_of_their_own() {
         other.manifest.run = "other".into();
         other.manifest.protocol_fingerprint = other.manifest.protocol.fingerprint();
         let (_one, more) = split(&other, 1);
-        let runs = read_kinds(&[&more[..], &directories[..]].concat(), Damage::Refuse).unwrap();
+        let runs = read_runs(&[&more[..], &directories[..]].concat(), Damage::Refuse).unwrap();
         assert_eq!(runs.len(), 2);
         let tables = measured_only(tables(&runs));
         let rows: Vec<&Row> =

@@ -2,7 +2,7 @@
 
 use udvla_results::out::render::{markdown, subtasks_csv, terminal};
 use udvla_results::run::damage::Damage;
-use udvla_results::run::merge::read_kinds;
+use udvla_results::run::merge::read_runs;
 use udvla_results::run::read::Run;
 use udvla_results::tables::paper_tables::paper_tables;
 use udvla_sims::protocol::Protocol;
@@ -91,7 +91,7 @@ fn parts_of_unequal_size_are_pooled_by_rollouts() {
         build::store(&part, &directory, &build::lines(&part));
         directory
     });
-    let merged = read_kinds(&directories, Damage::Refuse).unwrap();
+    let merged = read_runs(&directories, Damage::Refuse).unwrap();
     let summary = build::summary(&merged[0]);
     let chain = summary.suites[0].chain.as_ref().unwrap();
     assert_eq!((chain.length.n, summary.counts.missing), (500, 0));

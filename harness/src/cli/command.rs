@@ -13,13 +13,14 @@ use super::checkpoint::{
 };
 use super::real::RealArguments;
 use super::results::{
-    AuditArguments, CompareArguments, ExportArguments, GateArguments, PlanArguments,
-    PlotsArguments, ReadArguments, ReplayArguments, ReportArguments, TablesArguments,
-    ViewArguments,
+    AuditArguments, CompareArguments, ExportArguments, GateArguments, MergeArguments,
+    PlanArguments, PlotsArguments, ReadArguments, ReplayArguments, ReportArguments,
+    StatusArguments, TablesArguments, ViewArguments,
 };
 use super::runs_folder::run_path;
 #[cfg(feature = "torch")]
 use super::serve::ServeArguments;
+use super::slurm::SlurmArguments;
 use crate::benchmarks::{self, Benchmark};
 use crate::plan::Video;
 
@@ -69,6 +70,18 @@ pub enum Command {
     Report(ReportArguments),
     /// Show run directories in a browser: list, pages, comparisons, live while they run
     View(ViewArguments),
+    /// Show how far runs are, alone and together, and what to type next
+    Status(StatusArguments),
+    /// Print, or submit, the jobs that play a run on a Slurm cluster in parts and merge them
+    ///
+    /// For example `udvla-eval slurm --parts 16 --time 4:00:00 --gpus 1 -- libero --suite long`. A part
+    /// that reaches its time limit finishes its running episodes and is requeued (docs/parts.md).
+    Slurm(SlurmArguments),
+    /// Make the parts of a run one run directory
+    ///
+    /// The parts must have equal protocol, policy and setting; every episode must be in exactly one of
+    /// them. Actions, videos and predicted images are copied.
+    Merge(MergeArguments),
     /// Put run directories into the paper's tables
     Tables(TablesArguments),
     /// Draw several runs side by side and beside the paper
@@ -207,6 +220,11 @@ pub struct ResumeArguments {
     /// Start what the directory names: its interpreter, programs and folders with Python packages
     #[arg(long)]
     pub trust: bool,
+    /// Take the directory from a process on another machine that is certainly gone
+    ///
+    /// Needed only on file systems without locks, where that process has been silent for a minute.
+    #[arg(long)]
+    pub take_over: bool,
     /// How the directory is read.
     #[command(flatten)]
     pub reading: ReadArguments,

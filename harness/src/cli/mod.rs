@@ -19,6 +19,7 @@ mod runs_folder;
 #[cfg(feature = "torch")]
 mod serve;
 mod server;
+mod slurm;
 mod values;
 
 pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
@@ -32,13 +33,16 @@ pub use command::{BenchmarkName, Cli, Command, ResumeArguments, SetupArguments};
 pub use model::{DeviceArguments, ModelArguments};
 #[cfg(feature = "torch")]
 pub use plan::model_plan;
-pub use plan::{new_directory, plan_of_command, plan_of_run, policy, simulator_plan};
+pub use plan::{
+    episodes_of_command, new_directory, plan_of_command, plan_of_run, policy, simulator_plan,
+};
 pub use real::{NOT_DRIVEN, RealArguments};
 pub use results::*;
 pub use run::{PolicyArguments, RunArguments, WorkerArguments};
 #[cfg(feature = "torch")]
 pub use serve::ServeArguments;
 pub use server::ServerArguments;
+pub use slurm::SlurmArguments;
 
 /// The command reference as Markdown: the long help of every command.
 pub fn reference() -> String {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Parser;
 use udvla_results::run::damage::Damage;
-use udvla_results::run::manifest::Manifest;
+use udvla_results::run::manifest::{Manifest, PlannedTask};
+use udvla_results::run::part::{self, Part};
+use udvla_sims::episode::EpisodeKey;
 
 use super::benchmark::RunCommand;
 use super::command::{Cli, Command};
@@ -14,7 +16,7 @@ use super::model::{DeviceArguments, ModelArguments};
 use super::published;
 use super::run::{PolicyArguments, RunArguments, WorkerArguments};
 use super::runs_folder::{self, RUNS};
-use crate::benchmarks::{Benchmark, Choices};
+use crate::benchmarks::{Benchmark, Choices, Selection};
 use crate::environment;
 use crate::exit::Refused;
 #[cfg(feature = "torch")]
@@ -30,17 +32,15 @@ use crate::walls::Walls;
 /// [`Refused`] when something asked for cannot work.
 pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     let RunCommand { benchmark, flags, run, worker } = command;
-    let mut selection = benchmark.select(flags, &choices(run, worker))?;
-    if let Some(limit) = run.limit {
-        selection.tasks = plan::spread(selection.tasks, limit);
-    }
-    if selection.tasks.is_empty() {
-        return Err(Refused::new("no task is left to run").into());
-    }
+    let selection = selection(command)?;
+    let parts: Vec<Part> = run.part.into_iter().collect();
+    let is_played = |key: &EpisodeKey| part::contain(&parts, key);
+    let episodes = selection.tasks.iter().flat_map(PlannedTask::episodes).filter(is_played).count();
     let workers = run.workers.map(usize::from);
     let one_process =
         plan::check_one_process(&selection.protocol, workers, run.recycle, run.worker_memory)?;
     let controls = Controls { instruction: run.instruction, observation: run.observation };
+    check_part(run, one_process, episodes)?;
     let mut walls = Walls::default();
     walls.pass(controls.check(&selection, one_process))?;
     let policy = walls.pass(policy(&run.tested, benchmark.name()))?;
@@ -57,11 +57,15 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     let simulator = walls.pass(simulator_plan(*benchmark, flags, worker, &choices))?;
     walls.finish()?;
     let (policy, simulator) = policy.zip(simulator).expect("what is absent was refused");
-    let episodes = selection.tasks.iter().map(|task| usize::from(task.trials)).sum();
+    let label = match run.part {
+        Some(part) => format!("{}-part-{}", selection.label, part.to_string().replace('/', "-of-")),
+        None => selection.label,
+    };
     Ok(Plan {
         protocol: selection.protocol,
         tasks: selection.tasks,
-        directory: run.out.clone().unwrap_or_else(|| new_directory(&selection.label)),
+        parts,
+        directory: run.out.clone().unwrap_or_else(|| new_directory(&label)),
         simulator,
         execution: execution(run, replicas(&policy), one_process, episodes),
         policy,
@@ -69,7 +73,50 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         published,
         new_devices: false,
         damage: Damage::Refuse,
+        take_over: run.take_over.into(),
     })
+}
+
+/// The protocol and the episodes that are asked for.
+fn selection(command: &RunCommand) -> Result<Selection> {
+    let RunCommand { benchmark, flags, run, worker } = command;
+    let mut selection = benchmark.select(flags, &choices(run, worker))?;
+    if let Some(limit) = run.limit {
+        selection.tasks = plan::spread(selection.tasks, limit);
+    }
+    if selection.tasks.is_empty() {
+        return Err(Refused::new("no task is left to run").into());
+    }
+    Ok(selection)
+}
+
+/// The episodes of `udvla-eval BENCHMARK …`, whether or not this machine could play them.
+///
+/// # Errors
+/// [`Refused`] when something asked for does not exist.
+pub fn episodes_of_command(command: &RunCommand) -> Result<Vec<EpisodeKey>> {
+    Ok(selection(command)?.tasks.iter().flat_map(PlannedTask::episodes).collect())
+}
+
+/// Whether one part of the episodes can be played by itself.
+fn check_part(run: &RunArguments, one_process: bool, episodes: usize) -> Result<()> {
+    let Some(part) = run.part else { return Ok(()) };
+    let refused = |text: &str, hint: &str| Err(Refused::new(text).hint(hint).into());
+    match (one_process, run.stop_early.is_some(), episodes) {
+        (true, ..) => refused(
+            "`--reset-mode reference` runs all sequences in one process, which has no parts",
+            "leave `--part` out, or use the default `--reset-mode isolated`",
+        ),
+        (_, true, _) => refused(
+            "`--stop-early` decides about a whole run, not about a part of one",
+            "leave one of `--stop-early` and `--part` out",
+        ),
+        (.., 0) => refused(
+            &format!("none of the run's episodes is in part {part}"),
+            "split the run into fewer parts",
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn check_futures(run: &RunArguments, policy: &PolicyPlan) -> Result<()> {

@@ -47,6 +47,31 @@ pub struct ViewArguments {
     pub port: u16,
 }
 
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Run directories, folders of run directories, or names of runs in `runs`
+    #[arg(value_name = "RUN", default_value = "runs", value_parser = run_path())]
+    pub runs: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    /// Run directory to write; it must not exist yet
+    #[arg(value_name = "OUT")]
+    pub out: PathBuf,
+    /// The parts: run directories, or names of runs in `runs`
+    #[arg(required = true, value_name = "RUN", value_parser = run_path())]
+    pub runs: Vec<PathBuf>,
+    /// Merge although some episodes have no record; the run stays open, and `resume` plays them
+    #[arg(long)]
+    pub allow_missing: bool,
+}
+
 /// Arguments of `tables`.
 #[derive(Debug, Args)]
 pub struct TablesArguments {

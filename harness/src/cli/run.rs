@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
 use udvla_policies::remote::Address;
 use udvla_policies::weightless;
+use udvla_results::run::part::Part;
 
 #[cfg(feature = "torch")]
 use super::model::{DeviceArguments, ModelArguments};
@@ -41,6 +42,12 @@ pub struct RunArguments {
     /// Every task gets one trial, then each a second one, in the plan's order.
     #[arg(long, value_name = "N", help_heading = "Episodes", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
+    /// Play one of N parts of the episodes, to split a run over machines, for example 3/16
+    ///
+    /// The parts of equal commands are disjoint and together the whole run, for any N; `status`
+    /// shows how far they are, `merge` makes them one run (docs/parts.md).
+    #[arg(long, value_name = "K/N", help_heading = "Episodes")]
+    pub part: Option<Part>,
     /// Simulators that run at once [default: 2 x --max-batch per device, at most the cores]
     #[arg(short, long, value_name = "N", help_heading = "Workers", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,
@@ -78,6 +85,11 @@ pub struct RunArguments {
     /// Run directory, new or to be continued [default: runs/NAME-DATE-ID]
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
+    /// Take the run directory from a process on another machine that is certainly gone
+    ///
+    /// Needed only on file systems without locks, where that process has been silent for a minute.
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
+    pub take_over: bool,
     /// Episodes to record as video
     #[arg(long, value_enum, default_value_t = Video::None, help_heading = "Output")]
     pub video: Video,

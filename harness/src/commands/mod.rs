@@ -18,6 +18,7 @@ mod imagine;
 #[cfg(feature = "torch")]
 mod inspect;
 mod list;
+mod merge;
 mod names;
 mod overview;
 mod pages;
@@ -30,6 +31,8 @@ mod sample_size;
 #[cfg(feature = "torch")]
 mod serve;
 mod setup;
+mod slurm;
+mod status;
 mod tables;
 mod view;
 
@@ -62,6 +65,9 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Resume(arguments) => resume(arguments, show),
         Command::Report(arguments) => report::report(&arguments, show),
         Command::View(arguments) => view::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Slurm(arguments) => slurm::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments, show),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
@@ -106,7 +112,8 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
     let damage = arguments.reading.damage();
     if let Some(session) = Session::stored(&arguments.directory)? {
         session.distrust(reading::trust(arguments.trust))?;
-        return real::play(&session, arguments.page, show, damage);
+        let take_over = arguments.take_over.into();
+        return real::play(&session, arguments.page, show, damage, take_over);
     }
     let manifest = reading::noted(&arguments.directory, damage)?.manifest;
     let directory = absolute(&arguments.directory)?;
@@ -126,6 +133,7 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         trust: reading::trust(arguments.trust),
         damage,
         trials: arguments.trials,
+        take_over: arguments.take_over.into(),
     };
     let plan = cli::plan_of_run(&manifest, directory, &overrides)?;
     play(&plan, show, manifest.command)

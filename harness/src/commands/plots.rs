@@ -14,11 +14,11 @@ use crate::exit::{Exit, Refused};
 /// # Errors
 /// [`Refused`] when a directory is not a run, or the runs give no plot at all.
 pub fn run(arguments: &PlotsArguments) -> Result<Exit> {
-    let runs = udvla_results::run::merge::read_kinds(&arguments.runs, arguments.reading.damage())
+    let runs = udvla_results::run::merge::read_runs(&arguments.runs, arguments.reading.damage())
         .map_err(|error| {
-        let refused = Refused::new("these run directories make no plots");
-        refused.maybe_hint(error.hint()).because(error)
-    })?;
+            let refused = Refused::new("these run directories make no plots");
+            refused.maybe_hint(error.hint()).because(error)
+        })?;
     super::reading::say_notes(&runs);
     let names = names::of_runs(&arguments.name, &runs, names::Noun::Run)?;
     let (plots, without) = of_runs(&runs, &names, &Paper::bundled())

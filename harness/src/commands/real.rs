@@ -12,7 +12,7 @@ use udvla_sims::protocol::Protocol;
 use crate::cli::{self, NOT_DRIVEN, RealArguments};
 use crate::exit::{Exit, Refused};
 use crate::output;
-use crate::plan::{PolicyPlan, UDVLA};
+use crate::plan::{PolicyPlan, TakeOver, UDVLA};
 use crate::preflight;
 use crate::real::drive::RobotPlan;
 use crate::real::operator::{Operator, Terminal};
@@ -43,15 +43,21 @@ pub fn run(arguments: &RealArguments, show: Show) -> Result<Exit> {
         directory,
         command: std::env::args().skip(1).collect(),
     };
-    play(&session, arguments.page, show, Damage::Refuse)
+    play(&session, arguments.page, show, Damage::Refuse, TakeOver::No)
 }
 
 /// Plays a session, and writes tables and plots when nothing can be given away by them.
 ///
 /// # Errors
 /// [`Refused`] when a run directory or the page's port cannot be used.
-pub fn play(session: &Session, page: Option<u16>, show: Show, damage: Damage) -> Result<Exit> {
-    let trials = Trials::open(session, damage)?;
+pub fn play(
+    session: &Session,
+    page: Option<u16>,
+    show: Show,
+    damage: Damage,
+    take_over: TakeOver,
+) -> Result<Exit> {
+    let trials = Trials::open(session, damage, take_over)?;
     if trials.done() > 0 {
         println!("{} trials have an outcome already", trials.done());
     }

@@ -24,7 +24,7 @@ use crate::exit::{Exit, Refused};
 pub fn run(arguments: &TablesArguments) -> Result<Exit> {
     let paper = Paper::bundled();
     let damage = arguments.reading.damage();
-    let runs = merge::read_kinds(&arguments.runs, damage).map_err(refused)?;
+    let runs = merge::read_runs(&arguments.runs, damage).map_err(refused)?;
     super::reading::say_notes(&runs);
     let names = of_runs(&arguments.name, &runs, Noun::Row)?;
     let summary = |run: &Run| Summary::new(run, &paper);
@@ -34,7 +34,7 @@ pub fn run(arguments: &TablesArguments) -> Result<Exit> {
     let mut paths = arguments.variant.clone();
     paths.sort();
     for path in paths {
-        let runs = merge::read_kinds(&[path], damage).map_err(refused)?;
+        let runs = merge::read_runs(&[path], damage).map_err(refused)?;
         super::reading::say_notes(&runs);
         variants.extend(runs.iter().map(summary));
     }

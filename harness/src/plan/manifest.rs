@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::Manifest;
 
-use super::{Controls, Execution, Plan, PolicyPlan, SimulatorPlan, Video};
+use super::{Controls, Execution, Plan, PolicyPlan, SimulatorPlan, TakeOver, Video};
 use crate::benchmarks;
 use crate::exit::Refused;
 
@@ -54,6 +54,8 @@ pub struct Overrides {
     pub damage: Damage,
     /// Trials per task, at least as many as planned before.
     pub trials: Option<u16>,
+    /// Whether the directory may be taken from an owner that is silent.
+    pub take_over: TakeOver,
 }
 
 /// What `run.json` stores of a plan beside protocol and tasks.
@@ -85,6 +87,7 @@ impl Plan {
         Ok(Some(Self {
             protocol: manifest.protocol.clone(),
             tasks: manifest.plan.clone(),
+            parts: manifest.parts.clone(),
             directory,
             simulator,
             policy,
@@ -93,6 +96,7 @@ impl Plan {
             published: manifest.published.clone(),
             new_devices: false,
             damage: Damage::Refuse,
+            take_over: TakeOver::No,
         }))
     }
 
@@ -104,9 +108,9 @@ impl Plan {
         if let Some(trials) = overrides.trials {
             self.extend(trials)?;
         }
+        let episodes = self.episodes().len();
         let Self { simulator, policy, execution, .. } = self;
         if let Some(workers) = overrides.workers {
-            let episodes = self.tasks.iter().map(|task| usize::from(task.trials)).sum::<usize>();
             execution.workers = usize::from(workers).min(episodes.max(1));
         }
         execution.max_batch = overrides.max_batch.map_or(execution.max_batch, usize::from);
@@ -131,6 +135,7 @@ impl Plan {
         }
         apply_to_policy(policy, overrides)?;
         self.damage = overrides.damage;
+        self.take_over = overrides.take_over;
         if !overrides.devices.is_empty() {
             execution.replicas = overrides.devices.len();
             self.new_devices = true;

@@ -16,6 +16,7 @@ use udvla_policies::remote::{Address, Layout, ServerProtocol};
 use udvla_policies::udvla::UdVlaOptions;
 use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::{PlannedTask, PublishedRow};
+use udvla_results::run::part::{self, Part};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::WorkerCommand;
 use udvla_sims::protocol::Protocol;
@@ -44,6 +45,8 @@ pub struct Plan {
     pub protocol: Protocol,
     /// Tasks and trials asked for, in the protocol's order.
     pub tasks: Vec<PlannedTask>,
+    /// The parts of it that are played; all without any.
+    pub parts: Vec<Part>,
     /// Where the run goes.
     pub directory: PathBuf,
     /// How workers are started.
@@ -60,6 +63,24 @@ pub struct Plan {
     pub new_devices: bool,
     /// What is done with a run directory that is not as its run wrote it.
     pub damage: Damage,
+    /// Whether a run directory whose owner is silent may be taken.
+    pub take_over: TakeOver,
+}
+
+/// Whether a run directory whose owner is silent may be taken, where no lock tells that it is dead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TakeOver {
+    /// No.
+    #[default]
+    No,
+    /// The user says that the owner is gone.
+    Yes,
+}
+
+impl From<bool> for TakeOver {
+    fn from(given: bool) -> Self {
+        if given { Self::Yes } else { Self::No }
+    }
 }
 
 /// How workers are started and what their adapter is made with. Paths are absolute.
@@ -207,19 +228,15 @@ pub fn check_one_process(
 }
 
 impl Plan {
-    /// Episodes asked for, long ones first so that none is left alone at the end.
+    /// Episodes to be played, long ones first so that none is left alone at the end.
     pub fn episodes(&self) -> Vec<EpisodeKey> {
         let steps = |task: &PlannedTask| {
             self.protocol.suite(&task.suite).map_or(0, |suite| suite.max_steps)
         };
         let mut tasks: Vec<&PlannedTask> = self.tasks.iter().collect();
         tasks.sort_by_key(|task| std::cmp::Reverse(steps(task)));
-        let key = |task: &PlannedTask, trial| EpisodeKey {
-            suite: task.suite.clone(),
-            task: task.task,
-            trial,
-        };
-        tasks.into_iter().flat_map(|task| (0..task.trials).map(|trial| key(task, trial))).collect()
+        let episodes = tasks.into_iter().flat_map(PlannedTask::episodes);
+        episodes.filter(|key| part::contain(&self.parts, key)).collect()
     }
 
     /// Names of the suites that are played.
@@ -227,16 +244,16 @@ impl Plan {
         self.first_episodes().into_iter().map(|key| key.suite).collect()
     }
 
-    /// The first episode of each suite.
+    /// The first episode of each suite that is played.
     pub fn first_episodes(&self) -> Vec<EpisodeKey> {
-        let mut tasks: Vec<&PlannedTask> = self.tasks.iter().collect();
-        tasks.dedup_by_key(|task| &task.suite);
-        let first = |task: &PlannedTask| EpisodeKey {
-            suite: task.suite.clone(),
-            task: task.task,
-            trial: 0,
-        };
-        tasks.into_iter().map(first).collect()
+        let mut episodes: Vec<EpisodeKey> = self
+            .tasks
+            .iter()
+            .flat_map(PlannedTask::episodes)
+            .filter(|key| part::contain(&self.parts, key))
+            .collect();
+        episodes.dedup_by(|one, other| one.suite == other.suite);
+        episodes
     }
 }
 

@@ -174,6 +174,8 @@ impl Session {
             episodes: EpisodeCounts { asked, ok: 0, error: 0 },
             batches: BatchCounts::default(),
             remarks: BTreeMap::new(),
+            parts: vec![],
+            merged: vec![],
             started: now(),
             ended: None,
             stopped_early: None,

@@ -19,6 +19,7 @@ use super::operator::{Answer, Operator, Question, Step};
 use super::order::{Trial, order};
 use super::plan::Session;
 use crate::exit::Refused;
+use crate::plan::TakeOver;
 use crate::report::GaveUp;
 use crate::run::manifest::finish;
 use crate::run::record::EpisodeIdentity;
@@ -63,12 +64,12 @@ impl<'a> Trials<'a> {
     ///
     /// # Errors
     /// [`Refused`] when a directory is another run's, or in use.
-    pub fn open(session: &'a Session, damage: Damage) -> Result<Self> {
+    pub fn open(session: &'a Session, damage: Damage, take_over: TakeOver) -> Result<Self> {
         let directories = session.directories();
         let robot = session.stored.robot.as_ref();
         let driver = robot.map(|robot| Driver::open(robot, &session.protocol)).transpose()?;
         let arms = (0..).zip(&directories).map(|(index, directory)| {
-            let mut store = Store::open(directory)?;
+            let mut store = Store::open(directory, take_over)?;
             let mut manifest = session.manifest(index, driver.as_ref())?;
             let mut records = BTreeMap::new();
             if let Some(before) = store.previous_run(damage)? {

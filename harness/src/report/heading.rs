@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use udvla_results::run::manifest::PlannedTask;
+use udvla_results::run::part;
 use udvla_results::tables::format::plural;
+use udvla_sims::episode::EpisodeKey;
 
 use crate::plan::Plan;
 
@@ -60,6 +62,16 @@ impl fmt::Display for Heading {
     }
 }
 
+/// `31, part 3/16 of 500`.
+fn episodes_line(plan: &Plan) -> String {
+    let here = plan.episodes().len();
+    let all: usize = plan.tasks.iter().map(|task| usize::from(task.trials)).sum();
+    match part::names(&plan.parts) {
+        names if names.is_empty() => here.to_string(),
+        names => format!("{here}, {names} of {all}"),
+    }
+}
+
 /// The text of `--dry-run`.
 pub fn describe(plan: &Plan) -> String {
     let protocol = &plan.protocol;
@@ -71,9 +83,12 @@ pub fn describe(plan: &Plan) -> String {
         plan.policy.name(),
         plan.execution.workers,
         plan.directory.display(),
-        plan.episodes().len()
+        episodes_line(plan)
     );
-    for PlannedTask { suite, task, instruction, trials, .. } in &plan.tasks {
+    let episodes = plan.episodes();
+    for PlannedTask { suite, task, instruction, .. } in &plan.tasks {
+        let of_task = |key: &&EpisodeKey| (&key.suite, key.task) == (suite, *task);
+        let trials = episodes.iter().filter(of_task).count();
         text += &format!("  {suite} {task}  {trials} × {instruction}\n");
     }
     text

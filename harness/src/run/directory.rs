@@ -1,19 +1,20 @@
 //! A run directory before its first record: made or taken over, and locked.
 
-use std::fs::{self, DirEntry, File, TryLockError};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use udvla_results::run::read::{MANIFEST_FILE, RECORDS_FILE};
 
+use super::owner::{LOCK, OWNER, Owner};
 use crate::exit::Refused;
+use crate::plan::TakeOver;
 
 /// Folders of every run.
 const FOLDERS: [&str; 3] = ["logs", "actions", "videos"];
 /// What else a run makes beside them before its first record.
 const LATER: [&str; 2] = ["futures", "scratch"];
-const LOCK: &str = "lock";
 
 /// A directory that this process may write to.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Prepared {
     /// Whether this process made it.
     pub created: bool,
     /// Held as long as the run goes on.
-    pub lock: File,
+    pub owner: Owner,
     /// The records, to be appended to.
     pub records: File,
 }
@@ -30,7 +31,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// [`Refused`] when another process uses it, or it holds something else than a run.
-pub fn prepare(directory: &Path) -> Result<Prepared> {
+pub fn prepare(directory: &Path, take_over: TakeOver) -> Result<Prepared> {
     let unusable = || format!("cannot use `{}` as a run directory", directory.display());
     let created = !directory.exists();
     if !created {
@@ -42,23 +43,14 @@ pub fn prepare(directory: &Path) -> Result<Prepared> {
             _ => anyhow::Error::new(error).context(unusable()),
         })?;
     }
-    let lock = File::create(directory.join(LOCK)).with_context(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let text = format!("`{}` is in use by another process", directory.display());
-            let hint = "wait for it to end, or name a new folder with `--out`";
-            return Err(Refused::new(text).hint(hint).into());
-        }
-        Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
-    }
+    let owner = Owner::take(directory, take_over)?;
     remove_temporary_files(directory).with_context(unusable)?;
     let records = File::options().create(true).append(true).open(directory.join(RECORDS_FILE));
     let records = records.with_context(unusable)?;
     if created {
         sync_with_parent(directory).with_context(unusable)?;
     }
-    Ok(Prepared { created, lock, records })
+    Ok(Prepared { created, owner, records })
 }
 
 /// Whether a directory holds no run and nothing of value: it is empty, or its run was killed before
@@ -116,7 +108,7 @@ fn is_of_a_start(entry: &DirEntry, is_locked: bool) -> io::Result<bool> {
         return Ok(entry.metadata()?.len() == 0);
     }
     if !entry.file_type()?.is_dir() {
-        return Ok(is_locked && is_temporary(name));
+        return Ok(is_locked && (name == OWNER || is_temporary(name)));
     }
     let is_empty = fs::read_dir(entry.path())?.next().is_none();
     Ok(match name {
@@ -159,7 +151,7 @@ mod tests {
     use super::*;
 
     fn refusal(directory: &Path) -> String {
-        prepare(directory).unwrap_err().to_string()
+        prepare(directory, TakeOver::No).unwrap_err().to_string()
     }
 
     #[test]
@@ -168,12 +160,12 @@ mod tests {
         let directory = folder.path().join("run");
         fs::create_dir_all(directory.join("logs")).unwrap();
         fs::create_dir_all(directory.join("scratch/worker-00")).unwrap();
-        for name in ["run.json", "episodes.jsonl", "lock", ".tmpa1B2c3"] {
+        for name in ["run.json", "episodes.jsonl", "lock", "owner.json", ".tmpa1B2c3"] {
             fs::write(directory.join(name), "").unwrap();
         }
         fs::write(directory.join("logs/worker-00.log"), "it started").unwrap();
         assert!(is_vacant(&directory).unwrap());
-        let prepared = prepare(&directory).unwrap();
+        let prepared = prepare(&directory, TakeOver::No).unwrap();
         assert!(!prepared.created);
         assert!(!directory.join(".tmpa1B2c3").exists());
         assert!(refusal(&directory).contains("in use by another process"));
@@ -210,7 +202,7 @@ mod tests {
         let file = folder.path().join("notes.txt");
         fs::write(&file, "precious").unwrap();
         for directory in [file.clone(), file.join("run")] {
-            let error = prepare(&directory).unwrap_err();
+            let error = prepare(&directory, TakeOver::No).unwrap_err();
             let refused = error.downcast_ref::<Refused>().expect("a refusal");
             assert!(refused.next_step().is_some_and(|hint| hint.contains("--out")), "{error}");
         }

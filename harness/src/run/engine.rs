@@ -34,7 +34,7 @@ use crate::report::{GaveUp, Notice, Reporter, Running, Show};
 /// [`Refused`] for what cannot work, after which a directory that was made for the run is removed;
 /// anything else for a fault of the program or the machine.
 pub fn evaluate(plan: &Plan, show: Show, command: Vec<String>) -> Result<Evaluated> {
-    let mut store = Store::open(&plan.directory)?;
+    let mut store = Store::open(&plan.directory, plan.take_over)?;
     let evaluated = start(plan, show, &mut store, command);
     if let Err(error) = &evaluated
         && error.is::<Refused>()

@@ -48,6 +48,8 @@ pub fn start(plan: &Plan, command: Vec<String>) -> Result<Manifest> {
         command,
         directory: here.to_string_lossy().into_owned(),
         plan: plan.tasks.clone(),
+        parts: plan.parts.clone(),
+        merged: vec![],
         records: None,
         resolved: Some(plan.resolved()),
         episodes: EpisodeCounts { asked: plan.episodes().len() as u32, ok: 0, error: 0 },
@@ -194,6 +196,7 @@ pub fn software() -> BTreeMap<String, String> {
 pub fn machine() -> BTreeMap<String, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut machine = BTreeMap::from([("cores".into(), cores.to_string())]);
+    machine.extend(crate::machine::host().map(|name| ("host".into(), name)));
     machine.extend(
         value_of("/proc/cpuinfo".as_ref(), "model name").map(|text| ("processor".into(), text)),
     );

@@ -7,7 +7,8 @@
 //! - `episode`, `controls`, [`futures`]: one episode as a state machine, what is withheld from the policy,
 //!   and the images it saves;
 //! - [`batcher`]: collects the questions of all workers into batches for the policy;
-//! - `directory`, [`store`], [`manifest`], `record`: the run directory and its contents;
+//! - `directory`, `owner`, [`store`], [`manifest`], `record`: the run directory, who may write to it, and
+//!   its contents;
 //! - `early`: what may end a run early; [`failure`]: what an attempt fails by; [`event`],
 //!   [`signals`]: what the dispatcher reacts to.
 
@@ -25,6 +26,7 @@ pub mod event;
 pub mod failure;
 pub mod futures;
 pub mod manifest;
+mod owner;
 mod pool;
 pub(crate) mod record;
 mod schedule;
@@ -36,4 +38,5 @@ pub use clock::now;
 pub use early::baseline;
 pub use ending::{Ending, Evaluated, Outcome};
 pub use engine::{check, evaluate};
+pub use owner::is_in_use;
 pub use store::{read_run as read, refuse_links};

@@ -21,7 +21,9 @@ use udvla_sims::wire;
 
 use super::clock;
 use super::directory::{self, Prepared};
+use super::owner::Owner;
 use crate::exit::Refused;
+use crate::plan::TakeOver;
 
 /// An open run directory.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub struct Store {
     damage: Damage,
     /// Whether this process created the directory.
     created: bool,
-    _lock: File,
+    owner: Owner,
 }
 
 impl Store {
@@ -44,14 +46,14 @@ impl Store {
     ///
     /// # Errors
     /// When another process uses it, or it contains something else than a run.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub fn open(directory: &Path, take_over: TakeOver) -> Result<Self> {
         if directory.is_dir() {
             refuse_links(directory)?;
         }
-        let Prepared { created, lock, records } = directory::prepare(directory)?;
+        let Prepared { created, owner, records } = directory::prepare(directory, take_over)?;
         let length = records.metadata().context("cannot read the records")?.len();
         let (directory, damage) = (directory.to_owned(), Damage::Refuse);
-        Ok(Self { directory, records, length, chain: None, damage, created, _lock: lock })
+        Ok(Self { directory, records, length, chain: None, damage, created, owner })
     }
 
     /// Whether an episode has a record.
@@ -101,8 +103,9 @@ impl Store {
     /// the records end now.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or another process took the directory over.
     pub fn write_manifest(&mut self, manifest: &Manifest) -> Result<()> {
+        self.owner.check()?;
         if let Some(id) = &manifest.id
             && self.chain.as_ref().is_none_or(|chain| chain.run() != id)
         {
@@ -122,7 +125,8 @@ impl Store {
     /// recorded any) are on disk with their timeline.
     ///
     /// # Errors
-    /// When a file cannot be written; the records then end with the last whole one.
+    /// When a file cannot be written, or another process took the directory over; the records then
+    /// end with the last whole one.
     pub fn append(
         &mut self,
         mut record: EpisodeRecord,
@@ -130,6 +134,7 @@ impl Store {
         width: usize,
         timeline: &Timeline,
     ) -> Result<EpisodeRecord> {
+        self.owner.check()?;
         if record.status == Status::Ok && width > 0 {
             let name = format!("actions/{}.safetensors", record.key());
             let steps = actions.len() / width;

@@ -6,6 +6,7 @@ use udvla_sims::episode::EpisodeKey;
 
 use super::damage::Fault;
 use super::manifest::{Manifest, PlannedTask, RunStatus};
+use super::part::{self, Part};
 use super::record::EpisodeRecord;
 use super::seal::{NO_RECORD, Seal, SealFault};
 
@@ -49,12 +50,13 @@ pub(super) fn read_lines(bytes: &[u8], manifest: &Manifest) -> Lines {
 struct Reader<'a> {
     id: Option<&'a str>,
     plan: BTreeMap<(&'a str, u16), &'a PlannedTask>,
+    parts: &'a [Part],
 }
 
 impl<'a> Reader<'a> {
     fn new(manifest: &'a Manifest) -> Self {
         let plan = manifest.plan.iter().map(|task| ((task.suite.as_str(), task.task), task));
-        Self { id: manifest.id.as_deref(), plan: plan.collect() }
+        Self { id: manifest.id.as_deref(), plan: plan.collect(), parts: &manifest.parts }
     }
 
     /// The record in a line, if it is one of the run.
@@ -78,7 +80,9 @@ impl<'a> Reader<'a> {
             .map_err(|error| Fault::NoRecord { line, why: error.to_string() })?;
         let key = record.key();
         let planned = self.plan.get(&(key.suite.as_str(), key.task));
-        let Some(planned) = planned.filter(|planned| key.trial < planned.trials) else {
+        let is_planned =
+            |planned: &&&PlannedTask| key.trial < planned.trials && part::contain(self.parts, &key);
+        let Some(planned) = planned.filter(is_planned) else {
             return Err(Fault::Unplanned { line, key });
         };
         let numbers @ [completed, stages, planned] =

@@ -8,6 +8,8 @@ use udvla_sims::episode::EpisodeKey;
 use udvla_sims::identity::{Setting, Subject};
 use udvla_sims::protocol::Protocol;
 
+use super::part::{self, Part};
+
 /// Version of the run directory that this build writes; older ones are read as well.
 pub const SCHEMA: u16 = 3;
 /// The first version whose records and manifest carry checksums.
@@ -83,6 +85,12 @@ pub struct Manifest {
     pub directory: String,
     /// The planned episodes: suite, task, trials per task.
     pub plan: Vec<PlannedTask>,
+    /// The parts of the plan that are played here; all of it without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// The runs that were merged into this one; none in a run that was played.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<MergedRun>,
     /// Counts of episodes.
     pub episodes: EpisodeCounts,
     /// Counts of batches, summed over resumes.
@@ -108,6 +116,22 @@ pub struct Manifest {
     /// checkpoint. Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Value>,
+}
+
+/// A run that became part of another one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MergedRun {
+    /// Its name.
+    pub run: String,
+    /// Its id.
+    pub id: String,
+    /// The parts of the plan that it played; all of it without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// Its records.
+    pub episodes: u32,
+    /// Its machine.
+    pub machine: BTreeMap<String, String>,
 }
 
 /// A method's published numbers on one benchmark.
@@ -149,6 +173,7 @@ impl Manifest {
         self.started = before.started;
         self.batches = before.batches;
         self.remarks = before.remarks;
+        self.parts = part::together(&self.parts, &before.parts);
         for old in before.plan {
             let same = |task: &&mut PlannedTask| (&task.suite, task.task) == (&old.suite, old.task);
             match self.plan.iter_mut().find(same) {
@@ -163,11 +188,23 @@ impl Manifest {
 
     /// Every planned episode, in the protocol's order.
     pub fn episodes(&self) -> Vec<EpisodeKey> {
-        let keys = |task: &PlannedTask| {
-            let (suite, task, trials) = (task.suite.clone(), task.task, task.trials);
-            (0..trials).map(move |trial| EpisodeKey { suite: suite.clone(), task, trial })
-        };
-        self.plan.iter().flat_map(keys).collect()
+        self.plan.iter().flat_map(|planned| self.episodes_of(planned)).collect()
+    }
+
+    /// The planned episodes of a task of the plan, by trial.
+    pub fn episodes_of<'a>(
+        &'a self,
+        planned: &'a PlannedTask,
+    ) -> impl Iterator<Item = EpisodeKey> + 'a {
+        planned.episodes().filter(|key| part::contain(&self.parts, key))
+    }
+
+    /// What must be said of a run that is a part of its plan.
+    pub fn note_of_parts(&self) -> Option<String> {
+        let all: usize = self.plan.iter().map(|planned| usize::from(planned.trials)).sum();
+        let names = part::names(&self.parts);
+        let here = self.episodes().len();
+        (!names.is_empty()).then(|| format!("{names} of the plan: {here} of {all} episodes"))
     }
 
     /// Names of the planned suites, each once, in the plan's order.
@@ -212,6 +249,14 @@ pub struct PlannedTask {
     pub trials: u16,
     /// Stages per episode.
     pub stages: u16,
+}
+
+impl PlannedTask {
+    /// Its episodes, by trial, in whatever part of the plan they are.
+    pub fn episodes(&self) -> impl Iterator<Item = EpisodeKey> {
+        let (suite, task) = (self.suite.clone(), self.task);
+        (0..self.trials).map(move |trial| EpisodeKey { suite: suite.clone(), task, trial })
+    }
 }
 
 /// The records that a run had when it last ended.

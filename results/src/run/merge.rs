@@ -29,7 +29,16 @@ impl MergeError {
     }
 }
 
-/// Reads run directories and merges those with equal protocol, subject and setting; the others
+/// A run made of the runs in several directories.
+#[derive(Debug)]
+pub struct Pooled {
+    /// The whole.
+    pub run: Run,
+    /// Its parts and their directories, in the order of their names.
+    pub parts: Vec<(PathBuf, Run)>,
+}
+
+/// Reads run directories and pools those with equal protocol, subject and setting; the others
 /// stay separate, in the order of their first directory.
 ///
 /// The order of parts of one run does not change a byte; errors name them in the order of their
@@ -37,17 +46,17 @@ impl MergeError {
 ///
 /// # Errors
 /// When a directory cannot be read, or two parts of one run have a record of the same episode.
-pub fn read_kinds(directories: &[PathBuf], damage: Damage) -> Result<Vec<Run>, MergeError> {
+pub fn read_kinds(directories: &[PathBuf], damage: Damage) -> Result<Vec<Pooled>, MergeError> {
     let mut sorted = directories.to_vec();
     sorted.sort();
-    let mut merged: Vec<Merged> = Vec::new();
+    let mut pooled: Vec<Pooled> = Vec::new();
     for directory in sorted {
         let run = Run::read_with(&directory, damage)?;
-        let same = |group: &&mut Merged| {
+        let same = |group: &&mut Pooled| {
             differences::all(&group.run.manifest, &run.manifest, "other").is_empty()
         };
-        match merged.iter_mut().find(same) {
-            None => merged.push(Merged { parts: vec![(directory, run.clone())], run }),
+        match pooled.iter_mut().find(same) {
+            None => pooled.push(Pooled { parts: vec![(directory, run.clone())], run }),
             Some(group) => {
                 check(&group.parts, &directory, &run)?;
                 append(&mut group.run, &run);
@@ -55,18 +64,20 @@ pub fn read_kinds(directories: &[PathBuf], damage: Damage) -> Result<Vec<Run>, M
             }
         }
     }
-    let named = |group: &Merged| {
+    let named = |group: &Pooled| {
         let typed = |directory: &PathBuf| directories.iter().position(|other| other == directory);
         group.parts.iter().filter_map(|(directory, _)| typed(directory)).min()
     };
-    merged.sort_by_key(named);
-    Ok(merged.into_iter().map(|group| group.run).collect())
+    pooled.sort_by_key(named);
+    Ok(pooled)
 }
 
-/// A merged run and the directories it is made of.
-struct Merged {
-    parts: Vec<(PathBuf, Run)>,
-    run: Run,
+/// As [`read_kinds`], without the directories.
+///
+/// # Errors
+/// As [`read_kinds`].
+pub fn read_runs(directories: &[PathBuf], damage: Damage) -> Result<Vec<Run>, MergeError> {
+    Ok(read_kinds(directories, damage)?.into_iter().map(|pooled| pooled.run).collect())
 }
 
 fn check(parts: &[(PathBuf, Run)], other: &Path, run: &Run) -> Result<(), MergeError> {
@@ -81,6 +92,7 @@ fn check(parts: &[(PathBuf, Run)], other: &Path, run: &Run) -> Result<(), MergeE
 
 /// Adds plan, records, counts and warnings of `part` to `whole`.
 fn append(whole: &mut Run, part: &Run) {
+    let notes = [&whole.manifest, &part.manifest].map(Manifest::note_of_parts);
     let manifest = &mut whole.manifest;
     let status = worse(manifest.status, part.manifest.status);
     let started = manifest.started.clone().min(part.manifest.started.clone());
@@ -104,6 +116,8 @@ fn append(whole: &mut Run, part: &Run) {
             whole.notes.push(note.clone());
         }
     }
+    whole.notes.retain(|note| !notes.iter().flatten().any(|of_parts| of_parts == note));
+    whole.notes.extend(whole.manifest.note_of_parts());
     whole.torn_line = [whole.torn_line, part.torn_line].into_iter().flatten().min();
 }
 

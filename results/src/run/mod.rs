@@ -11,6 +11,8 @@ mod lines;
 pub mod locked;
 pub mod manifest;
 pub mod merge;
+pub mod merged;
+pub mod part;
 pub mod read;
 pub mod record;
 pub mod seal;

@@ -174,6 +174,7 @@ impl Run {
                 manifest.schema
             ));
         }
+        notes.extend(manifest.note_of_parts());
         notes.extend(at_start::note(records.values()));
         Ok(Self { manifest, records, torn_line, notes })
     }

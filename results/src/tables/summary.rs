@@ -259,7 +259,7 @@ fn chain(
 
 fn task(run: &Run, planned: &PlannedTask, table: Option<&PaperTable>) -> TaskSummary {
     let records: Vec<_> = run.records_of(planned).collect();
-    let counts = Counts::of(&records, u32::from(planned.trials));
+    let counts = Counts::of(&records, run.manifest.episodes_of(planned).count() as u32);
     let ok = records.iter().filter(|record| record.status == Status::Ok);
     let published = table.and_then(|table| table.task(&planned.suite, planned.task));
     TaskSummary {

@@ -12,10 +12,8 @@ use udvla_results::paper::Paper;
 use udvla_results::run::read::{MANIFEST_FILE, RECORDS_FILE, Run};
 use udvla_results::tables::summary::Summary;
 
+use crate::commands::reading::runs_below;
 use crate::exit::Refused;
-
-/// Folders below a named one that are searched for runs.
-const DEPTH: usize = 3;
 
 /// A run with its numbers, as of one state of its files.
 pub struct Loaded {
@@ -69,7 +67,7 @@ impl Library {
     pub fn runs(&self) -> BTreeMap<String, PathBuf> {
         let mut runs: BTreeMap<String, PathBuf> = BTreeMap::new();
         for root in &self.roots {
-            for path in search(root, DEPTH) {
+            for path in runs_below(root) {
                 let relative = path.strip_prefix(root).unwrap_or(&path);
                 let own = if relative.as_os_str().is_empty() {
                     Path::new(path.file_name().unwrap_or(path.as_os_str()))
@@ -122,21 +120,6 @@ pub fn stamp(directory: &Path) -> Stamp {
         let metadata = fs::metadata(directory.join(file)).ok()?;
         Some((metadata.len(), metadata.modified().ok()?))
     })
-}
-
-/// Run directories at or below `folder`, sorted; links are not followed.
-fn search(folder: &Path, depth: usize) -> Vec<PathBuf> {
-    if folder.join(MANIFEST_FILE).is_file() {
-        return vec![folder.to_owned()];
-    }
-    if depth == 0 {
-        return vec![];
-    }
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
-    folders.sort();
-    folders.iter().flat_map(|folder| search(folder, depth - 1)).collect()
 }
 
 #[cfg(test)]

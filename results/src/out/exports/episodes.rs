@@ -23,22 +23,22 @@ const COLUMNS: &str = "run,suite,task,instruction,trial,status,success,progress,
 pub fn episodes_csv(run: &Run) -> Result<String, ExportError> {
     let mut rows = vec![header(COLUMNS)];
     for planned in &run.manifest.plan {
-        rows.extend((0..planned.trials).map(|trial| row(run, planned, trial)));
+        rows.extend(run.manifest.episodes_of(planned).map(|key| row(run, planned, &key)));
     }
     add_notes(&mut rows, &run.notes);
     Ok(csv_text(rows)?)
 }
 
-fn row(run: &Run, planned: &PlannedTask, trial: u16) -> Vec<String> {
-    let PlannedTask { suite, task, instruction, .. } = planned;
+fn row(run: &Run, planned: &PlannedTask, key: &EpisodeKey) -> Vec<String> {
+    let EpisodeKey { suite, task, trial } = key;
     let mut cells = vec![
         run.manifest.run.clone(),
         suite.clone(),
         task.to_string(),
-        instruction.clone(),
+        planned.instruction.clone(),
         trial.to_string(),
     ];
-    match run.records.get(&EpisodeKey { suite: suite.clone(), task: *task, trial }) {
+    match run.records.get(key) {
         Some(record) => cells.extend(record_cells(record)),
         None => {
             cells.push("missing".into());

@@ -77,8 +77,7 @@ fn count(run: &Run, outcome: CellKind) -> usize {
 /// The cells of one task.
 fn grid(run: &Run, suite: &SuiteSummary, task: &TaskSummary) -> Markup {
     let planned = run.manifest.planned(&suite.name, task.task);
-    let trials = planned.map_or(0, |planned| planned.trials);
-    let key = |trial| EpisodeKey { suite: suite.name.clone(), task: task.task, trial };
+    let episodes = planned.into_iter().flat_map(|planned| run.manifest.episodes_of(planned));
     let rate = match (task.rate.n, suite.stages) {
         (0, _) => NONE.to_owned(),
         (n, 1) => format!("{} of {n} solved", task.rate.successes),
@@ -91,16 +90,16 @@ fn grid(run: &Run, suite: &SuiteSummary, task: &TaskSummary) -> Markup {
                 span.faint { (rate) }
             }
             div.cells role="group" aria-label={ "episodes of task " (task.task) } {
-                @for trial in 0..trials {
-                    @let key = key(trial);
-                    (cell(&key.to_string(), trial, run.records.get(&key)))
+                @for key in episodes {
+                    (cell(&key, run.records.get(&key)))
                 }
             }
         }
     }
 }
 
-fn cell(key: &str, trial: u16, record: Option<&EpisodeRecord>) -> Markup {
+fn cell(key: &EpisodeKey, record: Option<&EpisodeRecord>) -> Markup {
+    let trial = key.trial;
     let outcome = CellKind::of(record);
     let class = format!("cell {}", outcome.class());
     let Some(record) = record else {
@@ -120,7 +119,7 @@ fn cell(key: &str, trial: u16, record: Option<&EpisodeRecord>) -> Markup {
     let label =
         format!("trial {trial}: {}{progress}, {} steps{video}", outcome.label(), record.steps);
     html! {
-        a class=(class) href={ "#" (key) } aria-label=(label) title=(label) { span { (symbol) } }
+        a class=(class) href={ "#" (key.to_string()) } aria-label=(label) title=(label) { span { (symbol) } }
     }
 }
 
