@@ -19,6 +19,7 @@ mod kills;
 mod libero;
 #[cfg(feature = "torch")]
 mod model_options;
+mod no_flock;
 mod output;
 mod parts;
 mod real;

@@ -46,7 +46,7 @@ pub struct RunArguments {
     ///
     /// The parts of equal commands are disjoint and together the whole run, for any N; `status`
     /// shows how far they are, `merge` makes them one run (docs/parts.md).
-    #[arg(long, value_name = "K/N", help_heading = "Episodes")]
+    #[arg(long, value_name = "K/N", help_heading = "Episodes", hide_short_help = true)]
     pub part: Option<Part>,
     /// Simulators that run at once [default: 2 x --max-batch per device, at most the cores]
     #[arg(short, long, value_name = "N", help_heading = "Workers", value_parser = clap::value_parser!(u16).range(1..=512))]
