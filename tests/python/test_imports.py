@@ -18,7 +18,7 @@ LAYERS = {
     "libero": [
         "adapter",
         "expert simulation assets runtime",
-        "arm grasps renderers stand_ins tasks",
+        "arm grasps renderers stand_ins substeps tasks",
         "displays geometry stand_in_objects stand_in_tableware",
         "shapes",
     ],
