@@ -18,11 +18,15 @@ LAYERS = {
     "libero": [
         "adapter",
         "expert simulation assets runtime",
-        "arm grasps renderers stand_ins tasks",
+        "arm grasps renderers stand_ins substeps tasks",
         "displays geometry stand_in_objects stand_in_tableware",
         "shapes",
     ],
-    "simpler": ["adapter", "scene upstream tables expert", "camera robot rules devices files"],
+    "simpler": [
+        "adapter",
+        "scene upstream tables expert",
+        "camera robot rules devices files shaders",
+    ],
 }
 """Modules of each package by layer, upper layers first; a module imports only lower layers."""
 

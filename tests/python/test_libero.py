@@ -194,6 +194,102 @@ def test_real_scenes_do_not_depend_on_what_ran_before(real, suite, task):
     assert play(real, suite, task, 5, chunks=2) == alone
 
 
+COMPUTED = (
+    *("time", "qpos", "qvel", "qacc", "qacc_warmstart", "ctrl", "sensordata", "ncon", "nefc"),
+    *("xpos", "xquat", "xmat", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat", "cam_xpos"),
+    *("qM", "qLD", "qfrc_bias", "qfrc_passive", "qfrc_actuator", "actuator_force"),
+    *("qfrc_constraint", "qfrc_smooth", "qacc_smooth", "cvel", "cacc", "cfrc_int", "cfrc_ext"),
+    *("efc_force", "efc_state", "efc_pos", "efc_aref", "efc_J"),
+)
+"""Of MuJoCo's data, what a state consists of and what is computed from it."""
+
+
+def everything(adapter: Adapter) -> dict[str, bytes]:
+    """MuJoCo's data, the observables, and what the robot remembers of the last step."""
+    env = adapter._simulation.env
+    robot = env.robots[0]
+    found = {name: getattr(env.sim.data, name) for name in COMPUTED}
+    found |= {name: observable.obs for name, observable in env._observables.items()}
+    for name in ("ee_forcetorques", "ee_pose", "ee_vel", "ee_acc", "torques", "qpos"):
+        found[f"recent_{name}"] = getattr(robot, f"recent_{name}").current
+    return {name: np.asarray(value).tobytes() for name, value in found.items()}
+
+
+def compare_substeps(adapters: list[Adapter], suite: str, task: int, count: int) -> None:
+    """Plays the expert, then random actions on adapters of which everything must be equal."""
+    for script in (True, False):
+        for adapter in adapters:
+            adapter.reset(suite, task, 3)
+        for index, action in enumerate(actions(count)):
+            first, second = map(everything, adapters)
+            unequal = [name for name in first if first[name] != second[name]]
+            assert not unequal, (suite, task, index, unequal)
+            commands = [it.script_action() if script else action for it in adapters]
+            assert commands[0].tobytes() == commands[1].tobytes()
+            ended = [it.step(commands[0], look=False) for it in adapters]
+            assert ended[0] == ended[1]
+            assert adapters[0]._simulation.env.reward() == adapters[1]._simulation.env.reward()
+
+
+def with_substeps(scratch: Path, assets: str, mode: str = "pinned") -> list[Adapter]:
+    return [Adapter(config(scratch, mode, assets, substeps=it)) for it in ("merged", "plain")]
+
+
+def test_merged_substeps_are_equal_to_robosuites_own(looking, tmp_path):
+    adapters = with_substeps(tmp_path, "stand-ins")
+    for suite, task in (("object", 3), ("spatial", 0)):
+        compare_substeps(adapters, suite, task, 15)
+    compare_substeps(with_substeps(tmp_path, "stand-ins", "exact"), "object", 3, 5)
+
+
+@real_assets
+def test_merged_substeps_are_equal_with_real_assets(real, tmp_path):
+    adapters = with_substeps(tmp_path, DATA)
+    for suite, task in (("goal", 7), ("long", 8)):
+        compare_substeps(adapters, suite, task, 15)
+
+
+def test_a_state_that_is_not_finite_is_reset_as_in_plain_substeps(looking, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log there.
+    adapters = with_substeps(tmp_path, "stand-ins")
+    for value in (np.nan, 2e10):
+        for name in ("qpos", "qvel"):
+            for adapter in adapters:
+                adapter.reset("object", 3, 0)
+                getattr(adapter._simulation.env.sim.data, name)[-1] = value
+                adapter.step(IDLE, look=False)
+            first, second = map(everything, adapters)
+            assert first == second, (name, value)
+
+
+def test_a_control_step_computes_positions_once_per_substep(looking, tmp_path, monkeypatch):
+    import mujoco
+
+    calls = []
+    for name in ("mj_forward", "mj_step", "mj_step2"):
+        own = getattr(mujoco, name)
+        monkeypatch.setattr(
+            mujoco, name, lambda *given, own=own, name=name: (calls.append(name), own(*given))
+        )
+    counts = []
+    for adapter in with_substeps(tmp_path, "stand-ins"):
+        adapter.reset("object", 3, 0)
+        calls.clear()
+        adapter.step(IDLE, look=False)
+        counts.append({name: calls.count(name) for name in set(calls)})
+    assert counts == [{"mj_step2": 25}, {"mj_forward": 50, "mj_step": 25}]
+
+
+def test_another_version_of_mujoco_plays_plain_substeps(looking, tmp_path, monkeypatch, capfd):
+    import mujoco
+
+    monkeypatch.setattr(mujoco, "__version__", "3.3.0")
+    adapter = with_substeps(tmp_path, "stand-ins")[0]
+    adapter.reset("object", 3, 0)
+    assert adapter._simulation._substeps is None
+    assert "robosuite's own, mujoco is 3.3.0, not 3.2.3" in capfd.readouterr().err
+
+
 def test_a_scene_without_a_free_place_is_an_error_with_its_cause(looking, monkeypatch):
     from robosuite.utils.errors import RandomizationError
     from udvla_sims.libero import simulation

@@ -12,7 +12,9 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,7 +26,7 @@ if importlib.util.find_spec("sapien") is None:
 import numpy as np  # noqa: E402
 from sources import files_of, needs_files  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
-from udvla_sims.simpler import Adapter, devices  # noqa: E402
+from udvla_sims.simpler import Adapter, devices, shaders  # noqa: E402
 
 PROTOCOL = json.loads((ROOT / "sims" / "protocols" / "simpler-widowx.json").read_text())
 SUITE = PROTOCOL["suites"][0]
@@ -237,6 +239,59 @@ def test_pictures_are_drawn_only_when_asked_for_and_change_nothing(plain, lookin
     looking.world.image = original
     assert drawn == []
     assert plain.observe().images == []
+
+
+def first_pictures(scratch: Path) -> tuple[list[float], list[list[str]]]:
+    """CPU seconds of a process's first image, and hashes of 6 renderings, without and with the
+    table of `shaders`."""
+    seconds, hashes = [], []
+    for changed in (True, False):
+        if not changed:
+            shaders.without_table = lambda scratch: None
+        adapter = Adapter(config(scratch, images=True))
+        hashes.append([])
+        for task in (0, 3):
+            adapter.reset("widowx", task, 3)
+            for action in actions(task, 3)[:3]:
+                before = time.process_time()
+                adapter.observe()
+                if not hashes[-1]:
+                    seconds.append(time.process_time() - before)
+                colors = adapter.world._camera._camera.get_float_texture("Color")
+                hashes[-1].append(hashlib.sha256(colors.tobytes()).hexdigest())
+                adapter.step(action, look=True)
+        adapter.close()
+    return seconds, hashes
+
+
+@needs_scene
+@needs_pictures
+def test_the_table_of_reflections_changes_no_color_and_is_most_of_a_start(looking, tmp_path):
+    if "llvmpipe" not in looking.spec.setting["renderer"]:
+        pytest.skip("simpler: the shaders are changed for lavapipe alone")
+    code = (
+        "import sys, pathlib, json; sys.path.insert(0, sys.argv[1]); import test_simpler as t\n"
+        "print(json.dumps(t.first_pictures(pathlib.Path(sys.argv[2]))))"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    answer = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    (without, with_table), (changed, own) = json.loads(answer.splitlines()[-1])
+    assert changed == own and len(set(own)) == 6
+    assert without < 0.6 * with_table, (without, with_table)
+
+
+def test_shaders_that_are_not_as_expected_are_left_alone(tmp_path, monkeypatch):
+    changed = shaders.without_table(tmp_path)
+    assert changed is not None and (changed / "deferred.frag").is_file()
+    assert not any("BRDFLUT" in path.read_text() for path in changed.iterdir())
+    for text in ("", "vec4 a = texture(samplerBRDFLUT, uv);"):
+        package = tmp_path / f"package-{len(text)}"
+        for folder in ("ibl", "common"):
+            (package / "vulkan_shader" / folder).mkdir(parents=True)
+        (package / "vulkan_shader" / "ibl" / "deferred.frag").write_text(text)
+        found = SimpleNamespace(submodule_search_locations=[str(package)])
+        monkeypatch.setattr(shaders.importlib.util, "find_spec", lambda name, found=found: found)
+        assert shaders.without_table(tmp_path) is None, text
 
 
 @needs_scene

@@ -23,11 +23,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapter import Observation, Progress, SetupError, checked_action, protocol_spec, side_by_side
+from ..adapter import (
+    Observation,
+    Progress,
+    SetupError,
+    checked_action,
+    protocol_spec,
+    quoted,
+    side_by_side,
+)
 from . import runtime
 from .assets import STAND_INS, check_playable, resolve_assets
 from .renderers import choose_renderer
 from .simulation import RESET_MODES, Simulation
+from .substeps import SUBSTEPS
 from .tasks import (
     Task,
     initial_states,
@@ -56,7 +65,8 @@ class Adapter:
         """Checks versions, files and the renderer.
 
         Args:
-            config: as in the contract; `assets` is a folder or `stand-ins`.
+            config: as in the contract; `assets` is a folder or `stand-ins`, `substeps` one of
+                `SUBSTEPS` (the default is the first).
         """
         protocol, environment = config["protocol"], config["protocol"]["environment"]
         self._scratch = Path(config["scratch"])
@@ -65,6 +75,9 @@ class Adapter:
         self._suites = {suite["name"]: suite for suite in protocol["suites"]}
         if environment["reset_mode"] not in RESET_MODES:
             raise SetupError(f"`{environment['reset_mode']}` is not a reset mode")
+        self._substeps = config.get("substeps") or SUBSTEPS[0]
+        if self._substeps not in SUBSTEPS:
+            raise SetupError(f"`substeps` is not one of {quoted(SUBSTEPS)}")
         setting = runtime.package_versions()
         self._package = package_root()
         self._tasks = {name: self._protocol_tasks(suite) for name, suite in self._suites.items()}
@@ -208,6 +221,7 @@ class Adapter:
             self._environment["cameras"] if self._images else [],
             rendering=self._images or self._video,
             control=self._environment["control"],
+            substeps=self._substeps,
         )
 
     def _suite_tasks(self, suite: str, task: int) -> list[Task]:

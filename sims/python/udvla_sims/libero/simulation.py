@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .substeps import Substeps, obstacle
 
 RESET_MODES = ("pinned", "reference", "exact")
 """Where a reset takes the poses of fixtures from; described in `adapter`."""
@@ -51,6 +55,7 @@ class Simulation:
         cameras: list[dict],
         rendering: bool,
         control: dict,
+        substeps: str,
     ) -> None:
         """Builds the environment.
 
@@ -61,6 +66,7 @@ class Simulation:
             cameras: the protocol's cameras; empty when observations have no images.
             rendering: whether anything will be rendered.
             control: the protocol's `control`.
+            substeps: one of `substeps.SUBSTEPS`; the results are equal.
         """
         import robosuite
 
@@ -87,6 +93,11 @@ class Simulation:
         self._initializers = list(self.env.object_property_initializers)
         self._stream: list[tuple[Any, int]] = []
         self._stream_seed: int | None = None
+        self._substeps: Substeps | None = None
+        problem = obstacle(self.env) if substeps == "merged" else None
+        if problem:
+            print(f"LIBERO control steps: robosuite's own, {problem}", file=sys.stderr, flush=True)
+        self._merges = substeps == "merged" and not problem
 
     def reset(self, mode: str, seed: int, trial: int) -> None:
         """Sets a stored initial state, not yet settled.
@@ -107,11 +118,15 @@ class Simulation:
             else:
                 self._stream_reset(loads)
         self._set_state(self.initial_states[trial], clean=mode != "exact")
+        # A reset that reloads the model makes another simulator.
+        if self._merges and (self._substeps is None or self._substeps.sim is not self.env.sim):
+            self._substeps = Substeps(self.env.sim)
 
     def step(self, action: NDArray[np.float64], look: bool) -> bool:
         """Executes one control step; whether the goal is reached after it."""
         self._gate.open = look
-        _, _, success, _ = self.env.step(action)
+        with self._substeps.control_step() if self._substeps else contextlib.nullcontext():
+            _, _, success, _ = self.env.step(action)
         self._gate.open = False
         return bool(success)
 

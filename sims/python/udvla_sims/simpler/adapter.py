@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..adapter import Observation, Progress, SetupError, checked_action, protocol_spec, quoted
+from . import shaders
 from .files import CLONE, find_files, package_versions
 
 SUCCESS = ("last-step", "any-step")
@@ -84,7 +85,8 @@ class Adapter:
         setups = self._suite["details"]["setups"].values()
         scratch = Path(config["scratch"])
         data = tables.prepare(files.data, {setup["scene"] for setup in setups}, scratch)
-        self.world: World = worlds.World(self._protocol, files._replace(data=data), draws)
+        pack = _shader_pack(setting["renderer"], scratch) if draws else None
+        self.world: World = worlds.World(self._protocol, files._replace(data=data), pack)
         self.spec = protocol_spec(self._environment, _STATE, _ACTION, setting)
         if self._environment["success"] not in SUCCESS:
             raise SetupError(f"`success` of the protocol is not one of {', '.join(SUCCESS)}")
@@ -205,6 +207,13 @@ def _import(module: str) -> Any:  # noqa: ANN401
         if "libvulkan" not in str(error):
             raise
         raise SetupError(f"{error}; run `apt-get install libvulkan1`") from error
+
+
+def _shader_pack(renderer: str, scratch: Path) -> str:
+    """The shaders for a device; images are equal with all of them."""
+    # A graphics card computes the table in no time.
+    changed = shaders.without_table(scratch) if "llvmpipe" in renderer else None
+    return str(changed or shaders.PACK)
 
 
 def _renderer(config: dict, needed: bool) -> dict[str, str]:

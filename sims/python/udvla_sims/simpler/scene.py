@@ -38,7 +38,6 @@ def _engine() -> sapien.Engine:
 @functools.cache
 def _rendering_engine() -> sapien.Engine:
     """The physics engine with a renderer; shaders are compiled once per process."""
-    sapien.render_config.camera_shader_dir = "ibl"
     sapien.render_config.viewer_shader_dir = "ibl"
     try:
         renderer = sapien.SapienRenderer(offscreen_only=True)
@@ -59,18 +58,21 @@ class World:
     put_on_in_scene}.py.
     """
 
-    def __init__(self, protocol: dict, files: Checkout, renders: bool) -> None:
+    def __init__(self, protocol: dict, files: Checkout, shaders: str | None) -> None:
         """Prepares the engine; `reset` builds a scene.
 
         Args:
             protocol: the protocol.
             files: the benchmark's files.
-            renders: whether `image` will be called; needs a Vulkan device.
+            shaders: a folder of shaders, or the name of one of SAPIEN's; None if `image` will not
+                be called. Rendering needs a Vulkan device.
         """
         self._details = protocol["suites"][0]["details"]
         self._environment = protocol["environment"]
-        self._files, self._renders = files, renders
-        self._engine = _rendering_engine() if renders else _engine()
+        self._files, self._shaders = files, shaders
+        if shaders:
+            sapien.render_config.camera_shader_dir = shaders
+        self._engine = _rendering_engine() if shaders else _engine()
         control = self._environment["control"]
         self._hz = int(control["simulation_hz"])
         self._substeps = self._hz // int(control["hz"])
@@ -139,7 +141,8 @@ class World:
         self._fixtures = {name: self._add(name) for name in names}
         for thing in (self.source, self.target):
             thing.set_damping(_OBJECT_DAMPING, _OBJECT_DAMPING)
-        if self._renders:
+        if self._shaders:
+            sapien.render_config.camera_shader_dir = self._shaders
             self._add_camera(setup)
 
     def _add_camera(self, setup: dict) -> None:

@@ -21,13 +21,13 @@ PACKAGE = "mani_skill2_real2sim"
 class World:
     """One simulated task; see `adapter.World`. Needs a Vulkan device even without rendering."""
 
-    def __init__(self, protocol: dict, files: Checkout, renders: bool) -> None:
+    def __init__(self, protocol: dict, files: Checkout, shaders: str | None) -> None:
         """Imports the benchmark's code.
 
         Args:
             protocol: the protocol.
             files: the benchmark's files.
-            renders: whether `image` will be called.
+            shaders: not used; the benchmark chooses its own.
 
         Raises:
             SetupError: the code cannot be imported.
