@@ -14,6 +14,8 @@ mod endings;
 mod examples;
 mod faults;
 mod field;
+#[cfg(feature = "torch")]
+mod hub;
 mod interruptions;
 mod kills;
 mod libero;
@@ -22,6 +24,7 @@ mod model_options;
 mod no_flock;
 mod output;
 mod parts;
+mod published;
 mod real;
 mod refusals;
 mod remote;

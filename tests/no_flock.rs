@@ -1,4 +1,5 @@
-//! Run directories on file systems without locks: `flock` says that it does not exist.
+//! Who may write to a run directory, also on file systems without locks: `flock` then says that it
+//! does not exist.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -122,4 +123,43 @@ fn a_writer_that_was_taken_for_dead_writes_nothing_more() {
     assert!(output.1.contains("was taken over by process 4711 on `node-07`"), "{}", output.1);
     assert!(lines(&files.run()) <= written + 1, "one was on its way");
     assert!(files.run().join("owner.json").exists());
+}
+
+/// Several processes that start at once: one plays, the others are refused, and every episode has one
+/// line. `UDVLA_TEST_RACES` sets how many races there are.
+#[test]
+fn of_several_that_start_at_once_one_plays() {
+    let races = std::env::var("UDVLA_TEST_RACES").map_or(4, |text| text.parse().unwrap());
+    for race in 0..races {
+        for locks in [true, false] {
+            let files = Files::new();
+            // Every other race is for the directory of a run that was killed.
+            if race % 2 == 1 {
+                let mut first = files.command(&["--sim-option=step_ms=5"]).spawn().unwrap();
+                wait_for(|| lines(&files.run()) > 0, "a record");
+                first.kill().unwrap();
+                first.wait().unwrap();
+            }
+            let start = || {
+                let mut command = files.command(&["--sim-option=step_ms=1"]);
+                if locks {
+                    command.env_remove("LD_PRELOAD");
+                }
+                command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+            };
+            let children: Vec<_> = (0..4).map(|_| start()).collect();
+            let outputs: Vec<Output> =
+                children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+            let texts: Vec<_> =
+                outputs.iter().map(|it| String::from_utf8_lossy(&it.stderr).into_owned()).collect();
+            let of = |code| outputs.iter().filter(|it| it.status.code() == Some(code)).count();
+            // One that starts late finds a complete run, and has nothing to do.
+            assert!(of(0) >= 1 && of(0) + of(2) == 4, "locks {locks}: {texts:#?}");
+            let played: Vec<_> = texts.iter().filter(|it| it.contains("20/20 episodes")).collect();
+            assert!(played.len() <= of(0), "{texts:#?}");
+            assert_eq!(lines(&files.run()), 20, "locks {locks}: {texts:#?}");
+            let run = udvla_results::run::read::Run::read(files.run()).unwrap();
+            assert_eq!(run.records.len(), 20);
+        }
+    }
 }

@@ -235,3 +235,48 @@ fn status_tells_how_far_parts_are_and_what_to_type() {
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     assert!(ended.stderr.contains("there is no run in"), "{}", ended.stderr);
 }
+
+#[test]
+fn half_written_and_hostile_directories_are_named_and_hold_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = part("1/2");
+    assert_eq!(sound.go().code, 0);
+    let text = |name: &str| std::fs::read(sound.directory().join(name)).unwrap();
+    let (manifest, lines) = (text("run.json"), text("episodes.jsonl"));
+    let make = |name: &str, manifest: &[u8], lines: &[u8]| {
+        let directory = folder.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("run.json"), manifest).unwrap();
+        std::fs::write(directory.join("episodes.jsonl"), lines).unwrap();
+        directory
+    };
+    let broken = [
+        make("empty", b"", b""),
+        make("cut", &manifest[..manifest.len() / 2], &lines),
+        make("records-cut", &manifest, &lines[..lines.len() / 2]),
+        make("records-noise", &manifest, &[0xff; 300]),
+        make("deep", &[b'['; 100_000], b""),
+        make("another", b"{\"schema\": 99}", b""),
+    ];
+    let pipe = make("pipe", &manifest, &lines);
+    for name in ["lock", "owner.json"] {
+        let path = pipe.join(name);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+    let all = udvla(&["status", "--json", &folder.path().display().to_string()]);
+    assert_eq!(all.code, 0, "{}", all.stderr);
+    let status: Value = serde_json::from_str(&all.stdout).unwrap();
+    let runs = status["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), broken.len() + 1);
+    let unreadable = runs.iter().filter(|run| run["state"] == "unreadable");
+    assert!(unreadable.clone().all(|run| !run["fault"].as_str().unwrap().is_empty()));
+    assert_eq!(unreadable.count(), broken.len(), "{status:#}");
+    for directory in broken.iter().chain([&pipe]) {
+        let out = folder.path().join("out").display().to_string();
+        let one = sound.directory().display().to_string();
+        let ended = udvla(&["merge", &out, &one, &directory.display().to_string()]);
+        assert_eq!(ended.code, 2, "{directory:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        assert!(!Path::new(&out).exists());
+    }
+}

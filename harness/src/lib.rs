@@ -28,6 +28,8 @@ pub mod clients;
 pub mod commands;
 pub mod environment;
 pub mod exit;
+#[cfg(feature = "torch")]
+pub mod hub;
 pub mod images;
 pub mod installer;
 pub mod locked;

@@ -8,6 +8,7 @@ use udvla_eval::exit::{self, Exit};
 use udvla_eval::{commands, output};
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => return exit::explain(&message),
@@ -25,3 +26,19 @@ fn main() -> ExitCode {
     output::flush();
     exit.into()
 }
+
+/// Has the C library keep large blocks that were freed, for the next tensor of their size.
+///
+/// By default it maps and unmaps every one above 32 MiB at most, and the kernel clears the pages each
+/// time: a quarter of the time in which an image is encoded (docs/measurements/decode-cpu.md).
+#[cfg(target_env = "gnu")]
+fn keep_freed_memory() {
+    // SAFETY: no other thread runs yet; a value that is too large for this C library is refused.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn keep_freed_memory() {}

@@ -234,7 +234,7 @@ fn two_policies_are_blinded_and_paired() {
     let [one, two] = ["1", "2"].map(|arm| run.join(arm).display().to_string());
     let compared = udvla(&["compare", &one, &two]);
     assert_eq!(compared.code, 0, "{}", compared.stderr);
-    assert!(compared.stdout.contains("12"), "{}", compared.stdout);
+    assert!(compared.stdout.contains("did better: 12 episodes"), "{}", compared.stdout);
 }
 
 #[test]

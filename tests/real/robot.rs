@@ -139,7 +139,10 @@ fn a_robot_that_cannot_be_driven_is_refused() {
     let out = folder.path().join("run");
     let word = out.display().to_string();
     let (robot, gone) = (scripted_robot(0), "ws://127.0.0.1:9".to_owned());
-    for (robot, expected) in [(robot, "actions have 2 numbers"), (gone, "cannot connect")] {
+    for (robot, expected) in [
+        (robot, "actions have 2 numbers"),
+        (gone, "the robot at ws://127.0.0.1:9 refuses connections"),
+    ] {
         let words =
             ["real", "--policy", "idle", "--robot", &robot, "--tasks", &tasks, "--out", &word];
         let ended = udvla(&words);

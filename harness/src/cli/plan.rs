@@ -20,6 +20,8 @@ use crate::benchmarks::{Benchmark, Choices, Selection};
 use crate::environment;
 use crate::exit::Refused;
 #[cfg(feature = "torch")]
+use crate::hub;
+#[cfg(feature = "torch")]
 use crate::plan::ModelPlan;
 use crate::plan::{self, Controls, Execution, Overrides, Plan, PolicyPlan, SimulatorPlan, UDVLA};
 use crate::platform;
@@ -43,6 +45,13 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     check_part(run, one_process, episodes)?;
     let mut walls = Walls::default();
     walls.pass(controls.check(&selection, one_process))?;
+    if run.tested.checkpoint.as_deref().is_some_and(is_remote) {
+        // Nothing is fetched for a run that cannot start.
+        let choices = Choices { tested: true, ..choices(run, worker) };
+        walls.pass(simulator_plan(*benchmark, flags, worker, &choices))?;
+        walls.finish()?;
+        walls = Walls::default();
+    }
     let policy = walls.pass(policy(&run.tested, benchmark.name()))?;
     if let Some(policy) = &policy {
         walls.pass(check_futures(run, policy))?;
@@ -67,7 +76,7 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         parts,
         directory: run.out.clone().unwrap_or_else(|| new_directory(&label)),
         simulator,
-        execution: execution(run, replicas(&policy), one_process, episodes),
+        execution: execution(run, &policy, one_process, episodes),
         policy,
         controls,
         published,
@@ -202,7 +211,8 @@ pub fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
 /// The model with the flags of a command.
 ///
 /// # Errors
-/// [`Refused`] for a flag of another decoder than the one asked for.
+/// [`Refused`] for a flag of another decoder than the one asked for, and for a checkpoint of the hub
+/// that cannot be fetched.
 #[cfg(feature = "torch")]
 pub fn model_plan(
     checkpoint: &Path,
@@ -210,11 +220,12 @@ pub fn model_plan(
     model: &ModelArguments,
     benchmark: &str,
 ) -> Result<ModelPlan, Refused> {
+    let checkpoint = hub::folder(checkpoint, &hub::CHECKPOINT)?;
     let DeviceArguments { device, devices } = device;
     let devices = if devices.is_empty() { vec![device.clone()] } else { devices.clone() };
     Ok(ModelPlan {
         // One that is missing keeps its name for the error.
-        checkpoint: checkpoint.canonicalize().unwrap_or_else(|_| checkpoint.to_owned()),
+        checkpoint: checkpoint.canonicalize().unwrap_or(checkpoint),
         options: model.options(benchmark, &devices[0])?,
         devices,
     })
@@ -243,6 +254,16 @@ fn other_policy(tested: &PolicyArguments) -> Result<PolicyPlan> {
     Ok(PolicyPlan::Weightless { name: tested.policy.clone() })
 }
 
+#[cfg(feature = "torch")]
+fn is_remote(checkpoint: &Path) -> bool {
+    hub::is_meant(checkpoint)
+}
+
+#[cfg(not(feature = "torch"))]
+fn is_remote(_: &Path) -> bool {
+    false
+}
+
 fn replicas(policy: &PolicyPlan) -> usize {
     match policy {
         PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_) => 1,
@@ -251,15 +272,30 @@ fn replicas(policy: &PolicyPlan) -> usize {
     }
 }
 
-fn execution(run: &RunArguments, replicas: usize, one_process: bool, episodes: usize) -> Execution {
-    let max_batch = usize::from(run.max_batch);
+/// Observations per forward pass, at most, unless the user says otherwise.
+const MAX_BATCH: usize = 8;
+
+fn execution(
+    run: &RunArguments,
+    policy: &PolicyPlan,
+    one_process: bool,
+    episodes: usize,
+) -> Execution {
+    let (given, replicas) = (run.max_batch.map(usize::from), replicas(policy));
     // Twice the rows of all devices: one half steps while the other is with the policy.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let default = if one_process { 1 } else { (2 * max_batch * replicas).min(cores) };
-    let workers = run.workers.map_or(default, usize::from);
+    let default = (2 * given.unwrap_or(MAX_BATCH) * replicas).min(cores);
+    let default = if one_process { 1 } else { default };
+    let workers = run.workers.map_or(default, usize::from).clamp(1, episodes.max(1));
+    // A batch of more than half the workers would wait for those that are stepping; a server batches
+    // by itself.
+    let half = match policy {
+        PolicyPlan::Remote(_) => MAX_BATCH,
+        _ => (workers / (2 * replicas)).clamp(1, MAX_BATCH),
+    };
     Execution {
-        workers: workers.clamp(1, episodes.max(1)),
-        max_batch,
+        workers,
+        max_batch: given.unwrap_or(half),
         batch_wait: run.batch_wait,
         seed: run.tested.seed,
         retries: run.retries,

@@ -10,6 +10,7 @@ use udvla_policies::udvla::{Checkpoint, inspect};
 use super::inspect::print;
 use crate::cli::{AssembleArguments, BenchmarkFiles};
 use crate::exit::{Exit, Refused};
+use crate::hub;
 
 /// Writes `checkpoint.json` if everything it names fits together; copies nothing.
 ///
@@ -51,13 +52,16 @@ fn manifest(arguments: &AssembleArguments) -> Result<Value, Refused> {
             return Err(Refused::new(format!("`{}` is given twice", files.benchmark)));
         }
     }
+    let model = hub::folder(&arguments.model, &hub::MODEL)?;
+    let vision = hub::folder(&arguments.vision, &hub::MODEL)?;
+    let text = hub::folder(&arguments.text, &hub::TEXT)?;
     let mut manifest = json!({
         "format": FORMAT,
         "name": arguments.name.clone().unwrap_or_else(|| name_of(&arguments.model)),
-        "model": found(&arguments.model)?,
+        "model": found(&model)?,
         "target": arguments.target,
-        "text": text_files(&arguments.text)?,
-        "vision": found(&arguments.vision)?,
+        "text": text_files(&text)?,
+        "vision": found(&vision)?,
         "benchmarks": benchmarks,
     });
     if let Some(attention) = arguments.attention {

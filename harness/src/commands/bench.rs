@@ -17,6 +17,7 @@ use udvla_sims::observation::{Camera, Image, Observation};
 
 use crate::cli::DecodeArguments;
 use crate::exit::Exit;
+use crate::hub;
 use crate::policy;
 
 mod figures;
@@ -85,7 +86,7 @@ fn alone(policy: &UdVla, rows: &[PolicyInput]) -> Result<Value> {
 fn open(arguments: &DecodeArguments) -> Result<UdVla> {
     let options = arguments.options.options(&arguments.benchmark, &arguments.device)?;
     let opened = match &arguments.checkpoint {
-        Some(dir) => UdVla::open(dir, &options),
+        Some(dir) => UdVla::open(&hub::folder(dir, &hub::CHECKPOINT)?, &options),
         None => synthetic(arguments.model, &options)?,
     };
     Ok(opened.map_err(|error| policy::refused("the model cannot be measured", error))?)

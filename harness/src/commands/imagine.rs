@@ -15,6 +15,7 @@ use udvla_sims::observation::{Image, Observation};
 use super::action_table::action_table;
 use crate::cli::ImagineArguments;
 use crate::exit::{Exit, Refused};
+use crate::hub;
 use crate::{cameras, images, policy};
 
 /// Images in a strip.
@@ -28,7 +29,8 @@ const FRAMES: usize = 8;
 pub fn run(arguments: &ImagineArguments) -> Result<Exit> {
     let mut options = arguments.model.options(&arguments.benchmark, &arguments.device)?;
     let unusable = |error| policy::refused("the checkpoint cannot be used", error);
-    let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(unusable)?;
+    let checkpoint = Checkpoint::open(&hub::folder(&arguments.checkpoint, &hub::CHECKPOINT)?)
+        .map_err(unusable)?;
     options.futures = checkpoint.manifest().target.has_images();
     if arguments.steps_film.is_some() {
         check_has_steps(&options)?;

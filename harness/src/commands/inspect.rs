@@ -7,6 +7,7 @@ use udvla_results::out::plots;
 
 use crate::cli::InspectArguments;
 use crate::exit::{Exit, Refused};
+use crate::hub;
 use crate::masks;
 
 /// Prints all parts; draws the masks when asked for.
@@ -14,7 +15,8 @@ use crate::masks;
 /// # Errors
 /// [`Refused`] when something is missing or wrong, after everything was printed.
 pub fn run(arguments: &InspectArguments) -> Result<Exit> {
-    let checkpoint = Checkpoint::open(&arguments.checkpoint).map_err(|e| refused(arguments, e))?;
+    let folder = hub::folder(&arguments.checkpoint, &hub::CHECKPOINT)?;
+    let checkpoint = Checkpoint::open(&folder).map_err(|e| refused(arguments, e))?;
     let parts = inspect::inspect(&checkpoint);
     parts.iter().for_each(print);
     let faults: usize = parts.iter().map(|part| part.faults.len()).sum();

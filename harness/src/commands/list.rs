@@ -12,7 +12,10 @@ use crate::exit::Exit;
 /// Never for a name that the command line accepts.
 pub fn run(benchmark: Option<&str>) -> Result<Exit> {
     match benchmark {
-        None => benchmarks::listed().for_each(|benchmark| overview(&benchmark.protocol())),
+        None => {
+            benchmarks::listed().for_each(|benchmark| overview(&benchmark.protocol()));
+            overview(&Protocol::real());
+        }
         Some(name) => benchmarks::find(name).context("the command line checks the name")?.list(),
     }
     Ok(Exit::Complete)

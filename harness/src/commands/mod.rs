@@ -121,7 +121,7 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         workers: arguments.workers,
         max_batch: arguments.max_batch,
         devices: arguments.device,
-        checkpoint: arguments.checkpoint.as_deref().map(absolute).transpose()?,
+        checkpoint: arguments.checkpoint.as_deref().map(folder_of_checkpoint).transpose()?,
         data: arguments.data,
         python: arguments.python,
         retries: arguments.retries,
@@ -181,6 +181,16 @@ fn explain(ending: &Ending, plan: &Plan) {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("cannot open `{}`", path.display()))
+}
+
+#[cfg(feature = "torch")]
+fn folder_of_checkpoint(given: &Path) -> Result<PathBuf> {
+    absolute(&crate::hub::folder(given, &crate::hub::CHECKPOINT)?)
+}
+
+#[cfg(not(feature = "torch"))]
+fn folder_of_checkpoint(given: &Path) -> Result<PathBuf> {
+    absolute(given)
 }
 
 #[cfg(feature = "torch")]

@@ -6,6 +6,8 @@ use serde::Serialize;
 use crate::benchmarks::{self, Benchmark, Choices};
 use crate::cli::{self, OverviewArguments, WorkerArguments};
 use crate::exit::{self, Exit};
+#[cfg(feature = "torch")]
+use crate::hub;
 use crate::machine;
 use crate::plan::SimulatorPlan;
 use crate::platform;
@@ -133,7 +135,14 @@ fn policy_rows(arguments: &OverviewArguments, table: &mut Table) {
         });
         return;
     };
-    let checked = Checkpoint::open(path).and_then(|checkpoint| {
+    let path = match hub::folder(path, &hub::CHECKPOINT) {
+        Ok(path) => path,
+        Err(error) => {
+            table.add(of_result("checkpoint", State::Broken, Err(error.into())));
+            return;
+        }
+    };
+    let checked = Checkpoint::open(&path).and_then(|checkpoint| {
         checkpoint.config()?;
         let known: Vec<_> = checkpoint.manifest().benchmarks.keys().cloned().collect();
         Ok(format!("`{}` for {}", checkpoint.manifest().name, known.join(", ")))

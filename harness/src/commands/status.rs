@@ -135,7 +135,7 @@ pub fn run(arguments: &StatusArguments) -> Result<Exit> {
             .hint("name run directories, or folders with run directories")
             .into());
     }
-    let runs = directories.into_iter().map(line).collect::<Result<Vec<Line>>>()?;
+    let runs: Vec<Line> = directories.into_iter().map(line).collect();
     let together = together(&runs);
     let report = Report { runs, together };
     match arguments.json {
@@ -152,8 +152,9 @@ fn below(path: &Path) -> Vec<PathBuf> {
     if found.is_empty() && path.join("lock").exists() { vec![path.to_owned()] } else { found }
 }
 
-fn line(directory: PathBuf) -> Result<Line> {
-    let in_use = is_in_use(&directory)?;
+fn line(directory: PathBuf) -> Line {
+    let asked = is_in_use(&directory);
+    let in_use = *asked.as_ref().unwrap_or(&false);
     let mut line = Line {
         parts: String::new(),
         state: if in_use { State::Starting } else { State::Unreadable },
@@ -169,12 +170,13 @@ fn line(directory: PathBuf) -> Result<Line> {
         run: None,
         directory,
     };
-    match Run::read(&line.directory) {
-        Err(error) if !in_use => line.fault = Some(exit::texts(&error.into()).0),
-        Err(_) => {}
-        Ok(run) => line.fill(run, in_use),
+    match (asked, Run::read(&line.directory)) {
+        (Err(error), _) => line.fault = Some(exit::texts(&error).0),
+        (_, Err(error)) if !in_use => line.fault = Some(exit::texts(&error.into()).0),
+        (_, Err(_)) => {}
+        (_, Ok(run)) => line.fill(run, in_use),
     }
-    Ok(line)
+    line
 }
 
 impl Line {

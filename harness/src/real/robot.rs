@@ -3,24 +3,24 @@
 //! The messages of openpi's protocol turned round: this side asks, the robot's side answers. The
 //! robot speaks first, with a map of what it is; every request is a map with an `endpoint`.
 
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-use tungstenite::{Message, WebSocket};
 use udvla_policies::frames::{Array, FrameError, Value, openpi};
+use udvla_policies::remote::{Address, Connection, Fault, Received};
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{ActionChunk, Camera, Image, Observation, SimSpec};
+
+/// Size of a message, at most: the largest images of all cameras that can be announced.
+const MAX_MESSAGE: usize = 256 << 20;
 
 /// Why a robot cannot be used any more. The trial says nothing about the policy.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages name the fields")]
 pub enum RobotError {
-    #[error("`{0}` is not the address of a robot, which looks like ws://HOST:PORT")]
-    Address(String),
-    #[error("cannot connect to the robot at {address}")]
-    Connect { address: String, source: Box<tungstenite::Error> },
-    #[error("the robot's connection failed")]
-    Lost(#[from] Box<tungstenite::Error>),
+    #[error("`{address}` is not the address of a robot, which looks like ws://HOST:PORT: {why}")]
+    Address { address: String, why: String },
+    #[error("the robot at {address} {source}")]
+    Connection { address: Address, source: Fault },
     #[error("the robot reports: {0}")]
     Reported(String),
     #[error("the message of the robot cannot be read")]
@@ -31,7 +31,10 @@ pub enum RobotError {
 
 /// A connected robot.
 pub struct Robot {
-    socket: WebSocket<TcpStream>,
+    connection: Connection,
+    address: Address,
+    /// Longest wait for an answer.
+    timeout: Duration,
     /// What it calls itself.
     pub name: String,
     /// Its cameras, state and actions.
@@ -53,27 +56,13 @@ impl Robot {
     /// # Errors
     /// When nobody answers there, or with something else.
     pub fn connect(address: &str, timeout: Duration) -> Result<Self, RobotError> {
-        let wrong = || RobotError::Address(address.to_owned());
-        let host = address.strip_prefix("ws://").ok_or_else(wrong)?;
-        let host = host.split('/').next().unwrap_or(host);
-        let failed = |source: tungstenite::Error| RobotError::Connect {
-            address: address.to_owned(),
-            source: Box::new(source),
-        };
-        let found = host.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)?;
-        let stream = TcpStream::connect_timeout(&found, timeout).map_err(|e| failed(e.into()))?;
-        let limited = [stream.set_read_timeout(Some(timeout)), stream.set_nodelay(true)];
-        limited.into_iter().collect::<Result<(), _>>().map_err(|e| failed(e.into()))?;
-        let (socket, _) = tungstenite::client(address, stream).map_err(|error| {
-            failed(match error {
-                tungstenite::HandshakeError::Failure(error) => error,
-                tungstenite::HandshakeError::Interrupted(_) => {
-                    tungstenite::Error::Io(std::io::ErrorKind::TimedOut.into())
-                }
-            })
-        })?;
+        let address: Address = address
+            .parse()
+            .map_err(|why| RobotError::Address { address: address.to_owned(), why })?;
+        let connection = Connection::open(&address, None, MAX_MESSAGE)
+            .map_err(|source| RobotError::Connection { address: address.clone(), source })?;
         let nothing = SimSpec { cameras: vec![], state: vec![], action: vec![], control_hz: 0.0 };
-        let mut robot = Self { socket, name: String::new(), spec: nothing };
+        let mut robot = Self { connection, address, timeout, name: String::new(), spec: nothing };
         let greeting = robot.receive()?;
         robot.name = text(&greeting, "robot")?;
         robot.spec = spec(&greeting)?;
@@ -130,22 +119,21 @@ impl Robot {
     }
 
     fn ask(&mut self, request: Value) -> Result<Value, RobotError> {
-        let bytes = openpi::encode(&request);
-        self.socket.send(Message::binary(bytes)).map_err(Box::new)?;
+        let sent = self.connection.send(openpi::encode(&request), self.timeout);
+        sent.map_err(|source| self.failed(source))?;
         self.receive()
     }
 
     fn receive(&mut self) -> Result<Value, RobotError> {
-        loop {
-            match self.socket.read().map_err(Box::new)? {
-                Message::Binary(bytes) => return Ok(openpi::decode(&bytes)?),
-                Message::Text(text) => return Err(RobotError::Reported(text.to_string())),
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
-                Message::Close(_) => {
-                    return Err(RobotError::Lost(Box::new(tungstenite::Error::ConnectionClosed)));
-                }
-            }
+        match self.connection.receive(self.timeout) {
+            Ok(Received::Bytes(bytes)) => Ok(openpi::decode(&bytes)?),
+            Ok(Received::Text(text)) => Err(RobotError::Reported(text)),
+            Err(source) => Err(self.failed(source)),
         }
+    }
+
+    fn failed(&self, source: Fault) -> RobotError {
+        RobotError::Connection { address: self.address.clone(), source }
     }
 
     /// Images under `observation/CAMERA`, the state under `observation/state`.

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -67,7 +68,7 @@ impl Owner {
     /// [`Refused`] when another process owns it, or may own it.
     pub fn take(directory: &Path, take_over: TakeOver) -> Result<Self> {
         let unusable = || format!("cannot use `{}` as a run directory", directory.display());
-        let lock = File::create(directory.join(LOCK)).with_context(unusable)?;
+        let lock = open_lock(directory, true).with_context(unusable)?;
         let lock = match lock.try_lock() {
             Ok(()) => Some(lock),
             Err(TryLockError::WouldBlock) => {
@@ -129,7 +130,7 @@ impl Drop for Owner {
 /// When they cannot be asked.
 pub fn is_in_use(directory: &Path) -> Result<bool> {
     let unreadable = || format!("cannot tell who uses `{}`", directory.display());
-    let Ok(lock) = File::open(directory.join(LOCK)) else { return Ok(false) };
+    let Ok(lock) = open_lock(directory, false) else { return Ok(false) };
     match lock.try_lock_shared() {
         Err(TryLockError::WouldBlock) => return Ok(true),
         Err(TryLockError::Error(error)) if !is_without_locks(&error) => {
@@ -204,6 +205,22 @@ impl std::fmt::Display for Card {
     }
 }
 
+/// The lock's file. A directory may come from somebody else: no link is followed, and the other end of
+/// a FIFO not waited for.
+fn open_lock(directory: &Path, create: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(create)
+        .create(create)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(directory.join(LOCK))?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other(format!("`{LOCK}` is not a regular file"))),
+    }
+}
+
 fn in_use(directory: &Path, by: &str) -> Refused {
     Refused::new(format!("`{}` is in use by {by}", directory.display()))
         .hint("wait for it to end, or name a new folder with `--out`")
@@ -245,11 +262,12 @@ fn read(directory: &Path) -> Result<Option<Card>> {
 /// time the file system has.
 fn found(directory: &Path) -> Result<Option<Found>> {
     let Some(card) = read(directory)? else { return Ok(None) };
-    let modified = |path: &Path| File::open(path)?.metadata()?.modified();
     let mut probe = tempfile::Builder::new().prefix(".tmp").tempfile_in(directory)?;
     probe.write_all(b"now")?;
     probe.as_file().sync_all()?;
-    let age = modified(probe.path())?.duration_since(modified(&directory.join(OWNER))?);
+    let now = probe.as_file().metadata()?.modified()?;
+    let then = File::open(directory.join(OWNER))?.metadata()?.modified()?;
+    let age = now.duration_since(then);
     Ok(Some(Found { card, age: age.unwrap_or_default() }))
 }
 

@@ -19,13 +19,15 @@ use super::error::Fault;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// What a server sent.
-pub(super) enum Received {
+pub enum Received {
+    /// A binary message.
     Bytes(Vec<u8>),
+    /// A text message.
     Text(String),
 }
 
 /// An open WebSocket.
-pub(super) struct Connection {
+pub struct Connection {
     socket: WebSocket<MaybeTlsStream<Timed>>,
     deadline: Deadline,
 }
@@ -35,11 +37,10 @@ type Deadline = Arc<Mutex<Instant>>;
 
 impl Connection {
     /// Connects; `key` goes into the header that openpi's client uses, `max_message` is in bytes.
-    pub(super) fn open(
-        address: &Address,
-        key: Option<&str>,
-        max_message: usize,
-    ) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] when nobody answers there within 10 seconds, or not as a WebSocket.
+    pub fn open(address: &Address, key: Option<&str>, max_message: usize) -> Result<Self, Fault> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             // An error means that there is one already.
@@ -67,13 +68,19 @@ impl Connection {
     }
 
     /// Sends a binary message.
-    pub(super) fn send(&mut self, bytes: Vec<u8>, timeout: Duration) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] when the connection ends, or does not take all of it in time.
+    pub fn send(&mut self, bytes: Vec<u8>, timeout: Duration) -> Result<(), Fault> {
         self.set_deadline(timeout);
         Ok(self.socket.send(Message::binary(bytes))?)
     }
 
     /// The next message.
-    pub(super) fn receive(&mut self, timeout: Duration) -> Result<Received, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] when the connection ends, or the message is not here in time, too large, or none.
+    pub fn receive(&mut self, timeout: Duration) -> Result<Received, Fault> {
         self.set_deadline(timeout);
         loop {
             match self.socket.read()? {

@@ -20,11 +20,13 @@ pub enum ServerError {
 }
 
 /// What happened on a connection, without the address.
-#[derive(Debug)]
-pub(super) enum Fault {
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
     /// Another attempt may help.
+    #[error("{0}")]
     Lost(String),
     /// Another attempt would give the same.
+    #[error("{0}")]
     Answer(String),
 }
 

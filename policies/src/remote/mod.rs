@@ -2,7 +2,8 @@
 //!
 //! [`RemotePolicy::open`] connects and checks what the server announces; [`Layout`] says how a
 //! benchmark's observations and actions are named and converted. One connection per simulator, so
-//! that what a server keeps per connection belongs to one episode.
+//! that what a server keeps per connection belongs to one episode. [`Connection`] also serves other
+//! clients of such protocols.
 
 mod actions;
 mod address;
@@ -17,7 +18,8 @@ mod protocol;
 mod session;
 
 pub use address::Address;
-pub use error::ServerError;
+pub use connection::{Connection, Received};
+pub use error::{Fault, ServerError};
 pub use layout::Layout;
 pub use options::RemoteOptions;
 pub use policy::RemotePolicy;

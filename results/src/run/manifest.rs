@@ -223,10 +223,16 @@ impl Manifest {
         self.plan.iter().find(|planned| planned.suite == suite && planned.task == task)
     }
 
-    /// Name of the checkpoint's folder, as the resolved plan has it.
+    /// Name of the checkpoint's folder, as the resolved plan has it; in the hub's cache that of its
+    /// repository, `owner/name`.
     pub fn checkpoint_name(&self) -> Option<String> {
         let path = self.resolved.as_ref()?.pointer("/policy/checkpoint")?.as_str()?;
-        Some(std::path::Path::new(path).file_name()?.to_string_lossy().into_owned())
+        let mut folders = std::path::Path::new(path).iter().rev().map(|it| it.to_string_lossy());
+        let name = folders.next()?;
+        let repository = folders.next().filter(|above| above == "snapshots").and(folders.next());
+        let repository =
+            repository.and_then(|it| Some(it.strip_prefix("models--")?.replace("--", "/")));
+        Some(repository.unwrap_or_else(|| name.into_owned()))
     }
 
     /// Name, version and fingerprint of the protocol on one line.
