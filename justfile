@@ -47,8 +47,8 @@ chaos-table:
 lint:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets --locked -- -D warnings
-    .venv/bin/ruff format --check sims/python policies/python tests scripts scripts/gpu-check
-    .venv/bin/ruff check sims/python policies/python tests scripts scripts/gpu-check
+    .venv/bin/ruff format --check harness/python sims/python policies/python tests scripts scripts/gpu-check
+    .venv/bin/ruff check harness/python sims/python policies/python tests scripts scripts/gpu-check
 
 # Run clippy on the crates that need no libtorch
 lint-fast:
