@@ -69,7 +69,7 @@ impl Owner {
     pub fn take(directory: &Path, take_over: TakeOver) -> Result<Self> {
         let unusable = || format!("cannot use `{}` as a run directory", directory.display());
         let lock = open_lock(directory, true).with_context(unusable)?;
-        let lock = match lock.try_lock() {
+        let lock = match try_for_a_moment(&lock) {
             Ok(()) => Some(lock),
             Err(TryLockError::WouldBlock) => {
                 return Err(in_use(directory, "another process").into());
@@ -203,6 +203,18 @@ impl std::fmt::Display for Card {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "process {} on `{}`", self.process, self.host)
     }
+}
+
+/// Tries again for half a second: who only asks whether a directory is in use holds its lock for an
+/// instant.
+fn try_for_a_moment(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..10 {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            tried => return tried,
+        }
+    }
+    lock.try_lock()
 }
 
 /// The lock's file. A directory may come from somebody else: no link is followed, and the other end of
