@@ -16,6 +16,9 @@ const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 /// The repository, whose revision `v1` is the commit above.
 const NAME: &str = "lab/nano";
 
+/// A file of weights in it.
+const WEIGHTS: &str = "model/model-00001-of-00002.safetensors";
+
 /// What the server does that a hub should not.
 #[derive(Default)]
 struct Faults {
@@ -160,7 +163,7 @@ fn sha256(bytes: &[u8]) -> String {
 #[test]
 fn a_download_that_is_cut_goes_on_and_is_not_repeated() {
     let checkpoint = Checkpoint::make();
-    let weights = "model/model.safetensors".to_owned();
+    let weights = WEIGHTS.to_owned();
     let size = std::fs::metadata(checkpoint.path().join(&weights)).unwrap().len();
     let hub = Hub::new(&checkpoint.path(), Faults { cut: Some(weights), ..Faults::default() });
     let ended = hub.inspect("hf:lab/nano@v1", &[]);
@@ -182,13 +185,13 @@ fn a_download_that_is_cut_goes_on_and_is_not_repeated() {
 #[test]
 fn a_file_that_is_not_as_the_hub_says_is_removed_and_the_checkpoint_refused() {
     let checkpoint = Checkpoint::make();
-    let weights = "model/model.safetensors".to_owned();
+    let weights = WEIGHTS.to_owned();
     let faults = Faults { changed: Some(weights.clone()), ..Faults::default() };
     let hub = Hub::new(&checkpoint.path(), faults);
     for _ in 0..2 {
         let ended = hub.inspect("hf:lab/nano@v1", &[]);
         assert_eq!(ended.code, 2, "{}", ended.stderr);
-        for text in ["model/model.safetensors", "has SHA-256", &sha256(b"another file")] {
+        for text in [WEIGHTS, "has SHA-256", &sha256(b"another file")] {
             assert!(ended.stderr.contains(text), "no `{text}` in {}", ended.stderr);
         }
     }
@@ -224,7 +227,8 @@ fn a_run_stores_the_commit_and_names_the_repository() {
         "--checkpoint=hf:lab/nano@v1",
         "--device=cpu",
         "--denoise-steps=1",
-        "--suite=long",
+        "--sim-option=side=256",
+        "--suite=object",
         "--limit=1",
     ]);
     let output = hub.command(run.command()).output().unwrap();

@@ -18,7 +18,6 @@ const OWN: &str = "UD-VLA";
 /// # Errors
 /// [`Refused`] for an unknown row, with the nearest name, and for one that cannot be compared.
 pub fn row(run: &RunArguments, benchmark: &str) -> Result<Option<PublishedRow>> {
-    let own_rows = run.published_rows.as_deref().map(rows_of).transpose()?.unwrap_or_default();
     let Some(name) = &run.published else {
         if run.published_rows.is_some() {
             let text = "`--published-rows` without `--published` has no effect";
@@ -26,6 +25,7 @@ pub fn row(run: &RunArguments, benchmark: &str) -> Result<Option<PublishedRow>> 
         }
         return Ok(None);
     };
+    let own_rows = run.published_rows.as_deref().map(rows_of).transpose()?.unwrap_or_default();
     if run.tested.policy == UDVLA || name == OWN {
         let text = format!("`{UDVLA}` is compared with the row `{OWN}`, others with other rows");
         return Err(Refused::new(text).hint("leave `--published` out, or name another row").into());

@@ -48,10 +48,10 @@ pub struct RunArguments {
     /// shows how far they are, `merge` makes them one run (docs/parts.md).
     #[arg(long, value_name = "K/N", help_heading = "Episodes", hide_short_help = true)]
     pub part: Option<Part>,
-    /// Simulators that run at once [default: 2 x --max-batch (8) per device, at most the cores]
+    /// Simulators that run at once [default: the cores, at most 16 per device]
     #[arg(short, long, value_name = "N", help_heading = "Workers", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,
-    /// Observations per forward pass, at most [default: half the simulators of a device, at most 8]
+    /// Observations per forward pass [default: at most 8 and half the simulators]
     #[arg(long, value_name = "N", help_heading = "Workers", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub max_batch: Option<u16>,
     /// Longest wait for a batch to fill, in milliseconds [default: half the last batch's time]
@@ -122,7 +122,7 @@ pub struct PolicyArguments {
     /// How a policy server is asked.
     #[command(flatten)]
     pub server: ServerArguments,
-    /// Weights and tokenizers: a folder, or hf:OWNER/NAME[@REVISION] (docs/checkpoint.md)
+    /// Weights and tokenizers: a folder or hf:OWNER/NAME[@REVISION]
     #[cfg(feature = "torch")]
     #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,

@@ -89,7 +89,8 @@ impl Owner {
             claim(directory, &text, found.is_some()).with_context(unusable)?;
         }
         let mut owner = Self { directory: directory.to_owned(), card, beat: None, _lock: lock };
-        owner.check()?;
+        // Without a lock another process can have been faster.
+        owner.check().map_err(|_| in_use(directory, "another process"))?;
         owner.beat = Some(beat(directory.to_owned(), owner.card.clone()));
         Ok(owner)
     }
