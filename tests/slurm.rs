@@ -156,9 +156,10 @@ fn parts_play_on_a_cluster_one_is_requeued_in_the_middle_and_the_tables_are_a_si
         let queue = cluster.ask("squeue", &[]);
         assert!(
             Instant::now() < end && !queue.contains("DependencyNeverSatisfied"),
-            "{queue}\n{}\n{}",
+            "{queue}\n{}\n{}\n{}",
             log("part-2.log"),
-            log("merge.log")
+            log("merge.log"),
+            fs::read_to_string(cluster.path("slurmctld.log")).unwrap_or_default()
         );
         std::thread::sleep(Duration::from_millis(200));
     }

@@ -29,8 +29,8 @@ fn main() -> ExitCode {
 
 /// Has the C library keep large blocks that were freed, for the next tensor of their size.
 ///
-/// By default it maps and unmaps every one above 32 MiB at most, and the kernel clears the pages each
-/// time: a quarter of the time in which an image is encoded (docs/measurements/decode-cpu.md).
+/// By default it maps large ones and unmaps them again, and the kernel clears the pages each time
+/// (docs/measurements/decode-cpu.md).
 #[cfg(target_env = "gnu")]
 fn keep_freed_memory() {
     // SAFETY: no other thread runs yet; a value that is too large for this C library is refused.

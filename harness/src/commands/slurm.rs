@@ -121,7 +121,8 @@ fi
 exit "$code"
 PART
 )
-merge=$(sbatch --parsable --dependency="afterok:${{parts%%;*}}" <<'MERGE'
+# Each part by itself: as a whole, an array counts as failed while its last part is being requeued.
+merge=$(sbatch --parsable --dependency="afterok$(printf ":${{parts%%;*}}_%s" {{1..{parts}}})" <<'MERGE'
 #!/bin/bash
 #SBATCH --job-name=udvla-eval-merge{of_merge}
 #SBATCH {log}
