@@ -148,7 +148,8 @@ fn parts_play_on_a_cluster_one_is_requeued_in_the_middle_and_the_tables_are_a_si
     cluster.ask("scancel", &["--signal=USR1", "--batch", &format!("{job}_2")]);
     let log = |name: &str| fs::read_to_string(out.join("logs").join(name)).unwrap_or_default();
     wait(|| cluster.ask("squeue", &[]).contains("BeginTime"), "the requeue");
-    // Slurm lets a job that was requeued wait for two minutes.
+    // Slurm lets a job that was requeued wait for two minutes; within the same second it would be refused.
+    std::thread::sleep(Duration::from_secs(3));
     cluster.ask("scontrol", &["update", &format!("jobid={job}_2"), "StartTime=now"]);
     let merged = out.join("whole/report.html");
     let end = Instant::now() + Duration::from_secs(150);

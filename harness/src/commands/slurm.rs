@@ -121,8 +121,7 @@ fi
 exit "$code"
 PART
 )
-# Each part by itself: as a whole, an array counts as failed while its last part is being requeued.
-merge=$(sbatch --parsable --dependency="afterok$(printf ":${{parts%%;*}}_%s" {{1..{parts}}})" <<'MERGE'
+merge=$(sbatch --parsable --dependency="afterok:${{parts%%;*}}" <<'MERGE'
 #!/bin/bash
 #SBATCH --job-name=udvla-eval-merge{of_merge}
 #SBATCH {log}

@@ -106,12 +106,13 @@ fn answer<P>(stream: &mut impl Write, status: u16, path: &str, text: &str) -> io
         _ => ("Bad Request", ""),
     };
     let kind = if text.starts_with('{') { "application/json" } else { "text/plain; charset=utf-8" };
-    write!(
-        stream,
+    // In one write: a client may leave as soon as it has the first line.
+    let answer = format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
          Cache-Control: no-store\r\n{more}Connection: close\r\n\r\n{text}\n",
         text.len() + 1
-    )?;
+    );
+    stream.write_all(answer.as_bytes())?;
     stream.flush()?;
     Ok(Begun::Answered(status, path.to_owned()))
 }
