@@ -1,4 +1,4 @@
-//! Checkpoints and their parts from the Hugging Face hub: `hf:OWNER/NAME[@REVISION]` instead of a
+//! Checkpoints and their parts from the Hugging Face hub: `hf:OWNER/NAME@REVISION` instead of a
 //! folder.
 //!
 //! Files go into the hub's own cache (`HF_HOME`), which its other programs use as well. What is

@@ -22,7 +22,7 @@ pub struct ImagineArguments {
     /// Instruction
     #[arg(long, value_name = "TEXT")]
     pub instruction: String,
-    /// The policy's weights and tokenizers: a folder, or hf:OWNER/NAME[@REVISION]
+    /// The policy's weights and tokenizers: a folder, or hf:OWNER/NAME@REVISION
     #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
     pub checkpoint: PathBuf,
     /// Benchmark layout to use: calvin, libero, simpler
@@ -85,13 +85,13 @@ pub struct MakeArguments {
 pub struct AssembleArguments {
     /// Folder for `checkpoint.json`; the parts stay where they are
     pub directory: PathBuf,
-    /// Language model: a folder with config.json and *.safetensors, or hf:OWNER/NAME[@REVISION]
+    /// Language model: a folder with config.json and *.safetensors, or hf:OWNER/NAME@REVISION
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Vision tokenizer: such a folder, or hf:OWNER/NAME[@REVISION]
+    /// Vision tokenizer: such a folder, or hf:OWNER/NAME@REVISION
     #[arg(long, value_name = "DIR")]
     pub vision: PathBuf,
-    /// Text tokenizer: the folder with emu3.tiktoken, that file, or hf:OWNER/NAME[@REVISION]
+    /// Text tokenizer: the folder with emu3.tiktoken, that file, or hf:OWNER/NAME@REVISION
     #[arg(long, value_name = "PATH")]
     pub text: PathBuf,
     /// A benchmark, the folder of its FAST tokenizer and its norm_stats.json (an entry's name after

@@ -15,7 +15,7 @@ pub struct ServeArguments {
     /// What clients speak
     #[arg(long, value_enum, value_name = "PROTOCOL")]
     pub protocol: Protocol,
-    /// The policy's weights and tokenizers: a folder, or hf:OWNER/NAME[@REVISION]
+    /// The policy's weights and tokenizers: a folder, or hf:OWNER/NAME@REVISION
     #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
     pub checkpoint: PathBuf,
     /// The benchmark whose observations come and whose actions are answered
