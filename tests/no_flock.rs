@@ -155,8 +155,6 @@ fn of_several_that_start_at_once_one_plays() {
             let of = |code| outputs.iter().filter(|it| it.status.code() == Some(code)).count();
             // One that starts late finds a complete run, and has nothing to do.
             assert!(of(0) >= 1 && of(0) + of(2) == 4, "locks {locks}: {texts:#?}");
-            let played: Vec<_> = texts.iter().filter(|it| it.contains("20/20 episodes")).collect();
-            assert!(played.len() <= of(0), "{texts:#?}");
             assert_eq!(lines(&files.run()), 20, "locks {locks}: {texts:#?}");
             let run = udvla_results::run::read::Run::read(files.run()).unwrap();
             assert_eq!(run.records.len(), 20);

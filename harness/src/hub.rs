@@ -5,16 +5,13 @@
 //! fetched is of one commit, and files that the hub has a hash for are compared with it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use udvla_policies::udvla::checkpoint::MANIFEST;
-use udvla_sims::protocol::hex;
+use udvla_policies::udvla::checkpoint::{MANIFEST, file_digest};
 
 use crate::exit::Refused;
 
@@ -144,29 +141,21 @@ fn fetched(address: &Address, wanted: &Wanted) -> Result<PathBuf, Refused> {
     let commit = commit(&api, address)?;
     let repository = api.repo(address.repo(&commit.sha));
     let files = files(address, &commit, wanted)?;
-    let mut folder = None;
-    // Without the first one nothing is fetched.
-    let first = files.contains_key(wanted.first);
-    for (name, file) in files.into_iter().filter(|_| first) {
-        let known = Cache::from_env().repo(address.repo(&commit.sha)).get(name);
-        let path = match known {
-            Some(path) => path,
-            None => {
-                let path = repository.get(name).map_err(failed)?;
-                compare(name, file, &path, address)?;
-                path
-            }
-        };
-        if name == wanted.first {
-            folder = path.parent().map(Path::to_owned);
-        }
-    }
-    folder.ok_or_else(|| {
-        Refused::new(format!("{PREFIX}{address} has no `{}`", wanted.first)).hint(
+    if !files.contains_key(wanted.first) {
+        return Err(Refused::new(format!("{PREFIX}{address} has no `{}`", wanted.first)).hint(
             "a checkpoint whose parts are published separately is put together with `udvla-eval \
              assemble-checkpoint`, which takes such addresses as well (docs/checkpoint.md)",
-        )
-    })
+        ));
+    }
+    let cache = Cache::from_env().repo(address.repo(&commit.sha));
+    for (name, file) in files {
+        if cache.get(name).is_none() {
+            let path = repository.get(name).map_err(failed)?;
+            compare(name, file, &path, address)?;
+        }
+    }
+    let first = cache.get(wanted.first).and_then(|file| file.parent().map(Path::to_owned));
+    first.ok_or_else(|| Refused::new(format!("{PREFIX}{address} is not in the cache any more")))
 }
 
 fn api() -> Result<Api, ApiError> {
@@ -216,7 +205,7 @@ fn files<'a>(
 /// Removes a file that is another one than the hub says.
 fn compare(name: &str, file: &RemoteFile, path: &Path, address: &Address) -> Result<(), Refused> {
     let Some(large) = &file.lfs else { return Ok(()) };
-    let digest = sha256(path).unwrap_or_default();
+    let digest = file_digest(path).unwrap_or_default();
     if digest == large.sha256 {
         return Ok(());
     }
@@ -228,17 +217,6 @@ fn compare(name: &str, file: &RemoteFile, path: &Path, address: &Address) -> Res
     let LargeFile { sha256 } = large;
     let text = format!("`{name}` of {PREFIX}{address} has SHA-256 {digest}, not {sha256}");
     Err(Refused::new(text).hint("it was removed; the same command fetches it again"))
-}
-
-fn sha256(path: &Path) -> io::Result<String> {
-    let (mut file, mut digest) = (File::open(path)?, Sha256::new());
-    let mut block = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(hex(&digest.finalize())),
-            count => digest.update(&block[..count]),
-        }
-    }
 }
 
 #[cfg(test)]

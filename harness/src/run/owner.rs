@@ -394,12 +394,7 @@ mod tests {
                 };
                 let threads: Vec<_> =
                     texts.iter().map(|text| scope.spawn(move || take(text))).collect();
-                threads
-                    .into_iter()
-                    .filter(|_| true)
-                    .map(|it| it.join().unwrap())
-                    .filter(|it| *it)
-                    .count()
+                threads.into_iter().map(|it| it.join().unwrap()).filter(|it| *it).count()
             })
         };
         assert_eq!(count(false), 1);

@@ -26,7 +26,11 @@ pub fn digest(settings: &str, files: &[(String, PathBuf)]) -> Result<String, Che
     Ok(format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))))
 }
 
-fn file_digest(file: &Path) -> Result<String, CheckpointError> {
+/// SHA-256 (hex) of a file's bytes.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn file_digest(file: &Path) -> Result<String, CheckpointError> {
     let failed = |source| unreadable(file, source);
     let mut opened = files::open(file).map_err(failed)?;
     // A sparse file of hundreds of gigabytes is not worth the reading.

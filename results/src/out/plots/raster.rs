@@ -27,7 +27,7 @@ pub fn png(svg: &str) -> Result<Vec<u8>, PlotError> {
     encoded(picture).map_err(|e| PlotError::Encode { reason: e.to_string() })
 }
 
-/// The picture as PNG, lightly compressed: the best compression took a fifth of a report's time.
+/// The picture as PNG, lightly compressed: the default compression took a fifth of a report's time.
 fn encoded(picture: Pixmap) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
