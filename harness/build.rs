@@ -6,6 +6,11 @@ fn main() {
     // torch-sys tells its dependents where it found libtorch; without the feature it is absent.
     if let Ok(folder) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+        // `udvla-eval` refers to nothing of libtorch (src/model.rs). Inline functions of its headers
+        // would all the same be exported for it, and so be kept, and libtorch with them.
+        println!("cargo:rustc-link-arg-bin=udvla-eval=-Wl,--exclude-libs,ALL");
+        // As in policies/build.rs.
+        println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol=mkl_serv_intel_cpu_true");
     }
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;

@@ -7,6 +7,8 @@ fn main() {
     println!("cargo::rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     let Ok(library) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
     println!("cargo::rustc-link-arg=-Wl,-rpath,{library}");
+    // MKL inside libtorch asks the program's function (src/udvla/kernels.rs).
+    println!("cargo::rustc-link-arg=-Wl,--export-dynamic-symbol=mkl_serv_intel_cpu_true");
     let version = version(Path::new(&library)).unwrap_or_else(|| "unknown".into());
     println!("cargo::rustc-env=UDVLA_LIBTORCH_VERSION={version}");
 }

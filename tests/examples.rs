@@ -1,7 +1,7 @@
 //! The commands of README and docs.
 //!
 //! A line before each block of commands says what becomes of it: `<!-- example: run -->`,
-//! `<!-- example: run, needs calvin -->` (the folder `calvin` of `UDVLA_TEST_DATA`), or
+//! `<!-- example: run, needs calvin -->` (its files, found as by other tests), or
 //! `<!-- example: not run: REASON -->`. The blocks of a page run in one folder, from top to bottom.
 
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use clap::Parser;
 use udvla_eval::cli::Cli;
+
+use crate::support::files_of;
 
 /// A block of commands.
 struct Block {
@@ -131,7 +133,6 @@ fn run_page(page: &Path) -> usize {
     let mut path = std::ffi::OsString::from(program.parent().unwrap());
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
-    let data = std::env::var_os("UDVLA_TEST_DATA").map(PathBuf::from);
     let mut count = 0;
     for block in blocks(page) {
         let Some(needs) = block.marker.as_deref().and_then(|marker| marker.strip_prefix("run"))
@@ -139,13 +140,7 @@ fn run_page(page: &Path) -> usize {
             continue;
         };
         if let Some(needed) = needs.strip_prefix(", needs ") {
-            let Some(data) = data.as_ref().map(|data| data.join(needed)).filter(|d| d.exists())
-            else {
-                println!(
-                    "skipped: {needed}: its files are not here (UDVLA_TEST_DATA, for examples)"
-                );
-                continue;
-            };
+            let Some(data) = files_of(needed) else { continue };
             let _ = std::os::unix::fs::symlink(data, folder.path().join(needed));
         }
         let begun = Instant::now();

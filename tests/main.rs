@@ -2,6 +2,7 @@
 
 #[cfg(feature = "torch")]
 mod assemble;
+mod bench;
 #[cfg(feature = "torch")]
 mod broken_checkpoints;
 mod calvin;
@@ -14,6 +15,7 @@ mod endings;
 mod examples;
 mod faults;
 mod field;
+mod gpus;
 #[cfg(feature = "torch")]
 mod hub;
 mod interruptions;

@@ -88,3 +88,36 @@ fn an_approximate_cache_is_marked_in_every_table() {
     let words = ["--prefix-cache", "approximate", "--attention", "hybrid", "--checkpoint"];
     refused(&[&words[..], &[&checkpoint.word()]].concat(), &["attention `released`", "hint: "]);
 }
+
+/// What a program is linked with: the names that its dynamic section lists end in a zero byte.
+fn is_linked_with(program: &str, library: &str) -> bool {
+    let bytes = std::fs::read(program).unwrap();
+    let name = format!("\0{library}\0").into_bytes();
+    bytes.windows(name.len()).any(|window| window == name)
+}
+
+#[test]
+fn only_the_program_with_the_model_is_linked_with_libtorch() {
+    let light = env!("CARGO_BIN_EXE_udvla-eval");
+    let model = env!("CARGO_BIN_EXE_udvla-eval-model");
+    for library in ["libtorch_cpu.so", "libc10.so"] {
+        assert!(!is_linked_with(light, library), "{library}");
+        assert!(is_linked_with(model, library), "{library}");
+    }
+    assert!(is_linked_with(light, "libc.so.6"), "the way of asking");
+}
+
+#[test]
+fn a_program_whose_part_with_the_model_is_missing_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("udvla-eval");
+    std::fs::copy(env!("CARGO_BIN_EXE_udvla-eval"), &alone).unwrap();
+    let ended = |words: &[&str]| {
+        let output = std::process::Command::new(&alone).args(words).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, errors) = ended(&["inspect", "nowhere"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("`udvla-eval-model` is not beside"), "{errors}");
+    assert_eq!(ended(&["list"]).0, Some(0));
+}

@@ -85,7 +85,26 @@ pub fn python(environment: &PythonEnvironment, given: Option<&Path>) -> Result<P
     Ok(path)
 }
 
-/// The worker executable beside this one.
+/// Where an installed program has the others, in the folder that it was installed into.
+const PROGRAMS: &str = "libexec/udvla-eval";
+/// And the adapters.
+const ADAPTERS: &str = "share/udvla-eval/python";
+
+/// The folder that this program was installed into: the environment's, for one that came as a
+/// package; `None` for a build in a source tree.
+pub fn prefix() -> Option<PathBuf> {
+    let here = std::env::current_exe().ok()?;
+    let mut folders = here.ancestors().skip(2).take(2);
+    folders.find(|folder| folder.join(ADAPTERS).is_dir()).map(Path::to_owned)
+}
+
+/// The script that installs Mesa's software driver, as it is typed here.
+pub fn lavapipe_script() -> String {
+    let installed = prefix().map(|prefix| prefix.join("share/udvla-eval/lavapipe"));
+    installed.map_or("scripts/lavapipe".into(), |path| path.display().to_string())
+}
+
+/// The worker executable of this build.
 ///
 /// # Errors
 /// [`Refused`] when it is not there.
@@ -93,7 +112,7 @@ pub fn worker() -> Result<PathBuf> {
     beside("udvla-sim-worker")
 }
 
-/// A file of the same build, beside this executable.
+/// A file of the same build: beside this executable, or where the package has its programs.
 ///
 /// # Errors
 /// [`Refused`] when it is not there.
@@ -101,18 +120,23 @@ pub fn beside(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     // Test executables live one folder deeper.
     let beside = [here.parent(), here.parent().and_then(Path::parent)];
-    let found = beside.into_iter().flatten().map(|folder| folder.join(name));
-    found.into_iter().find(|path| path.exists()).ok_or_else(|| {
+    let folders = beside.into_iter().flatten().map(Path::to_owned);
+    let mut found =
+        folders.chain(prefix().map(|prefix| prefix.join(PROGRAMS))).map(|folder| folder.join(name));
+    found.find(|path| path.exists()).ok_or_else(|| {
         let text = format!("`{name}` is not beside `{}`", here.display());
         Refused::new(text).hint("build everything with `cargo build --release --workspace`").into()
     })
 }
 
-/// Whether a program is of this build: in the folder of this executable.
+/// Whether a program is of this build: in the folder of this executable, or where the package has
+/// its programs.
 pub fn is_beside(program: &Path) -> bool {
     let folder = |path: PathBuf| Some(path.canonicalize().ok()?.parent()?.to_owned());
     let here = std::env::current_exe().ok().and_then(folder);
-    here.is_some() && folder(program.to_owned()) == here
+    let installed = prefix().and_then(|prefix| prefix.join(PROGRAMS).canonicalize().ok());
+    let found = folder(program.to_owned());
+    found.is_some() && (found == here || found == installed)
 }
 
 /// The folder that holds the Python package `udvla_sims`.
@@ -122,9 +146,12 @@ pub fn is_beside(program: &Path) -> bool {
 pub fn adapters() -> Result<PathBuf> {
     // Absolute, for workers run in folders of their own.
     let given = std::env::var_os("UDVLA_ADAPTERS").map(std::path::absolute).transpose()?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sims/python");
-    let installed = std::env::current_exe()?.with_file_name("../share/udvla-eval/python");
-    let mut folders = given.into_iter().chain([source, installed]);
+    // The sources that it was built from may be there too, and another version by now.
+    let built_in = match prefix() {
+        Some(prefix) => prefix.join(ADAPTERS),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("sims/python"),
+    };
+    let mut folders = given.into_iter().chain([built_in]);
     folders.find(|folder| folder.join("udvla_sims/adapter.py").exists()).ok_or_else(|| {
         Refused::new("the simulator adapters (Python package `udvla_sims`) are not installed")
             .hint("set `UDVLA_ADAPTERS` to the folder `sims/python` of the source tree")

@@ -5,7 +5,7 @@
 //! how all of them write to the terminal.
 //!
 //! ```text
-//!  udvla-eval (one process)                          N × udvla-sim-worker (own environments)
+//!  udvla-eval (one process¹)                         N × udvla-sim-worker (own environments)
 //!  main = dispatcher  ◄── Event ── signals
 //!     │ ▲
 //!     ▼ │  Order per worker thread
@@ -14,6 +14,8 @@
 //!     ▼ │  a queue of Questions, Answers
 //!  policy thread per device: batcher ── Policy (libtorch)
 //! ```
+//! ¹ Where the model is needed, `udvla-eval` replaces itself by `udvla-eval-model` ([`model`]).
+//!
 //! Each thread owns its data; the dispatcher alone writes records. Workers write their own logs and
 //! videos, worker threads the images of predicted futures.
 
@@ -28,6 +30,7 @@ pub mod clients;
 pub mod commands;
 pub mod environment;
 pub mod exit;
+pub mod gpus;
 #[cfg(feature = "torch")]
 pub mod hub;
 pub mod images;
@@ -36,14 +39,18 @@ pub mod locked;
 pub mod machine;
 #[cfg(feature = "torch")]
 pub mod masks;
+#[cfg(feature = "torch")]
+pub mod model;
 pub mod plan;
 pub mod platform;
 pub mod policy;
 pub mod preflight;
+pub mod program;
 pub mod real;
 pub mod report;
 pub mod run;
 pub mod serve;
 pub mod simulator;
+pub mod tracker;
 pub mod vulkan;
 pub mod walls;

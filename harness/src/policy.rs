@@ -41,7 +41,7 @@ pub fn open_one(
         PolicyPlan::Weightless { name } => Ok(vec![open_weightless(name, protocol)?]),
         PolicyPlan::Remote(remote) => Ok(vec![open_remote(remote, protocol, simulators)?]),
         #[cfg(feature = "torch")]
-        PolicyPlan::Udvla(model) => udvla(model, futures),
+        PolicyPlan::Udvla(model) => (crate::model::code()?.open)(model, futures),
     }
 }
 
@@ -126,7 +126,7 @@ fn open_remote(
 }
 
 /// The cameras in the order of an observation's images; none where the protocol has none.
-fn cameras(protocol: &Protocol) -> Result<Vec<Camera>, serde_json::Error> {
+pub(crate) fn cameras(protocol: &Protocol) -> Result<Vec<Camera>, serde_json::Error> {
     let cameras = protocol.environment.iter().find(|(name, _)| *name == "cameras");
     cameras.map_or(Ok(vec![]), |(_, cameras)| serde_json::from_value(cameras.clone()))
 }

@@ -57,7 +57,7 @@ impl Simulator {
             last_look: false,
             video: purpose.video,
             scratch: folder.path().to_string_lossy().into_owned(),
-            options: plan.options.clone(),
+            options: plan.adapter_options()?,
         };
         match Worker::open(&command, config, START, |_| {}) {
             Ok((worker, Reply::Ready { spec, mut setting, .. })) => {

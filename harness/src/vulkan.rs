@@ -61,7 +61,8 @@ pub fn choose(requested: Renderer) -> Result<Driver> {
         Renderer::Auto => BTreeMap::new(),
         Renderer::Gpu => gpu_variables(nvidia.as_deref())?,
         Renderer::Lavapipe => lavapipe_variables(&lavapipe.ok_or_else(|| {
-            Refused::new("there is no lavapipe of Mesa 25 or later").hint("scripts/lavapipe")
+            Refused::new("there is no lavapipe of Mesa 25 or later")
+                .hint(environment::lavapipe_script())
         })?)?,
     };
     Ok(Driver { renderer, variables, otherwise })

@@ -90,6 +90,7 @@ const RULES: &[Rules] = &[
         layers: &[
             "output",
             "exit",
+            "gpus",
             "walls",
             "platform",
             "environment",
@@ -99,6 +100,7 @@ const RULES: &[Rules] = &[
             "assets",
             "benchmarks",
             "plan",
+            "model",
             "preflight",
             "clients",
             "cli",

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 import urllib.request
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ from openpi_client.websocket_client_policy import WebsocketClientPolicy
 from vla_eval.connection import Connection
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/python"))
+
+from sources import files_of, reason  # noqa: E402
+
 PROGRAM = Path(os.environ.get("UDVLA_EVAL", ROOT / "target/release/udvla-eval"))
 TORCH = Path(os.environ.get("LIBTORCH", ROOT / ".libtorch/torch")).parent
 LIBERO = """\
@@ -153,9 +158,9 @@ def libero(folder: Path) -> tuple[Path, dict[str, str]]:
     found = subprocess.run([PROGRAM, "setup", "libero", "--print"], capture_output=True, text=True)
     if found.returncode != 0:
         pytest.skip("LIBERO has no environment here (udvla-eval setup libero)")
-    assets = Path(os.environ.get("UDVLA_TEST_DATA", "")) / "libero"
+    assets = Path(files_of("libero") or "/nowhere")
     if not assets.is_dir():
-        pytest.skip("libero: its files are not here (UDVLA_TEST_DATA)")
+        pytest.skip(reason("libero"))
     python = Path(found.stdout.strip())
     find = "import importlib.util as u; print(u.find_spec('libero').submodule_search_locations[0])"
     package = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,28 @@ def program() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture
-def play(program, tmp_path: Path) -> Callable[..., Path]:
-    """Plays a run of ten episodes, one per task."""
+@dataclass
+class Play:
+    """Plays runs of ten episodes, one per task."""
 
-    def run(name: str, *words: str, code: int = 0) -> Path:
-        ended = program(
+    program: Callable[..., subprocess.CompletedProcess[str]]
+    folder: Path
+
+    def ended(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """How the program ended."""
+        return self.program(
             "libero", "--simulator", FAKE, "--no-progress", "--policy", "random",
-            "--suite", "long", "--trials", "1", "--out", tmp_path / name, *words,
+            "--suite", "long", "--trials", "1", "--out", self.folder / name, *words,
         )  # fmt: skip
-        assert ended.returncode == code, ended.stderr
-        return tmp_path / name
 
-    return run
+    def __call__(self, name: str, *words: str, code: int = 0) -> Path:
+        """The run directory."""
+        ended = self.ended(name, *words)
+        assert ended.returncode == code, ended.stderr
+        return self.folder / name
+
+
+@pytest.fixture
+def play(program, tmp_path: Path) -> Play:
+    """Plays runs in the test's folder."""
+    return Play(program, tmp_path)

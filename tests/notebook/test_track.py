@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -191,6 +192,61 @@ def test_trackio_gets_every_episode_and_the_tables_once(
     assert dict(episodes) == expected(run) and len(episodes) == step == 10
     assert sorted(tables) == ["tables/summary", "tables/tasks"]
     assert tables["tables/summary"].splitlines()[2].startswith("| long | 10 |")
+
+
+def test_a_run_sends_its_results_while_it_is_played(play, program, tmp_path: Path) -> None:
+    words = ["--track=tensorboard", f"--track-python={sys.executable}", "--retries=0"]
+    run = play("run", *words, f"--sim-option=raise={KEY}", code=4)
+    logdir = run / "tracking/tensorboard"
+    assert_logged(logdir, run)
+    ended = program("resume", run, "--no-progress", "--retries=1", *words[:2])
+    assert ended.returncode == 0 and "tensorboard" not in ended.stderr, ended.stderr
+    assert_logged(logdir, run, tables=2)
+
+
+def test_an_interrupted_run_has_sent_what_it_played(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = [
+        PROGRAM, "libero", "--simulator", FAKE, "--no-progress", "--policy", "random", "--trials=5",
+        "--suite=long", "--workers=1", "--sim-option=step_ms=5", "--out", run,
+        "--track=tensorboard", f"--track-python={sys.executable}",
+    ]  # fmt: skip
+    playing = subprocess.Popen(
+        [str(w) for w in words], stdout=-3, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    while len(events(run / "tracking/tensorboard")) < 2:
+        assert playing.poll() is None
+        time.sleep(0.1)
+    # As Ctrl-C in a terminal: the tracker gets it too.
+    os.killpg(playing.pid, signal.SIGINT)
+    _, errors = playing.communicate(timeout=120)
+    assert playing.returncode == 3 and "tensorboard" not in errors, errors
+    assert 2 <= len(expected(run)) < 50
+    assert_logged(run / "tracking/tensorboard", run)
+
+
+@pytest.mark.parametrize("fault", ["raise OSError('no disk')", "os.kill(os.getpid(), 9)"])
+def test_a_run_is_complete_whatever_happens_to_its_tracker(
+    play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, fault: str
+) -> None:
+    (tmp_path / "trackio.py").write_text(STUB.replace("with open(", f"{fault}\n        with open("))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ['PYTHONPATH']}")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    ended = play.ended("run", "--track=trackio", f"--track-python={sys.executable}")
+    assert ended.returncode == 0
+    assert "note: `trackio` does not have all results: " in ended.stderr
+    assert len(expected(tmp_path / "run")) == 10
+    if "OSError" in fault:
+        assert "no disk" in ended.stderr
+        assert "no disk" in (tmp_path / "run/logs/track.log").read_text()
+
+
+def test_a_run_does_not_start_without_the_package_of_its_tracker(play, tmp_path: Path) -> None:
+    for python, text in [(sys.executable, "pip install trackio"), ("/none", "--track-python PATH")]:
+        ended = play.ended("run", "--track=trackio", f"--track-python={python}")
+        assert ended.returncode == 2 and "hint: " in ended.stderr and text in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert not (tmp_path / "run").exists()
 
 
 def wandb_history(logdir: Path) -> dict[int, dict[str, float]]:

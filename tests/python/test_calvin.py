@@ -158,7 +158,9 @@ def test_the_generator_draws_the_lists_chains():
         assert all((json.dumps(state), tuple(names)) in listed for state, names in drawn)
 
 
-@pytest.mark.skipif("UDVLA_TEST_SLOW" not in os.environ, reason="UDVLA_TEST_SLOW is not set")
+@pytest.mark.skipif(
+    "UDVLA_TEST_SLOW" not in os.environ, reason="calvin: takes minutes (UDVLA_TEST_SLOW=1)"
+)
 def test_the_generator_draws_the_whole_list():
     parts = calvin_generator.draw(1000, NAMES)
     whole = calvin_generator.shuffled([chain for part in parts for chain in part])

@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "sims" / "python"))
 pytest.importorskip("numpy", reason="`numpy` is not installed here")
 
-from udvla_sims import machine  # noqa: E402
+from udvla_sims import displays, machine  # noqa: E402
 from udvla_sims.adapter import SetupError  # noqa: E402
-from udvla_sims.libero import displays, renderers  # noqa: E402
-from udvla_sims.libero.displays import Display  # noqa: E402
+from udvla_sims.displays import Display  # noqa: E402
+from udvla_sims.libero import renderers  # noqa: E402
 
 SOFTWARE = Display(0, 1, "llvmpipe (LLVM 15.0.6, 256 bits)")
 OSMESA = Display(renderer="llvmpipe (LLVM 15.0.6, 256 bits)")
@@ -78,6 +78,56 @@ def test_cards_are_matched_by_cuda_number_or_bus_address_and_not_by_position(tmp
     assert found == ({2}, {"0000:65:00.0"})
     monkeypatch.setattr(renderers, "visible_cards", lambda _: found)
     assert choose("auto", cards, cards="GPU-4fe1,2").device == 1
+
+
+def test_a_card_that_is_asked_for_is_taken_by_its_address_or_refused():
+    cards = [card(0, cuda=0, pci="0000:17:00.0"), card(1, cuda=1, pci="0000:65:00.0"), SOFTWARE]
+    for name in ("auto", "egl"):
+        wishes = {"cards": "0", "egl_device": "0", "card": "0000:65:00.0"}
+        assert choose(name, cards, **wishes).device == 1
+    with pytest.raises(SetupError, match=r"card at `0000:99:00.0`.*0 .NVIDIA H0, bus 0000:17"):
+        choose("auto", cards, card="0000:99:00.0")
+    broken = [cards[0], cards[1]._replace(renderer="", problem="no context")]
+    with pytest.raises(SetupError, match=r"cannot draw on the card at `0000:65:00.0`: no context"):
+        choose("auto", broken, card="0000:65:00.0")
+    with pytest.raises(SetupError, match="osmesa"):
+        choose("osmesa", cards, card="0000:17:00.0")
+
+
+def test_calvins_plug_in_gets_the_number_that_egl_gives_to_the_card(monkeypatch):
+    pytest.importorskip("pybullet", reason="`pybullet` is not installed here")
+    from udvla_sims.calvin import cameras
+
+    shown = [card(0, pci="0000:65:00.0"), card(1, pci="0000:17:00.0")]
+    monkeypatch.setenv("EGL_VISIBLE_DEVICES", "7")
+    monkeypatch.setattr(cameras, "probe_egl", lambda: (f"H{os.environ['EGL_VISIBLE_DEVICES']}", ""))
+    monkeypatch.setattr(cameras, "_plugin", lambda: "plug-in")
+    chosen = cameras.choose_renderer("auto", "3", "0000:17:00.0", lambda: shown)
+    assert chosen == ("EGL on H1", "plug-in")
+    monkeypatch.setattr(cameras, "probe_egl", lambda: (None, "it does not start"))
+    for name, text in [("auto", "it does not start"), ("tiny", "uses none")]:
+        with pytest.raises(SetupError, match=text):
+            cameras.choose_renderer(name, "3", "0000:17:00.0", lambda: shown)
+
+
+def test_vulkan_and_sapien_are_told_the_card_by_its_address(monkeypatch):
+    from udvla_sims.simpler import devices
+
+    shown = [
+        devices.Device("NVIDIA H200", "NVIDIA 580", False, "0000:17:00.0"),
+        devices.Device("NVIDIA L4", "NVIDIA 580", False, "0000:65:00.0"),
+        devices.Device("llvmpipe", "llvmpipe Mesa 25.0.7", True),
+    ]
+    monkeypatch.setattr(devices, "devices", lambda: shown)
+    assert devices.choose_device("auto") == "NVIDIA H200, NVIDIA 580"
+    assert devices.choose_device("gpu", "0000:65:00.0") == "NVIDIA L4, NVIDIA 580"
+    assert devices.sapiens_name("0000:65:00.0") == "pci:65" and devices.sapiens_name("") == ""
+    for renderer, address, text in [
+        ("gpu", "0000:01:00.0", "does not show the card"),
+        ("lavapipe", "0000:65:00.0", "draws on the processor"),
+    ]:
+        with pytest.raises(SetupError, match=text):
+            devices.choose_device(renderer, address)
 
 
 def test_an_egl_device_of_the_shell_is_taken_or_refused_with_those_that_work():

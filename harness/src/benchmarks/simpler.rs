@@ -9,7 +9,7 @@ use udvla_sims::protocol::{Protocol, SuccessRule, Suite};
 
 use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
 use crate::assets::{Catalog, CatalogFile};
-use crate::environment::PythonEnvironment;
+use crate::environment::{self, PythonEnvironment};
 use crate::exit::Refused;
 use crate::vulkan::{self, Renderer};
 use crate::walls::Walls;
@@ -176,8 +176,11 @@ impl Benchmark for Simpler {
 
     fn after_setup(&self) -> Option<String> {
         let driver = match vulkan::nvidia().or(vulkan::lavapipe().ok().flatten()) {
-            Some(_) => "",
-            None => "no driver can render yet: scripts/lavapipe installs one; ",
+            Some(_) => String::new(),
+            None => {
+                let script = environment::lavapipe_script();
+                format!("no driver can render yet: {script} installs one; ")
+            }
         };
         let fetch = benchmark::fetch_command("simpler");
         Some(format!("{driver}the scenes' files come from SimplerEnv's repository: {fetch}"))

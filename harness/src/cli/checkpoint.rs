@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use udvla_policies::udvla::checkpoint::published_settings;
 use udvla_policies::udvla::{Attention, Preset, Target};
 
@@ -144,13 +144,6 @@ fn benchmark_files(text: &str) -> Result<BenchmarkFiles, String> {
         _ => (stats, None),
     };
     Ok(BenchmarkFiles { benchmark: name.into(), fast: fast.into(), stats: stats.into(), entry })
-}
-
-/// `bench`.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Time action chunks, from images and instruction to actions
-    Decode(Box<DecodeArguments>),
 }
 
 /// `bench decode`.

@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::bench::BenchCommand;
 use super::benchmark::{DoctorCommand, RunCommand};
 #[cfg(feature = "torch")]
-use super::checkpoint::{
-    AssembleArguments, BenchCommand, ImagineArguments, InspectArguments, MakeArguments,
-};
+use super::checkpoint::{AssembleArguments, ImagineArguments, InspectArguments, MakeArguments};
 use super::real::RealArguments;
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, MergeArguments,
@@ -21,7 +19,8 @@ use super::runs_folder::run_path;
 #[cfg(feature = "torch")]
 use super::serve::ServeArguments;
 use super::slurm::SlurmArguments;
-use crate::benchmarks::{self, Benchmark};
+use super::tracking::TrackingArguments;
+use super::values::{BenchmarkName, benchmark_names};
 use crate::plan::Video;
 
 /// Evaluate the UD-VLA robot policy on simulated manipulation benchmarks
@@ -119,8 +118,7 @@ pub enum Command {
     /// Validate a checkpoint and list its contents
     #[cfg(feature = "torch")]
     Inspect(InspectArguments),
-    /// Measure speed on this machine
-    #[cfg(feature = "torch")]
+    /// Measure speed on this machine: decoding, simulators, the harness itself
     Bench {
         /// What to measure.
         #[command(subcommand)]
@@ -159,9 +157,6 @@ impl Command {
         }
     }
 }
-
-/// Name of a registered benchmark.
-pub type BenchmarkName = String;
 
 /// Flags of `resume`.
 #[derive(Debug, Args)]
@@ -225,6 +220,9 @@ pub struct ResumeArguments {
     /// Needed only on file systems without locks, where that process has been silent for a minute.
     #[arg(long)]
     pub take_over: bool,
+    /// Where the results are sent too.
+    #[command(flatten)]
+    pub tracking: TrackingArguments,
     /// How the directory is read.
     #[command(flatten)]
     pub reading: ReadArguments,
@@ -253,11 +251,4 @@ pub struct SetupArguments {
     /// Make nothing; print the variables that workers are started with, NAME=VALUE a line
     #[arg(long, conflicts_with = "print")]
     pub print_variables: bool,
-}
-
-fn benchmark_names() -> PossibleValuesParser {
-    let value = |benchmark: &&'static dyn Benchmark| {
-        clap::builder::PossibleValue::new(benchmark.name()).hide(!benchmark.facts().is_listed)
-    };
-    PossibleValuesParser::new(benchmarks::ALL.iter().map(value))
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory;
 
+mod bench;
 mod benchmark;
 #[cfg(feature = "torch")]
 mod checkpoint;
@@ -20,15 +21,17 @@ mod runs_folder;
 mod serve;
 mod server;
 mod slurm;
+mod tracking;
 mod values;
 
+pub use bench::{BenchCommand, PipelineArguments, SimsArguments};
 pub use benchmark::{DoctorCommand, DoctorSimulator, OverviewArguments, RunCommand};
 #[cfg(feature = "torch")]
 pub use checkpoint::{
-    AssembleArguments, BenchCommand, BenchmarkFiles, DecodeArguments, ImagineArguments,
-    InspectArguments, MakeArguments,
+    AssembleArguments, BenchmarkFiles, DecodeArguments, ImagineArguments, InspectArguments,
+    MakeArguments,
 };
-pub use command::{BenchmarkName, Cli, Command, ResumeArguments, SetupArguments};
+pub use command::{Cli, Command, ResumeArguments, SetupArguments};
 #[cfg(feature = "torch")]
 pub use model::{DeviceArguments, ModelArguments};
 #[cfg(feature = "torch")]
@@ -43,6 +46,8 @@ pub use run::{PolicyArguments, RunArguments, WorkerArguments};
 pub use serve::ServeArguments;
 pub use server::ServerArguments;
 pub use slurm::SlurmArguments;
+pub use tracking::TrackingArguments;
+pub use values::BenchmarkName;
 
 /// The command reference as Markdown: the long help of every command.
 pub fn reference() -> String {

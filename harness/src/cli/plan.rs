@@ -175,9 +175,13 @@ pub fn simulator_plan(
     walls.finish()?;
     let mut options = own.options;
     options.extend(worker.sim_option.iter().cloned());
+    if !worker.render_device.is_empty() {
+        options.insert(plan::RENDER_DEVICE.into(), worker.render_device.join(","));
+    }
     let program = worker.simulator.clone();
     let plan = SimulatorPlan { python, program, options, variables: own.variables };
     plan.command()?;
+    plan.cards()?;
     Ok(plan)
 }
 
@@ -211,8 +215,8 @@ pub fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
 /// The model with the flags of a command.
 ///
 /// # Errors
-/// [`Refused`] for a flag of another decoder than the one asked for, and for a checkpoint of the hub
-/// that cannot be fetched.
+/// [`Refused`] for a flag of another decoder than the one asked for, for a checkpoint of the hub
+/// that cannot be fetched, and without libtorch.
 #[cfg(feature = "torch")]
 pub fn model_plan(
     checkpoint: &Path,
@@ -220,6 +224,7 @@ pub fn model_plan(
     model: &ModelArguments,
     benchmark: &str,
 ) -> Result<ModelPlan, Refused> {
+    crate::model::code()?;
     let checkpoint = hub::folder(checkpoint, &hub::CHECKPOINT)?;
     let DeviceArguments { device, devices } = device;
     let devices = if devices.is_empty() { vec![device.clone()] } else { devices.clone() };

@@ -13,6 +13,7 @@ use udvla_results::run::part::Part;
 #[cfg(feature = "torch")]
 use super::model::{DeviceArguments, ModelArguments};
 use super::server::ServerArguments;
+use super::tracking::TrackingArguments;
 use super::values::{memory_size, positive_seconds};
 use crate::plan::{InstructionControl, ObservationControl, UDVLA, Video};
 
@@ -101,6 +102,9 @@ pub struct RunArguments {
     /// At most 5 % false alarms, however often the run is looked at.
     #[arg(long, value_name = "REFERENCE", help_heading = "Output")]
     pub stop_early: Option<String>,
+    /// Where the results are sent too.
+    #[command(flatten)]
+    pub tracking: TrackingArguments,
     /// Published row to compare another policy than UD-VLA with, for example pi0-FAST
     #[arg(long, value_name = "METHOD", help_heading = "Output", hide_short_help = true)]
     pub published: Option<String>,
@@ -146,6 +150,10 @@ pub struct WorkerArguments {
     /// Python of the simulator's environment [default: what `udvla-eval setup` made]
     #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub python: Option<PathBuf>,
+    /// Cards that draw images, the workers in turn: cuda:N as in `--device`, or the beginning of a
+    /// UUID or bus address [default: the first that CUDA shows]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', hide_short_help = true)]
+    pub render_device: Vec<String>,
     /// Worker executable to use instead of the embedded Python one (tests)
     #[arg(long, value_name = "PROGRAM", hide = true)]
     pub simulator: Option<PathBuf>,

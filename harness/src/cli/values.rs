@@ -1,5 +1,20 @@
 //! Values of flags.
 
+use clap::builder::PossibleValuesParser;
+
+use crate::benchmarks::{self, Benchmark};
+
+/// Name of a registered benchmark.
+pub type BenchmarkName = String;
+
+/// The names of the registered benchmarks.
+pub(super) fn benchmark_names() -> PossibleValuesParser {
+    let value = |benchmark: &&'static dyn Benchmark| {
+        clap::builder::PossibleValue::new(benchmark.name()).hide(!benchmark.facts().is_listed)
+    };
+    PossibleValuesParser::new(benchmarks::ALL.iter().map(value))
+}
+
 /// A number of bytes with a unit: `6GiB`, `800MiB`; at least 16 MiB.
 pub(super) fn memory_size(text: &str) -> Result<u64, String> {
     let expected = "expected a number and a unit, for example 6GiB or 800MiB";
@@ -22,6 +37,13 @@ pub(super) fn positive_seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
     let is_valid = seconds > 0.0 && seconds <= 86_400.0;
     is_valid.then_some(seconds).ok_or_else(|| "expected more than 0 and at most 86400".into())
+}
+
+/// A number of milliseconds, at most an hour.
+pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "expected a number of milliseconds")?;
+    let is_valid = (0.0..=3_600_000.0).contains(&number);
+    is_valid.then_some(number).ok_or_else(|| "expected 0 to 3600000".into())
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use super::estimate;
 use crate::benchmarks;
 use crate::exit::Exit;
 use crate::machine::{self, Memory};
+#[cfg(feature = "torch")]
+use crate::plan::ModelPlan;
 use crate::plan::{Plan, PolicyPlan};
 use crate::report;
 use crate::simulator::{Purpose, Simulator};
@@ -20,7 +22,7 @@ use crate::simulator::{Purpose, Simulator};
 pub fn run(plan: &Plan) -> Result<Exit> {
     print!("{}", report::describe(plan));
     crate::run::check(plan)?;
-    let weights = model(&plan.policy)?;
+    let weights = weights(&plan.policy)?;
     let purpose = Purpose {
         suites: plan.suites(),
         images: needs_images(plan)?,
@@ -42,12 +44,20 @@ pub fn run(plan: &Plan) -> Result<Exit> {
     Ok(Exit::Complete)
 }
 
+/// Bytes of this machine's memory for the policy's weights.
+fn weights(policy: &PolicyPlan) -> Result<u64> {
+    match policy {
+        PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_) => Ok(0),
+        #[cfg(feature = "torch")]
+        PolicyPlan::Udvla(model) => (crate::model::code()?.describe)(model),
+    }
+}
+
 /// Prints digest and devices of the model; bytes that its weight files take of this machine's memory.
 #[cfg(feature = "torch")]
-fn model(policy: &PolicyPlan) -> Result<u64> {
+pub(super) fn model(model: &ModelPlan) -> Result<u64> {
     use udvla_policies::udvla::{Checkpoint, UdVla, device};
 
-    let PolicyPlan::Udvla(model) = policy else { return Ok(0) };
     let path = model.checkpoint.display();
     let unfit =
         |error| crate::preflight::refused(format!("the checkpoint `{path}` cannot be used"), error);
@@ -60,11 +70,6 @@ fn model(policy: &PolicyPlan) -> Result<u64> {
     println!("device    {}", names.collect::<Vec<_>>().join(", "));
     let here = places.iter().filter(|place| !place.device.is_cuda()).count() as u64;
     Ok(here * machine::size_of(&checkpoint.model_folder())?)
-}
-
-#[cfg(not(feature = "torch"))]
-fn model(_: &PolicyPlan) -> Result<u64> {
-    Ok(0)
 }
 
 /// Whether the policy sees: what a run asks of its simulators.

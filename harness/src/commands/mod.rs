@@ -4,7 +4,6 @@ pub mod action_table;
 #[cfg(feature = "torch")]
 mod assemble;
 mod audit;
-#[cfg(feature = "torch")]
 mod bench;
 mod compare;
 mod doctor;
@@ -38,19 +37,26 @@ mod view;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "torch")]
+use anyhow::bail;
 use anyhow::{Context, Result};
 use udvla_results::out::printable::printable;
 use udvla_results::tables::format::plural;
 
-use crate::cli::{self, Cli, Command, DoctorCommand, ResumeArguments, RunCommand};
 #[cfg(feature = "torch")]
-use crate::cli::{BenchCommand, MakeArguments};
+use crate::cli::MakeArguments;
+use crate::cli::{
+    self, BenchCommand, Cli, Command, DoctorCommand, ResumeArguments, RunCommand, TrackingArguments,
+};
 use crate::exit::Exit;
+#[cfg(feature = "torch")]
+use crate::model::{self, ModelCode};
 use crate::output;
 use crate::plan::{Overrides, Plan};
 use crate::real::plan::Session;
 use crate::report::{Detail, Show, color};
 use crate::run::{self, Ending, Evaluated};
+use crate::tracker::Tracker;
 
 /// Does what was typed.
 ///
@@ -81,20 +87,46 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Doctor(DoctorCommand::Simulator(command)) => doctor::run(&command),
         Command::Setup(arguments) => setup::run(&arguments),
         #[cfg(feature = "torch")]
-        Command::Bench { what: BenchCommand::Decode(arguments) } => bench::run(&arguments),
-        #[cfg(feature = "torch")]
-        Command::Serve(arguments) => serve::run(&arguments, cli.quiet),
-        #[cfg(feature = "torch")]
-        Command::Imagine(arguments) => imagine::run(&arguments),
-        #[cfg(feature = "torch")]
-        Command::Inspect(arguments) => inspect::run(&arguments),
-        #[cfg(feature = "torch")]
-        Command::MakeCheckpoint(arguments) => make_checkpoint(&arguments),
-        #[cfg(feature = "torch")]
-        Command::AssembleCheckpoint(arguments) => assemble::run(&arguments),
+        Command::Serve(_)
+        | Command::Imagine(_)
+        | Command::Inspect(_)
+        | Command::Bench { what: BenchCommand::Decode(_) }
+        | Command::MakeCheckpoint(_)
+        | Command::AssembleCheckpoint(_) => {
+            model::code()?;
+            bail!("a command of the model is not for this program")
+        }
+        Command::Bench { what: BenchCommand::Sims(arguments) } => bench::sims(&arguments),
+        Command::Bench { what: BenchCommand::Pipeline(arguments) } => bench::pipeline(&arguments),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { directory } => pages::man(&directory),
         Command::Reference => pages::reference(),
+    }
+}
+
+/// The functions that need libtorch.
+#[cfg(feature = "torch")]
+pub const MODEL_CODE: ModelCode = ModelCode {
+    check: crate::preflight::model::check,
+    open: crate::policy::udvla,
+    describe: dry_run::model,
+    facts: overview::facts,
+};
+
+/// Does what was typed, in the program with the model.
+///
+/// # Errors
+/// As [`run`].
+#[cfg(feature = "torch")]
+pub fn run_with_model(cli: Cli) -> Result<Exit> {
+    match cli.command {
+        Command::Bench { what: BenchCommand::Decode(arguments) } => bench::decode(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments, cli.quiet),
+        Command::Imagine(arguments) => imagine::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::MakeCheckpoint(arguments) => make_checkpoint(&arguments),
+        Command::AssembleCheckpoint(arguments) => assemble::run(&arguments),
+        _ => run(cli),
     }
 }
 
@@ -104,11 +136,15 @@ fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
     if command.run.dry_run {
         return dry_run::run(&plan);
     }
-    play(&plan, show, std::env::args().skip(1).collect())
+    play(&plan, show, std::env::args().skip(1).collect(), &command.run.tracking)
 }
 
 /// Continues a run from what its directory stores.
 fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
+    #[cfg(feature = "torch")]
+    if model::is_of_run(&arguments.directory) {
+        model::code()?;
+    }
     let damage = arguments.reading.damage();
     if let Some(session) = Session::stored(&arguments.directory)? {
         session.distrust(reading::trust(arguments.trust))?;
@@ -136,23 +172,36 @@ fn resume(arguments: ResumeArguments, show: Show) -> Result<Exit> {
         take_over: arguments.take_over.into(),
     };
     let plan = cli::plan_of_run(&manifest, directory, &overrides)?;
-    play(&plan, show, manifest.command)
+    play(&plan, show, manifest.command, &arguments.tracking)
 }
 
-/// Plays a plan, writes tables and plots, and says how to go on.
-fn play(plan: &Plan, show: Show, command: Vec<String>) -> Result<Exit> {
+/// Plays a plan, writes tables and plots, sends them to a tracker, and says how to go on.
+fn play(
+    plan: &Plan,
+    show: Show,
+    command: Vec<String>,
+    tracking: &TrackingArguments,
+) -> Result<Exit> {
     // Without the thread a stopped terminal delays the run, but loses nothing.
     let _ = output::never_block();
-    let directory = &plan.directory;
-    let ending = match run::evaluate(plan, show, command)? {
-        Evaluated::NotStarted(ending) => ending,
-        Evaluated::Played(ending) => {
-            report::run(directory, plan.damage, show)?;
-            ending
-        }
-    };
+    let tracker = Tracker::start(tracking, &plan.directory)?;
+    let ending = play_and_report(plan, show, command);
+    if let Some(tracker) = tracker {
+        tracker.finish();
+    }
+    let ending = ending?;
     explain(&ending, plan);
     Ok(ending.exit())
+}
+
+fn play_and_report(plan: &Plan, show: Show, command: Vec<String>) -> Result<Ending> {
+    Ok(match run::evaluate(plan, show, command)? {
+        Evaluated::NotStarted(ending) => ending,
+        Evaluated::Played(ending) => {
+            report::run(&plan.directory, plan.damage, show)?;
+            ending
+        }
+    })
 }
 
 /// Says why a run is not complete, and how to go on.

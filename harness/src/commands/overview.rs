@@ -1,14 +1,20 @@
 //! `doctor`: what this machine has of everything that a run needs, in one table.
 
+#[cfg(feature = "torch")]
+use std::path::Path;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::benchmarks::{self, Benchmark, Choices};
 use crate::cli::{self, OverviewArguments, WorkerArguments};
 use crate::exit::{self, Exit};
+use crate::gpus;
 #[cfg(feature = "torch")]
 use crate::hub;
 use crate::machine;
+#[cfg(feature = "torch")]
+use crate::model;
 use crate::plan::SimulatorPlan;
 use crate::platform;
 use crate::simulator::{Purpose, Simulator};
@@ -43,9 +49,13 @@ enum State {
 /// # Errors
 /// A fault of the program or the machine.
 pub fn run(arguments: &OverviewArguments) -> Result<Exit> {
+    // May replace the process, so before the first line. Without libtorch the row says why.
+    #[cfg(feature = "torch")]
+    let _ = model::code();
     let mut table = Table { rows: vec![], json: arguments.json };
     table.add(of_result("system", State::Broken, platform::check().map(|()| system())));
     table.add(memory());
+    table.add(cards());
     policy_rows(arguments, &mut table);
     for benchmark in benchmarks::listed() {
         table.add(simulator(benchmark));
@@ -113,19 +123,50 @@ fn memory() -> Row {
     Row { part: "memory".into(), state, text, hint: None }
 }
 
+/// The NVIDIA cards, as `--device` and `--render-device` count them.
+fn cards() -> Row {
+    let part = "cards".to_owned();
+    match gpus::visible() {
+        Ok(cards) if cards.is_empty() => {
+            let hidden = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+            let hidden = hidden.map(|value| format!(" with CUDA_VISIBLE_DEVICES={value}"));
+            let text = format!("CUDA shows none{}", hidden.unwrap_or_default());
+            Row { part, state: State::Absent, text, hint: None }
+        }
+        Ok(cards) => {
+            let lines = cards.iter().map(|card| {
+                format!(
+                    "{card}{}",
+                    if card.is_part() { ": a MIG part, which cannot draw" } else { "" }
+                )
+            });
+            let text = lines.collect::<Vec<_>>().join("\n");
+            Row { part, state: State::Ready, text, hint: None }
+        }
+        Err(reason) => Row {
+            part,
+            state: State::Broken,
+            text: format!("NVIDIA's driver does not start: {reason}"),
+            hint: Some("nvidia-smi".into()),
+        },
+    }
+}
+
 /// libtorch, the device that `--device auto` takes, and the checkpoint.
 #[cfg(feature = "torch")]
 fn policy_rows(arguments: &OverviewArguments, table: &mut Table) {
-    use udvla_policies::udvla::{Checkpoint, device};
-
-    let version = device::libtorch_version().to_owned();
-    table.add(of_result("libtorch", State::Broken, Ok(version)));
-    let place = device::placement("auto", None).map(|place| {
-        format!("{} ({})", device::device_name(place.device), device::dtype_name(place.kind))
-    });
-    let refused = |error| crate::preflight::refused("no device can be chosen", error).into();
-    table.add(of_result("device", State::Broken, place.map_err(refused)));
-    let Some(path) = &arguments.checkpoint else {
+    let code = match model::code() {
+        Ok(code) => code,
+        Err(refused) => {
+            table.add(of_result("libtorch", State::Broken, Err(refused.into())));
+            return;
+        }
+    };
+    let path = arguments.checkpoint.as_deref();
+    for (part, fact) in (code.facts)(path) {
+        table.add(of_result(part, State::Broken, fact));
+    }
+    if path.is_none() {
         let hint = "pass `--checkpoint DIR`, or `udvla-eval make-checkpoint DIR` for a small one to try with";
         table.add(Row {
             part: "checkpoint".into(),
@@ -133,23 +174,39 @@ fn policy_rows(arguments: &OverviewArguments, table: &mut Table) {
             text: "none named".into(),
             hint: Some(hint.into()),
         });
-        return;
-    };
-    let path = match hub::folder(path, &hub::CHECKPOINT) {
-        Ok(path) => path,
-        Err(error) => {
-            table.add(of_result("checkpoint", State::Broken, Err(error.into())));
-            return;
-        }
-    };
+    }
+}
+
+/// The facts for [`policy_rows`].
+#[cfg(feature = "torch")]
+pub(super) fn facts(path: Option<&Path>) -> Vec<(&'static str, Result<String>)> {
+    use udvla_policies::udvla::device;
+
+    let place = device::placement("auto", None).map(|place| {
+        format!("{} ({})", device::device_name(place.device), device::dtype_name(place.kind))
+    });
+    let refused = |error| crate::preflight::refused("no device can be chosen", error).into();
+    let mut facts = vec![
+        ("libtorch", Ok(device::libtorch_version().to_owned())),
+        ("device", place.map_err(refused)),
+    ];
+    facts.extend(path.map(|path| ("checkpoint", checkpoint(path))));
+    facts
+}
+
+/// Name and benchmarks of a checkpoint.
+#[cfg(feature = "torch")]
+fn checkpoint(path: &Path) -> Result<String> {
+    use udvla_policies::udvla::Checkpoint;
+
+    let path = hub::folder(path, &hub::CHECKPOINT)?;
     let checked = Checkpoint::open(&path).and_then(|checkpoint| {
         checkpoint.config()?;
         let known: Vec<_> = checkpoint.manifest().benchmarks.keys().cloned().collect();
         Ok(format!("`{}` for {}", checkpoint.manifest().name, known.join(", ")))
     });
     let text = format!("the checkpoint `{}` cannot be used", path.display());
-    let refused = |error| crate::preflight::refused(text, error).into();
-    table.add(of_result("checkpoint", State::Broken, checked.map_err(refused)));
+    Ok(checked.map_err(|error| crate::preflight::refused(text, error))?)
 }
 
 #[cfg(not(feature = "torch"))]
@@ -167,7 +224,7 @@ fn simulator(benchmark: &dyn Benchmark) -> Row {
     let name = benchmark.name();
     match plan(benchmark) {
         Ok(plan) => {
-            let mut row = of_result(name, State::Broken, facts(benchmark, &plan));
+            let mut row = of_result(name, State::Broken, setting(benchmark, &plan));
             if row.text.contains("assets stand-ins") {
                 row.hint = Some(format!("{} for its own", benchmarks::fetch_command(name)));
             }
@@ -183,12 +240,13 @@ fn plan(benchmark: &dyn Benchmark) -> Result<SimulatorPlan> {
     cli::simulator_plan(benchmark, &flags, &WorkerArguments::default(), &Choices::default())
 }
 
-fn facts(benchmark: &dyn Benchmark, plan: &SimulatorPlan) -> Result<String> {
+fn setting(benchmark: &dyn Benchmark, plan: &SimulatorPlan) -> Result<String> {
     let purpose = Purpose { suites: vec![], images: true, video: false };
     let simulator = Simulator::open(plan, &benchmark.protocol(), purpose)?;
     let fact = |name| Some(format!("{name} {}", simulator.setting.get(name)?));
-    let facts: Vec<String> =
+    let mut facts: Vec<String> =
         ["renderer", "assets", "comparable"].into_iter().filter_map(fact).collect();
+    facts.extend(simulator.setting.get("machine.renderer").map(|why| format!("because {why}")));
     simulator.close();
     Ok(format!("starts: {}", facts.join(", ")))
 }

@@ -22,6 +22,7 @@ use udvla_sims::process::WorkerCommand;
 use udvla_sims::protocol::Protocol;
 
 use crate::exit::Refused;
+use crate::gpus::{self, Gpu};
 use crate::{benchmarks, environment};
 
 mod controls;
@@ -35,6 +36,10 @@ pub use limit::spread;
 pub use manifest::{Overrides, Trust};
 pub use tested::is_synthetic;
 
+/// The option that holds `--render-device` as it was typed: another machine has other addresses.
+pub const RENDER_DEVICE: &str = "render_device";
+/// The adapter's option with the card to draw on, named by its address, which all drivers know.
+pub const CARD: &str = "card";
 /// The model's name among the policies.
 pub const UDVLA: &str = "udvla";
 
@@ -297,6 +302,26 @@ impl SimulatorPlan {
         };
         let environment = self.variables.clone();
         Ok(WorkerCommand { program, arguments, environment, log: PathBuf::new() })
+    }
+
+    /// The adapter's options, with the first card of `--render-device`.
+    ///
+    /// # Errors
+    /// As [`Self::cards`].
+    pub fn adapter_options(&self) -> Result<BTreeMap<String, String>, Refused> {
+        let mut options = self.options.clone();
+        options.remove(RENDER_DEVICE);
+        options.extend(self.cards()?.into_iter().take(1).map(|card| (CARD.into(), card.bus)));
+        Ok(options)
+    }
+
+    /// The cards of `--render-device`, as this machine has them; none without the flag.
+    ///
+    /// # Errors
+    /// [`Refused`] for one that is not there or cannot draw.
+    pub fn cards(&self) -> Result<Vec<Gpu>, Refused> {
+        let named = self.options.get(RENDER_DEVICE).map(String::as_str).unwrap_or_default();
+        named.split(',').filter(|name| !name.is_empty()).map(gpus::that_draws).collect()
     }
 
     /// Digest of the adapters' sources; none for a simulator without Python.

@@ -1,7 +1,7 @@
 //! What can be checked of a policy before a simulator starts: nothing is loaded here.
 
 #[cfg(feature = "torch")]
-mod model;
+pub(crate) mod model;
 
 use anyhow::Result;
 
@@ -18,6 +18,6 @@ pub fn policy(policy: &PolicyPlan) -> Result<()> {
     match policy {
         PolicyPlan::Weightless { .. } | PolicyPlan::Remote(_) => Ok(()),
         #[cfg(feature = "torch")]
-        PolicyPlan::Udvla(plan) => model::check(plan),
+        PolicyPlan::Udvla(plan) => (crate::model::code()?.check)(plan),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 
 use anyhow::{Context, Result};
-use udvla_policies::PolicySpec;
+use udvla_policies::{Policy, PolicySpec};
 use udvla_results::compare::early::Watch;
 use udvla_results::out::printable::printable;
 use udvla_results::run::damage::Damage;
@@ -34,8 +34,21 @@ use crate::report::{GaveUp, Notice, Reporter, Running, Show};
 /// [`Refused`] for what cannot work, after which a directory that was made for the run is removed;
 /// anything else for a fault of the program or the machine.
 pub fn evaluate(plan: &Plan, show: Show, command: Vec<String>) -> Result<Evaluated> {
+    evaluate_with(plan, show, command, policy::open)
+}
+
+/// The same with a policy of the caller's instead of the plan's.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_with(
+    plan: &Plan,
+    show: Show,
+    command: Vec<String>,
+    open: impl FnOnce(&Plan) -> Result<Vec<Box<dyn Policy>>>,
+) -> Result<Evaluated> {
     let mut store = Store::open(&plan.directory, plan.take_over)?;
-    let evaluated = start(plan, show, &mut store, command);
+    let evaluated = start(plan, show, &mut store, command, open);
     if let Err(error) = &evaluated
         && error.is::<Refused>()
     {
@@ -59,13 +72,19 @@ pub fn check(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn start(plan: &Plan, show: Show, store: &mut Store, command: Vec<String>) -> Result<Evaluated> {
+fn start(
+    plan: &Plan,
+    show: Show,
+    store: &mut Store,
+    command: Vec<String>,
+    open: impl FnOnce(&Plan) -> Result<Vec<Box<dyn Policy>>>,
+) -> Result<Evaluated> {
     let before = previous_run(store, plan.damage)?;
     let manifest = manifest::start(plan, command)?;
     if before.is_none() {
         store.write_manifest(&manifest)?;
     }
-    let policies = policy::open(plan)?;
+    let policies = open(plan)?;
     let spec = policy::spec(&policies);
     let events = channel();
     signals::listen(events.0.clone()).context("cannot listen for Ctrl-C")?;

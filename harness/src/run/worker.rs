@@ -21,7 +21,7 @@ use super::event::{Event, Played, Ready};
 use super::failure::Failure;
 use super::manifest::MACHINE;
 use super::record::EpisodeIdentity;
-use crate::plan::{Controls, Video};
+use crate::plan::{CARD, Controls, Video};
 
 /// A video shows every second control step.
 const VIDEO_EVERY: u16 = 2;
@@ -42,6 +42,8 @@ pub struct WorkerOptions {
     pub command: WorkerCommand,
     /// What its adapter is made with; `scratch` is set per worker.
     pub config: OpenConfig,
+    /// Bus addresses of the cards that the workers draw on in turn; empty for the adapter's choice.
+    pub cards: Vec<String>,
     /// The run directory.
     pub run_directory: PathBuf,
     /// A folder for the workers' scratch folders.
@@ -190,6 +192,9 @@ impl WorkerThread {
             .map_err(|source| SimError::Start { program: scratch.clone(), source })?;
         let mut config = self.options.config.clone();
         config.scratch = scratch.to_string_lossy().into_owned();
+        if let Some(card) = self.options.cards.get(self.index % self.options.cards.len().max(1)) {
+            config.options.insert(CARD.into(), card.clone());
+        }
         let timeout = self.options.start_timeout;
         let opened = Worker::open(&command, config, timeout, |stopper| self.started(stopper));
         let (mut worker, reply) = opened?;

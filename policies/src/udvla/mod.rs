@@ -14,6 +14,7 @@
 pub mod checkpoint;
 pub mod decode;
 pub mod inspect;
+mod kernels;
 pub mod model;
 mod open;
 mod options;

@@ -11,6 +11,7 @@ use super::checkpoint::{
     Attention, Benchmark, Checkpoint, CheckpointError, ModelConfig, Placement, Target, device,
 };
 use super::decode::{Decoder, DecodingDefaults, NOISE_VERSION, PrefixCache, RestrictedHead};
+use super::kernels;
 use super::model::Transformer;
 use super::options::UdVlaOptions;
 use super::policy::UdVla;
@@ -153,6 +154,7 @@ impl<'a> Opening<'a> {
 
     /// The policy on one device; its subject lacks the checkpoint's digest.
     fn load(&self, placement: Placement) -> Result<UdVla, CheckpointError> {
+        kernels::keep();
         let (checkpoint, config, device) = (self.checkpoint, &self.config, placement.device);
         let actions = ActionDecoder::open(checkpoint, self.benchmark, config)?;
         let encoder = ObservationEncoder::open(checkpoint, self.benchmark, config, device)?;

@@ -3,7 +3,7 @@
 //! The key of an episode decides how many steps each stage takes; about one in four never
 //! succeeds. Options (`--sim-option NAME=VALUE` of the harness) change how it behaves:
 //!
-//! - `step_ms=N`: delay per control step. `side=N`: height and width of its images.
+//! - `step_ms=N`, `step_us=N`: delay per control step. `side=N`: height and width of its images.
 //! - `start=setup`: asks for a missing file. `start=mute`: never opens. `start_ms=N`: opens after
 //!   N ms.
 //! - `poison=KEYS`: these episodes (comma separated) always raise. `lack=KEYS`: their files have to be
@@ -93,6 +93,9 @@ struct Fake {
 impl Fake {
     fn open(config: OpenConfig) -> Self {
         println!("fake simulator: open");
+        if let Some(card) = config.options.get("card") {
+            eprintln!("option card={card}");
+        }
         let faults = Faults::new(&config.options, Path::new(&config.scratch));
         let instructions = Instructions::new(&config.protocol);
         Self {
@@ -184,14 +187,15 @@ impl Fake {
     }
 
     fn play(&mut self, body: &[u8]) -> (Reply, Vec<u8>) {
-        let pause = self.option("step_ms").map_or(0, |text| text.parse().expect("milliseconds"));
+        let number = |name| self.option(name).map_or(0, |text| text.parse().expect("a number"));
+        let pause = Duration::from_micros(1000 * number("step_ms") + number("step_us"));
         let protocol = &self.config.protocol;
         let limit = protocol.max_steps(self.key()).expect("a suite of the protocol");
         let stages = protocol.stages(self.key()).expect("a suite of the protocol");
         self.faults.count_chunk();
         let values = from_bytes(body).expect("whole numbers");
         for action in values.chunks_exact(WIDTH) {
-            std::thread::sleep(Duration::from_millis(pause));
+            std::thread::sleep(pause);
             self.executed.extend_from_slice(action);
             self.progress += action[0].abs();
             self.steps += 1;

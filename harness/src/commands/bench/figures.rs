@@ -7,6 +7,7 @@ use udvla_policies::Policy;
 use udvla_policies::udvla::timing::{Phases, Reading};
 use udvla_policies::udvla::{UdVla, device};
 
+use super::spread;
 use crate::cli::DecodeArguments;
 use crate::run::manifest;
 
@@ -84,12 +85,6 @@ pub(super) fn figures(arguments: &DecodeArguments, policy: &UdVla, laps: &[Lap])
         "seconds": wall,
         "processor_seconds": processor,
     })
-}
-
-fn spread(mut times: Vec<f64>) -> Value {
-    times.sort_by(f64::total_cmp);
-    let [smallest, median, largest] = [0, times.len() / 2, times.len() - 1].map(|i| times[i]);
-    json!({ "median": median, "smallest": smallest, "largest": largest })
 }
 
 /// The measurements as a line of text.

@@ -15,14 +15,13 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     left_to_right: true,
     approximate_cache: false,
     options: &[],
-    open,
 };
 
 /// Autoregressive decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Autoregressive;
 
-fn open(
+pub(super) fn open(
     _: &DecodingOptions,
     _: &DecodingDefaults,
     _: &mut Subject,

@@ -25,7 +25,6 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     left_to_right: false,
     approximate_cache: false,
     options: &["denoising steps", "sampler", "action steps"],
-    open,
 };
 
 /// Steps of the released script: image stage, action stage.
@@ -40,7 +39,7 @@ pub struct Independent {
     pub action_steps: u16,
 }
 
-fn open(
+pub(super) fn open(
     options: &DecodingOptions,
     defaults: &DecodingDefaults,
     subject: &mut Subject,

@@ -19,7 +19,6 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     left_to_right: true,
     approximate_cache: false,
     options: &["cap of iterations"],
-    open,
 };
 
 /// Jacobi decoding.
@@ -39,7 +38,7 @@ impl Default for Jacobi {
     }
 }
 
-fn open(
+pub(super) fn open(
     options: &DecodingOptions,
     _: &DecodingDefaults,
     subject: &mut Subject,

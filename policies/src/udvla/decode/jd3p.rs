@@ -31,7 +31,6 @@ pub(super) const KIND: DecoderKind = DecoderKind {
     left_to_right: false,
     approximate_cache: true,
     options: &["denoising steps", "sampler", "temperature"],
-    open,
 };
 
 /// Joint decoding; also each stage of independent diffusion.
@@ -43,7 +42,7 @@ pub struct Jd3p {
     pub rules: Rules,
 }
 
-fn open(
+pub(super) fn open(
     options: &DecodingOptions,
     defaults: &DecodingDefaults,
     subject: &mut Subject,

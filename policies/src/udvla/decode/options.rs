@@ -12,7 +12,7 @@ use crate::udvla::checkpoint::{Attention, Target};
 
 /// Opens a decoder, or says what is wrong with its options; also writes the decoder's settings
 /// into the subject.
-type Open =
+pub(super) type Open =
     fn(&DecodingOptions, &DecodingDefaults, &mut Subject) -> Result<Box<dyn Decoder>, String>;
 
 /// A decoder by name.
@@ -29,7 +29,6 @@ pub struct DecoderKind {
     pub approximate_cache: bool,
     /// Names of its options, as in [`DecodingOptions::surplus`].
     pub options: &'static [&'static str],
-    pub(super) open: Open,
 }
 
 /// Options of all decoders; those that the decoder does not have are refused. `None` is the
@@ -60,22 +59,6 @@ pub struct DecodingDefaults {
 }
 
 impl DecodingOptions {
-    /// Opens the decoder and adds its settings to `subject`.
-    ///
-    /// # Errors
-    /// Options that are invalid or that the decoder does not have.
-    pub fn open(
-        &self,
-        defaults: &DecodingDefaults,
-        subject: &mut Subject,
-    ) -> Result<Box<dyn Decoder>, String> {
-        if let Some(option) = self.surplus() {
-            return Err(format!("decoding `{}` has no {option}", self.decoder.name));
-        }
-        subject.decoding = Some(self.decoder.name.into());
-        (self.decoder.open)(self, defaults, subject)
-    }
-
     /// The first option that is set and that the decoder does not have.
     pub fn surplus(&self) -> Option<&'static str> {
         let set = [

@@ -4,13 +4,48 @@ use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use udvla_sims::identity::Subject;
 
-use super::options::DecoderKind;
+use super::decoder::Decoder;
+use super::options::{DecoderKind, DecodingDefaults, DecodingOptions, Open};
 use super::{autoregressive, independent, jacobi, jd3p};
 
-/// All decoders; the first is the default.
-pub const DECODERS: &[DecoderKind] =
-    &[jd3p::KIND, independent::KIND, autoregressive::KIND, jacobi::KIND];
+/// The list, and the function that opens each; apart, because a program that only names decoders
+/// is not to load libtorch.
+macro_rules! decoders {
+    ($($module:ident),*) => {
+        /// All decoders; the first is the default.
+        pub const DECODERS: &[DecoderKind] = &[$($module::KIND),*];
+
+        /// The function that opens a decoder of the list.
+        fn opener(kind: DecoderKind) -> Open {
+            $(if kind.name == $module::KIND.name {
+                return $module::open;
+            })*
+            unreachable!("`{}` is not in the list", kind.name)
+        }
+    };
+}
+
+decoders!(jd3p, independent, autoregressive, jacobi);
+
+impl DecodingOptions {
+    /// Opens the decoder and adds its settings to `subject`.
+    ///
+    /// # Errors
+    /// Options that are invalid or that the decoder does not have.
+    pub fn open(
+        &self,
+        defaults: &DecodingDefaults,
+        subject: &mut Subject,
+    ) -> Result<Box<dyn Decoder>, String> {
+        if let Some(option) = self.surplus() {
+            return Err(format!("decoding `{}` has no {option}", self.decoder.name));
+        }
+        subject.decoding = Some(self.decoder.name.into());
+        opener(self.decoder)(self, defaults, subject)
+    }
+}
 
 impl Default for DecoderKind {
     fn default() -> Self {

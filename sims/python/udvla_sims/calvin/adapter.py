@@ -56,7 +56,8 @@ class Adapter:
         self._images = bool(config["images"])
         self._renderer = None
         if self._images or config["video"]:
-            self._renderer = choose_renderer(config.get("renderer"), setting["pybullet"])
+            card = config.get("card", "")
+            self._renderer = choose_renderer(config.get("renderer"), setting["pybullet"], card)
         self._egl = self._renderer is not None and self._renderer.plugin is not None
         setting["renderer"] = self._renderer.name if self._renderer else "none"
         if self._upstream:

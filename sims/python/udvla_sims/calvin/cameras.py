@@ -8,14 +8,17 @@ buffer makes edges jagged; TinyRenderer renders better images in less time.
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..adapter import SetupError
+from ..displays import Display, display_of, egl_displays
 from .bullet import Bullet
 from .scene import Scene
 
@@ -88,13 +91,21 @@ class Cameras:
         return bullet.computeViewMatrix(position, position + axes[:, 1], -axes[:, 2])
 
 
-def choose_renderer(name: str | None, version: str) -> Renderer:
+def choose_renderer(
+    name: str | None,
+    version: str,
+    card: str = "",
+    displays: Callable[[], list[Display]] = egl_displays,
+) -> Renderer:
     """The renderer of that name, if it works here.
 
     Args:
         name: one of `RENDERERS`; `auto` (the default) takes EGL on a graphics card, else
             TinyRenderer.
         version: pybullet's version.
+        card: the bus address of the card that must be taken. Its EGL number is put into the
+            variable that pybullet's plug-in reads.
+        displays: the probe of EGL.
 
     Raises:
         SetupError: it does not work here.
@@ -103,13 +114,17 @@ def choose_renderer(name: str | None, version: str) -> Renderer:
     tiny = Renderer(f"TinyRenderer of pybullet {version}", None)
     if name not in RENDERERS:
         raise SetupError(f"the renderer `{name}` is not one of `auto`, `egl`, `tiny`")
+    if name == "tiny" and card:
+        raise SetupError("`--render-device` chooses a card, and `--renderer tiny` uses none")
     if name == "tiny":
         return tiny
+    if card:
+        os.environ["EGL_VISIBLE_DEVICES"] = str(display_of(card, displays()).index)
     device, problem = probe_egl()
     software = device is not None and any(word in device.lower() for word in _SOFTWARE)
     if device is not None and (not software or name == "egl-software"):
         return Renderer(f"EGL on {device}", _plugin())
-    if name == "auto":
+    if name == "auto" and not card:
         return tiny
     if software:
         problem = (

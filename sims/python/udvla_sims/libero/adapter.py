@@ -199,7 +199,8 @@ class Adapter:
         renderer = None
         if self._images or self._video:
             cards, device = config.get("cards", ""), config.get("egl_device", "")
-            renderer = choose_renderer(config.get("renderer"), cards, device)
+            card = config.get("card", "")
+            renderer = choose_renderer(config.get("renderer"), cards, device, card)
         runtime.prepare(renderer, self._scratch)
         self._problems = runtime.problem_classes(self._package, self._scratch)
         if renderer is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..adapter import SetupError
-from .displays import Display, egl_displays, probe
+from ..displays import Display, display_of, egl_displays, probe
 
 _NAMES = ("auto", "egl", "osmesa")
 _SYSTEM_PACKAGES = {
@@ -37,6 +37,7 @@ def choose_renderer(
     name: str | None,
     cards: str = "",
     egl_device: str = "",
+    card: str = "",
     displays: Callable[[], list[Display]] = egl_displays,
     osmesa: Callable[[], Display] = lambda: probe("osmesa"),
 ) -> Choice:
@@ -47,6 +48,7 @@ def choose_renderer(
             OSMesa, else EGL on the processor.
         cards: the user's `CUDA_VISIBLE_DEVICES`: cards that are preferred.
         egl_device: the user's `MUJOCO_EGL_DEVICE_ID`: the EGL device to take where EGL is taken.
+        card: the bus address of the card that must be taken; it comes before both.
         displays: the probe of EGL.
         osmesa: the probe of OSMesa.
 
@@ -56,17 +58,21 @@ def choose_renderer(
     name = name or "auto"
     if name not in _NAMES:
         raise SetupError(f"the renderer `{name}` is not one of `auto`, `egl`, `osmesa`")
+    if name == "osmesa" and card:
+        raise SetupError("`--render-device` chooses a card, and `--renderer osmesa` uses none")
     if name == "osmesa":
         return _osmesa(osmesa(), "`osmesa` was asked for")
     found = displays()
     working = [display for display in found if display.renderer]
+    if card:
+        return _egl(display_of(card, found))
     if name == "egl" and not working:
         raise _unusable("egl", found[0].problem)
     if name == "egl" or any(not display.software for display in working):
         display = (
             _numbered(working, egl_device, len(found)) if egl_device else _best(working, cards)
         )
-        return Choice("egl", display.index, f"EGL device {display.index} is {display.renderer}")
+        return _egl(display)
     if working:
         why = f"EGL offers {working[0].renderer} alone, which is the processor"
     else:
@@ -127,6 +133,11 @@ def _numbered(working: list[Display], number: str, count: int) -> Display:
             "unset it to let the program choose"
         )
     return display
+
+
+def _egl(display: Display) -> Choice:
+    place = f" (bus {display.pci})" if display.pci else ""
+    return Choice("egl", display.index, f"EGL device {display.index} is {display.renderer}{place}")
 
 
 def _osmesa(display: Display, why: str) -> Choice:

@@ -79,6 +79,9 @@ class Adapter:
         if files.foreign:
             setting["comparable"] = f"no: other files than SimplerEnv's: {', '.join(files.foreign)}"
         self._images, draws = bool(config["images"]), bool(config["images"] or config["video"])
+        card = config.get("card", "") if draws else ""
+        if card and adapter == "upstream":
+            raise SetupError("`--render-device` does not go with `--adapter upstream`")
         setting |= _renderer(config, draws or adapter == "upstream")
         tables, worlds = _import("tables"), _import(ADAPTERS[adapter])
         self._rules = _import("rules")
@@ -86,7 +89,11 @@ class Adapter:
         scratch = Path(config["scratch"])
         data = tables.prepare(files.data, {setup["scene"] for setup in setups}, scratch)
         pack = _shader_pack(setting["renderer"], scratch) if draws else None
-        self.world: World = worlds.World(self._protocol, files._replace(data=data), pack)
+        files, words = (
+            files._replace(data=data),
+            [_import("devices").sapiens_name(card)][: bool(card)],
+        )
+        self.world: World = worlds.World(self._protocol, files, pack, *words)
         self.spec = protocol_spec(self._environment, _STATE, _ACTION, setting)
         if self._environment["success"] not in SUCCESS:
             raise SetupError(f"`success` of the protocol is not one of {', '.join(SUCCESS)}")
@@ -223,5 +230,5 @@ def _renderer(config: dict, needed: bool) -> dict[str, str]:
     from . import devices
 
     name, why = devices.working_renderer(config.get("renderer"), config.get("otherwise"))
-    chosen = {"renderer": devices.choose_device(name)}
+    chosen = {"renderer": devices.choose_device(name, config.get("card", ""))}
     return {**chosen, "machine.renderer": why} if why else chosen

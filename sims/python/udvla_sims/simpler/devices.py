@@ -23,8 +23,9 @@ _SETUP = (
     "`udvla-eval setup simpler` provides a software device, `udvla-eval doctor simpler` says more"
 )
 _INSTANCE, _APPLICATION = 1, 0
-_PROPERTIES_2, _DRIVER = 1000059001, 1000196000
+_PROPERTIES_2, _DRIVER, _ADDRESS = 1000059001, 1000196000, 1000212000
 _CPU = 4
+_UNKNOWN = 0xFFFFFFFF
 _ERRORS = {
     -1: "out of memory",
     -3: "VK_ERROR_INITIALIZATION_FAILED: the driver is there, its graphics part does not start",
@@ -55,6 +56,8 @@ class Device(NamedTuple):
     """The driver's name and version."""
     software: bool
     """Whether it renders on the CPU."""
+    bus: str = ""
+    """Its address on the bus; empty where the driver does not tell."""
 
 
 class _Application(ctypes.Structure):
@@ -76,6 +79,13 @@ class _Driver(ctypes.Structure):
     _fields_ = (
         *(("type", c_int), ("next", c_void_p), ("id", c_int), ("name", c_char * 256)),
         *(("info", c_char * 256), ("conformance", c_ubyte * 4)),
+    )
+
+
+class _Address(ctypes.Structure):
+    _fields_ = (
+        *(("type", c_int), ("next", c_void_p), ("domain", c_uint32), ("bus", c_uint32)),
+        *(("device", c_uint32), ("function", c_uint32)),
     )
 
 
@@ -140,12 +150,13 @@ def _probe_sapien() -> str:
     return ": ".join([f"a probe ended with {child.returncode}", *words])
 
 
-def choose_device(renderer: str | None) -> str:
+def choose_device(renderer: str | None, card: str = "") -> str:
     """Device and driver that will render, if they match the requested renderer.
 
     Args:
         renderer: one of `RENDERERS`; `auto` (the default) takes sapien's choice, a graphics
             card before the CPU.
+        card: the bus address of the card that must be taken.
 
     Raises:
         SetupError: there is no such device, or its driver is too old for sapien.
@@ -166,7 +177,9 @@ def choose_device(renderer: str | None) -> str:
             f"`--renderer gpu`, but Vulkan finds only {available[0].name}; "
             "use `--renderer lavapipe`, or see `udvla-eval doctor simpler`"
         )
-    chosen = (cards or available)[0]
+    if card and renderer == "lavapipe":
+        raise SetupError("`--render-device` chooses a card, and lavapipe draws on the processor")
+    chosen = _at(card, available) if card else (cards or available)[0]
     if renderer == "lavapipe" and cards:
         raise SetupError(
             f"`--renderer lavapipe`, but Vulkan also finds {chosen.name}, which sapien prefers; "
@@ -174,6 +187,19 @@ def choose_device(renderer: str | None) -> str:
         )
     _check_age(chosen)
     return f"{chosen.name}, {chosen.driver}"
+
+
+def sapiens_name(card: str) -> str:
+    """The card with that bus address as `SapienRenderer` takes it; empty for sapien's choice."""
+    return f"pci:{card.split(':')[1]}" if card else ""
+
+
+def _at(card: str, available: list[Device]) -> Device:
+    found = next((device for device in available if device.bus == card.lower()), None)
+    if found is None:
+        shown = ", ".join(f"{one.name} (bus {one.bus or 'unknown'})" for one in available)
+        raise SetupError(f"Vulkan does not show the card at `{card}`; its devices: {shown}")
+    return found
 
 
 def _check_age(device: Device) -> None:
@@ -196,7 +222,8 @@ def _handles(vulkan: ctypes.CDLL, instance: c_void_p) -> list[c_void_p]:
 
 
 def _described(vulkan: ctypes.CDLL, handle: c_void_p) -> Device:
-    driver = _Driver(type=_DRIVER)
+    address = _Address(type=_ADDRESS, domain=_UNKNOWN)
+    driver = _Driver(type=_DRIVER, next=ctypes.addressof(address))
     properties = _Properties(type=_PROPERTIES_2, next=ctypes.addressof(driver))
     vulkan.vkGetPhysicalDeviceProperties2(handle, byref(properties))
     words = [part.decode(errors="replace").strip() for part in (driver.name, driver.info)]
@@ -204,6 +231,9 @@ def _described(vulkan: ctypes.CDLL, handle: c_void_p) -> Device:
         name=properties.name.decode(errors="replace"),
         driver=" ".join(word for word in words if word) or f"driver {properties.version:#x}",
         software=properties.kind == _CPU,
+        bus=""
+        if address.domain == _UNKNOWN
+        else f"{address.domain:04x}:{address.bus:02x}:{address.device:02x}.{address.function:x}",
     )
 
 

@@ -36,11 +36,11 @@ def _engine() -> sapien.Engine:
 
 
 @functools.cache
-def _rendering_engine() -> sapien.Engine:
+def _rendering_engine(device: str) -> sapien.Engine:
     """The physics engine with a renderer; shaders are compiled once per process."""
     sapien.render_config.viewer_shader_dir = "ibl"
     try:
-        renderer = sapien.SapienRenderer(offscreen_only=True)
+        renderer = sapien.SapienRenderer(offscreen_only=True, device=device)
     except RuntimeError as error:
         raise SetupError(
             f"sapien refuses the Vulkan device ({error}); `udvla-eval doctor simpler` says why, "
@@ -58,7 +58,9 @@ class World:
     put_on_in_scene}.py.
     """
 
-    def __init__(self, protocol: dict, files: Checkout, shaders: str | None) -> None:
+    def __init__(
+        self, protocol: dict, files: Checkout, shaders: str | None, device: str = ""
+    ) -> None:
         """Prepares the engine; `reset` builds a scene.
 
         Args:
@@ -66,13 +68,14 @@ class World:
             files: the benchmark's files.
             shaders: a folder of shaders, or the name of one of SAPIEN's; None if `image` will not
                 be called. Rendering needs a Vulkan device.
+            device: the Vulkan device in SAPIEN's words; empty for its choice.
         """
         self._details = protocol["suites"][0]["details"]
         self._environment = protocol["environment"]
         self._files, self._shaders = files, shaders
         if shaders:
             sapien.render_config.camera_shader_dir = shaders
-        self._engine = _rendering_engine() if shaders else _engine()
+        self._engine = _rendering_engine(device) if shaders else _engine()
         control = self._environment["control"]
         self._hz = int(control["simulation_hz"])
         self._substeps = self._hz // int(control["hz"])

@@ -1,6 +1,5 @@
 //! `bench decode`: time per action chunk, by phase.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +19,7 @@ use crate::exit::Exit;
 use crate::hub;
 use crate::policy;
 
-mod figures;
-
-use figures::Lap;
+use super::figures::{self, Lap};
 
 /// Measures, prints a line and writes the figures.
 ///
@@ -47,11 +44,7 @@ pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
         figures["alone"] = alone(&policy, &rows)?;
         eprintln!("{}", figures::alone_line(&figures["alone"]));
     }
-    let text = format!("{figures:#}\n");
-    match &arguments.out {
-        Some(file) => write(file, &text)?,
-        None => print!("{text}"),
-    }
+    super::write(&figures, arguments.out.as_deref())?;
     if let Some(file) = &arguments.case {
         let row = PolicyInput { seed: arguments.seed, ..rows[0].clone() };
         let mut case = policy.reference_case(&row)?;
@@ -59,13 +52,10 @@ pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
             Some(_) => Value::Null,
             None => arguments.model.model().to_json(),
         };
-        write(file, &format!("{case}\n"))?;
+        std::fs::write(file, format!("{case}\n"))
+            .with_context(|| format!("cannot write `{}`", file.display()))?;
     }
     Ok(Exit::Complete)
-}
-
-fn write(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
 /// How many ids each row gets, and in how many they differ from those that it gets alone.

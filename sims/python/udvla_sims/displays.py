@@ -4,7 +4,7 @@ Run as a script in a process of its own, because a broken driver ends the proces
 `displays.py egl INDEX` or `displays.py osmesa` prints the fields of `Display` as a line of JSON.
 For EGL it does so before it touches the device as well, so that the number of devices is known if
 that ends it.
-Needs the standard library alone.
+Run so, it needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -88,6 +88,26 @@ def egl_displays() -> list[Display]:
     """A display per EGL device; one with a problem where there is no device."""
     first = probe("egl")
     return [first, *(probe("egl", index) for index in range(1, first.devices))]
+
+
+def display_of(card: str, displays: list[Display]) -> Display:
+    """The display of the card with that bus address, for example `0000:17:00.0`.
+
+    Raises:
+        SetupError: EGL does not show it, or it makes no context.
+    """
+    from udvla_sims.adapter import SetupError
+
+    found = next((display for display in displays if display.pci.lower() == card.lower()), None)
+    if found is None:
+        shown = ", ".join(
+            f"{one.index} ({one.renderer or one.problem}, bus {one.pci or 'unknown'})"
+            for one in displays
+        )
+        raise SetupError(f"EGL does not show the card at `{card}`; its devices: {shown}")
+    if not found.renderer:
+        raise SetupError(f"EGL cannot draw on the card at `{card}`: {found.problem}")
+    return found
 
 
 def _egl(index: int) -> Display:
