@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use udvla_eval::cli::Cli;
 
 use crate::support::files_of;
@@ -111,14 +112,10 @@ fn every_command_line_of_the_docs_is_accepted_by_the_parser() {
         for block in blocks(&page) {
             for line in command_lines(&block.commands) {
                 let words = shlex::split(&line).unwrap_or_else(|| panic!("{line}"));
-                let parsed = Cli::try_parse_from(words);
-                assert!(
-                    parsed.is_ok(),
-                    "{}:{}: {line}\n{}",
-                    block.page,
-                    block.line,
-                    parsed.unwrap_err()
-                );
+                if let Err(error) = Cli::try_parse_from(words) {
+                    let is_asked = error.kind() == ErrorKind::DisplayVersion;
+                    assert!(is_asked, "{}:{}: {line}\n{error}", block.page, block.line);
+                }
                 count += 1;
             }
         }

@@ -1,6 +1,7 @@
 //! The model's checkpoint and devices, before anything is loaded.
 
 use anyhow::Result;
+use udvla_policies::udvla::checkpoint::Placement;
 use udvla_policies::udvla::{Checkpoint, CheckpointError, UdVla};
 
 use crate::exit::Refused;
@@ -19,7 +20,9 @@ pub fn check(model: &ModelPlan) -> Result<()> {
     });
     if let Some(checkpoint) = walls.pass(opened.map_err(|error| unfit(error).into()))? {
         let places = UdVla::placements(&checkpoint, &model.options, &model.devices);
-        walls.pass(places.map_err(|error| unfit(error).into()))?;
+        let places = walls.pass(places.map_err(|error| unfit(error).into()))?;
+        let mut remarks = places.iter().flatten().filter_map(Placement::remark);
+        remarks.next().into_iter().for_each(|remark| eprintln!("note: {remark}"));
     }
     walls.finish()
 }

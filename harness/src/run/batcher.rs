@@ -3,11 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use udvla_policies::{Answer, Policy, PolicyInput};
 
+use super::arrivals::{Arrivals, Collected};
 use super::event::Event;
 use crate::report::PolicyRemark;
 
@@ -40,6 +41,8 @@ pub struct Queue {
     /// Rows in batches that are being answered.
     in_flight: AtomicUsize,
     replicas: usize,
+    arrivals: Mutex<Arrivals>,
+    begun: Instant,
 }
 
 impl Queue {
@@ -50,39 +53,54 @@ impl Queue {
         busy: Arc<AtomicUsize>,
         replicas: usize,
     ) -> Self {
-        let (questions, in_flight) = (Mutex::new(questions), AtomicUsize::new(0));
-        Self { questions, closing, busy, in_flight, replicas: replicas.max(1) }
+        Self {
+            questions: Mutex::new(questions),
+            closing,
+            busy,
+            in_flight: AtomicUsize::new(0),
+            replicas: replicas.max(1),
+            arrivals: Mutex::default(),
+            begun: Instant::now(),
+        }
     }
 
     /// The next batch, or `None` when no worker can ask any more.
     ///
     /// It is closed when it is full, when it has its share of the busy workers (so that no replica
-    /// idles while another takes all), when every busy worker is in it or in flight, or after the
-    /// wait.
+    /// idles while another takes all), when every busy worker is in it or in flight, when none of the
+    /// others can ask in time, or after the wait.
     fn next(&self, last_batch: Duration) -> Option<Vec<Question>> {
         // Poisoning is harmless here: a receiver has no state to be left inconsistent.
         let questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut batch = vec![questions.recv().ok()?];
-        let deadline = Instant::now() + self.closing.wait.unwrap_or(last_batch / 2);
+        let mut batch = vec![];
+        let mut take = |question: Question| {
+            self.arrivals().asked(question.input.seat, self.begun.elapsed());
+            batch.push(question);
+            batch.len()
+        };
+        let mut rows = take(questions.recv().ok()?);
+        let deadline = self.begun.elapsed() + self.closing.wait.unwrap_or(last_batch / 2);
         loop {
             let busy = self.busy.load(Ordering::SeqCst);
-            if batch.len() >= self.closing.max_rows.min(busy.div_ceil(self.replicas).max(1)) {
+            if rows >= self.closing.max_rows.min(busy.div_ceil(self.replicas).max(1)) {
                 break;
             }
+            let in_flight = self.in_flight.load(Ordering::SeqCst);
+            let now = self.begun.elapsed();
+            let wait = self.arrivals().wait(Collected { rows, in_flight, busy, now, deadline });
             // Questions that are in the queue already join whatever the time.
-            let complete = batch.len() + self.in_flight.load(Ordering::SeqCst) >= busy;
-            let wait = if complete {
-                Duration::ZERO
-            } else {
-                deadline.saturating_duration_since(Instant::now())
-            };
             match questions.recv_timeout(wait) {
-                Ok(question) => batch.push(question),
+                Ok(question) => rows = take(question),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.in_flight.fetch_add(batch.len(), Ordering::SeqCst);
+        self.in_flight.fetch_add(rows, Ordering::SeqCst);
         Some(batch)
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
+        // Poisoning is harmless: every change is complete in itself.
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,6 +125,8 @@ pub fn run(mut policy: Box<dyn Policy>, queue: &Queue, events: &Sender<Event>) {
         // Reported first: a record must not overtake the batch that it came from.
         let remarks = remarks(&inputs, &answers);
         let _ = events.send(Event::Batch { rows, seconds: last_batch.as_secs_f64(), remarks });
+        let now = queue.begun.elapsed();
+        inputs.iter().for_each(|input| queue.arrivals().answered(input.seat, now));
         for (reply, answer) in replies.into_iter().zip(answers) {
             // A worker that stopped in the meantime needs no answer.
             let _ = reply.send(answer);

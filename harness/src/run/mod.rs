@@ -6,12 +6,14 @@
 //! - `pool`, `worker`: the threads; each worker thread drives one simulator;
 //! - `episode`, `controls`, [`futures`]: one episode as a state machine, what is withheld from the policy,
 //!   and the images it saves;
-//! - [`batcher`]: collects the questions of all workers into batches for the policy;
+//! - [`batcher`]: collects the questions of all workers into batches for the policy; `arrivals`: when
+//!   waiting for another one is of use;
 //! - `directory`, `owner`, [`store`], [`manifest`], `record`: the run directory, who may write to it, and
 //!   its contents;
 //! - `early`: what may end a run early; [`failure`]: what an attempt fails by; [`event`],
 //!   [`signals`]: what the dispatcher reacts to.
 
+mod arrivals;
 pub mod batcher;
 mod breaker;
 mod clock;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::TchError;
 
 use super::request::{DecodeError, Request};
-use super::restricted_head::{Draws, RestrictedHead};
+use super::restricted_head::{Drawn, Draws, RestrictedHead};
 use super::sampler::Rules;
 use crate::udvla::checkpoint::{Attention, SpecialIds};
 use crate::udvla::model::mask::{self, Run};
@@ -66,6 +66,11 @@ enum Part {
 }
 
 impl MaskedBlock<'_> {
+    /// The numbers of a part's masked positions.
+    fn uniforms_of(&self, part: Part) -> impl Iterator<Item = f64> {
+        self.masked_of(part).iter().map(|&position| self.uniforms[position])
+    }
+
     /// Masked positions of a part.
     fn masked_of(&self, part: Part) -> &[usize] {
         let split = self.masked.partition_point(|&position| position < self.image_positions);
@@ -97,7 +102,7 @@ impl Generator<'_> {
             .collect();
         let (_, caches) = self
             .model
-            .forward_batch(&sequences, &[])
+            .forward_batch(&sequences, &[], &[])
             .map_err(|source| DecodeError::Torch { step: 0, source })?;
         Ok(caches)
     }
@@ -132,14 +137,26 @@ impl Generator<'_> {
             .flat_map(|part| blocks.iter().enumerate().map(move |(i, block)| (i, block, part)))
             .map(|(index, block, part)| (index, predicting_offsets(block, part)))
             .collect();
-        let (hidden, _) = self.model.forward_batch(&sequences, &spans)?;
-        let Some(mut draws) = self.draw_part(Part::Image, blocks, &hidden, rules)? else {
-            return Ok(None);
-        };
-        let Some(actions) = self.draw_part(Part::Action, blocks, &hidden, rules)? else {
-            return Ok(None);
-        };
-        draws.iter_mut().zip(actions).for_each(|(draws, actions)| draws.append(actions));
+        let uniforms: Vec<f64> = [Part::Image, Part::Action]
+            .into_iter()
+            .flat_map(|part| blocks.iter().flat_map(move |block| block.uniforms_of(part)))
+            .collect();
+        let (hidden, _) = self.model.forward_batch(&sequences, &spans, &uniforms)?;
+        let mut drawn = self.draw_part(Part::Image, blocks, &hidden, 0, rules)?;
+        let images = blocks.iter().map(|block| block.masked_of(Part::Image).len()).sum();
+        drawn.extend(self.draw_part(Part::Action, blocks, &hidden, images, rules)?);
+        let Some(all) = Drawn::read(&drawn)? else { return Ok(None) };
+        let mut all = all.into_iter();
+        let mut draws = vec![Draws::default(); blocks.len()];
+        for part in [Part::Image, Part::Action] {
+            for (block, draws) in blocks.iter().zip(&mut draws) {
+                if !block.masked_of(part).is_empty() {
+                    let Draws { ids, confidences } = all.next().expect("every part was drawn");
+                    draws.ids.extend(ids);
+                    draws.confidences.extend(confidences);
+                }
+            }
+        }
         Ok(Some(draws))
     }
 
@@ -161,32 +178,33 @@ impl Generator<'_> {
         (ids, runs)
     }
 
-    /// Draws the masked positions of one part of all blocks, from one product with the part's head.
+    /// Draws the masked positions of one part of all blocks that have some, from one product with the
+    /// part's head. Their numbers begin with number `at` of those that were sent along.
     fn draw_part(
         &self,
         part: Part,
         blocks: &[MaskedBlock],
         hidden: &HiddenStates,
+        at: usize,
         rules: &Rules,
-    ) -> Result<Option<Vec<Draws>>, TchError> {
+    ) -> Result<Vec<Drawn>, TchError> {
         let (head, first) = match part {
             Part::Image => (self.image, 0),
             Part::Action => (self.action, blocks.len()),
         };
+        let uniforms = &hidden.extra;
         let (hidden, packing) = hidden.spans(first..first + blocks.len())?;
         let logits = head.logits(&hidden)?;
-        let mut all = vec![];
+        let (mut all, mut at) = (vec![], at as i64);
         for (index, block) in blocks.iter().enumerate() {
-            let uniforms: Vec<f64> =
-                block.masked_of(part).iter().map(|&at| block.uniforms[at]).collect();
-            let draws = match uniforms.is_empty() {
-                true => Some(Draws::default()),
-                false => head.draw(&packing.slice(&logits, 0, index)?, &uniforms, rules)?,
-            };
-            let Some(draws) = draws else { return Ok(None) };
-            all.push(draws);
+            let rows = block.masked_of(part).len() as i64;
+            if rows > 0 {
+                let uniforms = uniforms.f_narrow(0, at, rows)?;
+                all.push(head.draw(&packing.slice(&logits, 0, index)?, &uniforms, rules)?);
+            }
+            at += rows;
         }
-        Ok(Some(all))
+        Ok(all)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::formula;
 use crate::udvla::checkpoint::{Attention, ModelConfig, Placement};
 use crate::udvla::model::Transformer;
 use crate::udvla::model::mask::{self, Parts, Run};
+use crate::udvla::model::transfer::crossings;
 use crate::udvla::prompt::{Block, Prompt};
 
 /// A model with a vocabulary of 64.
@@ -230,4 +231,66 @@ fn the_approximate_cache_is_the_prompt_alone_and_differs_under_the_released_mask
 /// What a block attends to after a prompt whose positions are all in the cache.
 fn runs_after(prompt: &Prompt) -> Vec<Run> {
     mask::after(&Attention::Released.runs(&prompt.parts, None), prompt.ids.len())
+}
+
+/// On a GPU each crossing is a wait of the host: one up and one down per step, and one up for the
+/// prompts, whatever the batch, the sampler and the mask.
+#[test]
+fn a_step_sends_one_block_of_numbers_and_reads_one_whatever_the_batch() {
+    let setup = Setup::new(&(0..10).collect::<Vec<_>>(), &[10, 11, 12, 13, 21]);
+    let prompt = Prompt { ids: vec![1, 2, 3, 30, 5, 6, 31], parts: Parts::new(3, vec![4], 5) };
+    let block = Block::new(&setup.ids, &[4], 5);
+    let steps = 3;
+    for attention in Attention::ALL {
+        for rules in [Rules::default(), Rules::paper(1.0), Rules::paper(0.0)] {
+            for batch in [1, 2, 8] {
+                let request = || Request { prompt: &prompt, block: &block, noise: &GoldenNoise };
+                let requests: Vec<Request> = (0..batch).map(|_| request()).collect();
+                let before = crossings();
+                let decoder = Jd3p { steps, rules };
+                decoder
+                    .decode(&setup.generator(attention), &requests, &mut |_, _: &Step| {})
+                    .unwrap();
+                let now = crossings();
+                let counts = [0, 1].map(|way| now[way] - before[way]);
+                let steps = u64::from(steps);
+                assert_eq!(counts, [steps + 1, steps], "{attention}, batch of {batch}");
+            }
+        }
+    }
+}
+
+/// Nothing else in a step crosses: no other file of the model and the decoders copies to a device or
+/// reads a value.
+#[test]
+fn only_transfer_crosses_between_host_and_device_in_a_step() {
+    let words = ["f_to_device", "to_device(", "Vec::try_from", "_value(", "f_from_slice", ".to(De"];
+    // Where something is loaded, or a training step is made.
+    let at_start = ["fn head_rows", "fn rotary_table", "pub fn new("];
+    let sources = [
+        ("self_attention.rs", include_str!("../model/self_attention.rs")),
+        ("layers.rs", include_str!("../model/layers.rs")),
+        ("packing.rs", include_str!("../model/packing.rs")),
+        ("context.rs", include_str!("../model/context.rs")),
+        ("transformer.rs", include_str!("../model/transformer.rs")),
+        ("generator.rs", include_str!("generator.rs")),
+        ("jd3p.rs", include_str!("jd3p.rs")),
+        ("restricted_head.rs", include_str!("restricted_head.rs")),
+    ];
+    let mut seen = 0;
+    for (name, text) in sources {
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let mut function = "";
+        for line in text.lines() {
+            if line.contains("fn ") {
+                function = line;
+            }
+            if words.iter().any(|word| line.contains(word)) {
+                seen += 1;
+                let allowed = at_start.iter().any(|start| function.contains(start));
+                assert!(allowed, "{name}: {function} has {line}");
+            }
+        }
+    }
+    assert!(seen >= 3, "the words are found where they are allowed");
 }

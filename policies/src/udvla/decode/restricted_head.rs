@@ -3,6 +3,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::sampler::{Rules, Sampler};
+use crate::udvla::model::transfer::download;
 use crate::udvla::model::{Transformer, linear};
 
 /// Rows of the output head for the ids that a part of the block may take.
@@ -22,11 +23,37 @@ pub(super) struct Draws {
     pub confidences: Vec<f64>,
 }
 
-impl Draws {
-    /// Adds the draws of further positions.
-    pub fn append(&mut self, others: Self) {
-        self.ids.extend(others.ids);
-        self.confidences.extend(others.confidences);
+/// The same on the device. Nothing waits for it until [`Drawn::read`] reads all of a batch at once.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    ids: Tensor,         // [r] i64
+    confidences: Tensor, // [r] f64
+    finite: Tensor,      // [1] bool: whether every logit is
+}
+
+impl Drawn {
+    /// The values of all in one transfer; `None` if a logit is not finite.
+    pub fn read(all: &[Self]) -> Result<Option<Vec<Draws>>, TchError> {
+        let field =
+            |of: fn(&Self) -> &Tensor| all.iter().map(move |drawn| of(drawn).shallow_clone());
+        let tensors: Vec<Tensor> = field(|drawn| &drawn.finite)
+            .chain(field(|drawn| &drawn.ids))
+            .chain(field(|drawn| &drawn.confidences))
+            .collect();
+        let mut values = download(&tensors)?.into_iter();
+        if values.by_ref().take(all.len()).any(|is_finite| is_finite == 0) {
+            return Ok(None);
+        }
+        let rows: Vec<usize> = all.iter().map(|drawn| drawn.ids.size()[0] as usize).collect();
+        let mut take = |rows: &usize| values.by_ref().take(*rows).collect::<Vec<i64>>();
+        let ids: Vec<Vec<i64>> = rows.iter().map(&mut take).collect();
+        let bits: Vec<Vec<i64>> = rows.iter().map(&mut take).collect();
+        let real = |bits: i64| f64::from_bits(bits.cast_unsigned());
+        let draws = ids
+            .into_iter()
+            .zip(bits)
+            .map(|(ids, bits)| Draws { ids, confidences: bits.into_iter().map(real).collect() });
+        Ok(Some(draws.collect()))
     }
 }
 
@@ -43,18 +70,19 @@ impl RestrictedHead {
         linear(hidden, &self.rows)
     }
 
-    /// Draws an id per row of `logits [r, n]` by `rules`; `None` if a logit is not finite.
+    /// Draws an id per row of `logits [r, n]` by `rules`, with the numbers `uniforms [r]`.
     pub(super) fn draw(
         &self,
         logits: &Tensor,
-        uniforms: &[f64],
+        uniforms: &Tensor,
         rules: &Rules,
-    ) -> Result<Option<Draws>, TchError> {
-        let Some(logits) = finite(logits)? else { return Ok(None) };
-        match rules.sampler {
-            Sampler::Released => self.draw_released(&logits, uniforms).map(Some),
-            Sampler::Paper => self.draw_tempered(&logits, uniforms, rules.temperature).map(Some),
-        }
+    ) -> Result<Drawn, TchError> {
+        let logits = logits.f_to_kind(Kind::Float)?;
+        let [ids, confidences] = match rules.sampler {
+            Sampler::Released => self.draw_released(&logits, uniforms)?,
+            Sampler::Paper => self.draw_tempered(&logits, uniforms, rules.temperature)?,
+        };
+        Ok(Drawn { ids, confidences, finite: all_finite(&logits)? })
     }
 
     /// One id per row at temperature 1; its confidence is its probability.
@@ -62,15 +90,12 @@ impl RestrictedHead {
     /// Row `i` gets the smallest id whose cumulative probability exceeds `uniforms[i]` times the
     /// total. Probabilities are f32 as in the released sampler; their sums are f64, because they
     /// run over tens of thousands of ids.
-    fn draw_released(&self, logits: &Tensor, uniforms: &[f64]) -> Result<Draws, TchError> {
+    fn draw_released(&self, logits: &Tensor, uniforms: &Tensor) -> Result<[Tensor; 2], TchError> {
         let probabilities = logits.f_softmax(-1, Kind::Float)?;
         let index = invert(&probabilities, uniforms)?;
         let ids = self.ids.f_index_select(0, &index.f_squeeze_dim(1)?)?;
         let chosen = probabilities.f_gather(1, &index, false)?.f_squeeze_dim(1)?;
-        Ok(Draws {
-            ids: Vec::try_from(ids)?,
-            confidences: Vec::try_from(chosen.f_to_kind(Kind::Double)?)?,
-        })
+        Ok([ids, chosen.f_to_kind(Kind::Double)?])
     }
 
     /// One id per row at `temperature` (argmax at 0); its confidence is the largest probability of
@@ -83,9 +108,9 @@ impl RestrictedHead {
     fn draw_tempered(
         &self,
         logits: &Tensor,
-        uniforms: &[f64],
+        uniforms: &Tensor,
         temperature: f64,
-    ) -> Result<Draws, TchError> {
+    ) -> Result<[Tensor; 2], TchError> {
         let (largest, best) = logits.f_softmax(-1, Kind::Float)?.f_max_dim(-1, true)?; // [r, 1]
         let index = if temperature == 0.0 {
             best
@@ -96,32 +121,30 @@ impl RestrictedHead {
             invert(&logits.f_div_scalar(temperature)?.f_softmax(-1, Kind::Double)?, uniforms)?
         };
         let ids = self.ids.f_index_select(0, &index.f_squeeze_dim(1)?)?;
-        let largest = largest.f_squeeze_dim(1)?.f_to_kind(Kind::Double)?;
-        Ok(Draws { ids: Vec::try_from(ids)?, confidences: Vec::try_from(largest)? })
+        Ok([ids, largest.f_squeeze_dim(1)?.f_to_kind(Kind::Double)?])
     }
 
     /// Argmax per row of hidden states `[n, d]` (ties: smallest id); `None` if a logit is not
     /// finite.
     pub fn argmax(&self, hidden: &Tensor) -> Result<Option<Vec<i64>>, TchError> {
-        let Some(logits) = finite(&self.logits(hidden)?)? else { return Ok(None) };
+        let logits = self.logits(hidden)?.f_to_kind(Kind::Float)?;
         let best = self.ids.f_index_select(0, &logits.f_argmax(-1, false)?)?;
-        Ok(Some(Vec::try_from(best)?))
+        let mut values = download(&[best, all_finite(&logits)?])?;
+        let is_finite = values.pop() != Some(0);
+        Ok(is_finite.then_some(values))
     }
 }
 
-/// Logits in f32; `None` if one is not finite.
-fn finite(logits: &Tensor) -> Result<Option<Tensor>, TchError> {
-    let logits = logits.f_to_kind(Kind::Float)?;
-    let finite = logits.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
-    Ok(finite.then_some(logits))
+/// Whether all logits are finite: `[1]` bool.
+fn all_finite(logits: &Tensor) -> Result<Tensor, TchError> {
+    logits.f_isfinite()?.f_all()?.f_view([1])
 }
 
 /// For each row of `probabilities [r, n]`, the first index whose cumulative sum, in f64, exceeds
 /// `uniforms` times the total: `[r, 1]`.
-fn invert(probabilities: &Tensor, uniforms: &[f64]) -> Result<Tensor, TchError> {
+fn invert(probabilities: &Tensor, uniforms: &Tensor) -> Result<Tensor, TchError> {
     let cumulative = probabilities.f_cumsum(-1, Kind::Double)?;
     let last = cumulative.size()[1] - 1;
-    let uniforms = Tensor::f_from_slice(uniforms)?.f_to_device(probabilities.device())?;
     let thresholds = uniforms.f_unsqueeze(1)?.f_mul(&cumulative.f_narrow(1, last, 1)?)?; // [r, 1]
     thresholds.f_searchsorted(&cumulative, false, true, "right", None::<Tensor>)?.f_clamp_max(last)
 }

@@ -9,6 +9,7 @@ pub mod mask;
 mod packing;
 mod self_attention;
 pub mod training;
+pub mod transfer;
 mod transformer;
 
 pub(super) use context::linear;

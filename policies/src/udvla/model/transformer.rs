@@ -15,6 +15,7 @@ use super::context::{Context, KeysValues, Selection, SequenceContext, linear};
 use super::layers::{Layer, Norm, TensorLoader, loading};
 use super::mask::Run;
 use super::packing::Packing;
+use super::transfer::{Place, Upload, Uploaded};
 use crate::udvla::checkpoint::{CheckpointError, ModelConfig, Placement, WeightSource};
 
 /// The language model on a device.
@@ -54,6 +55,14 @@ pub type Span = (usize, Vec<usize>);
 pub struct HiddenStates {
     all: Tensor, // [n, d]
     packing: Packing,
+    /// The numbers that were sent along with the pass's own: `[k]` f64.
+    pub extra: Tensor,
+}
+
+/// What a pass takes to the device.
+struct Inputs {
+    ids: Tensor,       // [t] i64
+    positions: Tensor, // [t] i64
 }
 
 impl HiddenStates {
@@ -165,12 +174,17 @@ impl Transformer {
         cache: Option<&Cache>,
     ) -> Result<(Tensor, Cache), TchError> {
         let packing = Packing::new([ids.len()]);
-        let (all, mut caches) = self.pass(&[Sequence { ids, runs, cache }], &packing, None)?;
+        let sequences = [Sequence { ids, runs, cache }];
+        let mut upload = Upload::default();
+        let places = self.place_inputs(&sequences, &packing, &mut upload);
+        let inputs = Inputs::of(&places, &upload.send(self.placement.device)?)?;
+        let (all, mut caches) = self.pass(&sequences, &packing, &inputs, None)?;
         Ok((packing.slice(&all, 0, 0)?, caches.remove(0)))
     }
 
     /// As [`Transformer::forward`], for a batch, and hidden states of `spans` only, which the last
-    /// layer does not compute for other positions. A sequence may have any number of spans.
+    /// layer does not compute for other positions. A sequence may have any number of spans. `extra`
+    /// numbers go to the device with those of the pass, in one block ([`HiddenStates::extra`]).
     ///
     /// # Panics
     /// As [`Transformer::forward`], and if a span's sequence or offset does not exist.
@@ -178,11 +192,15 @@ impl Transformer {
         &self,
         sequences: &[Sequence],
         spans: &[Span],
+        extra: &[f64],
     ) -> Result<(HiddenStates, Vec<Cache>), TchError> {
+        let mut upload = Upload::default();
+        let extra = upload.reals(extra);
         let span_packing = Packing::new(spans.iter().map(|(_, offsets)| offsets.len()));
         if sequences.is_empty() {
             let all = self.embedding.f_narrow(0, 0, 0)?;
-            return Ok((HiddenStates { all, packing: span_packing }, vec![]));
+            let extra = upload.send(self.placement.device)?.reals(&extra)?;
+            return Ok((HiddenStates { all, packing: span_packing, extra }, vec![]));
         }
         let packing = Packing::new(sequences.iter().map(|sequence| sequence.ids.len()));
         let pack_from = |start_of: &dyn Fn(usize) -> usize| {
@@ -190,16 +208,22 @@ impl Transformer {
                 offsets.iter().map(|at| (start_of(*sequence) + at) as i64).collect::<Vec<_>>()
             };
             let numbers: Vec<Vec<i64>> = spans.iter().map(shift).collect();
-            span_packing.pack(numbers.iter().map(Vec::as_slice), self.placement.device)
+            span_packing.pack(numbers.iter().map(Vec::as_slice))
         };
+        let index = upload.integers(pack_from(&|sequence| packing.range(sequence).start));
+        let start_of = |sequence: usize| sequences[sequence].positions().start;
+        let positions = upload.integers(pack_from(&start_of));
+        let places = self.place_inputs(sequences, &packing, &mut upload);
+        let there = upload.send(self.placement.device)?;
         let selection = Selection {
             spans,
             packing: &span_packing,
-            index: &pack_from(&|sequence| packing.range(sequence).start)?,
-            positions: &pack_from(&|sequence| sequences[sequence].positions().start)?,
+            index: &there.integers(&index)?,
+            positions: &there.integers(&positions)?,
         };
-        let (all, caches) = self.pass(sequences, &packing, Some(&selection))?;
-        Ok((HiddenStates { all, packing: span_packing }, caches))
+        let inputs = Inputs::of(&places, &there)?;
+        let (all, caches) = self.pass(sequences, &packing, &inputs, Some(&selection))?;
+        Ok((HiddenStates { all, packing: span_packing, extra: there.reals(&extra)? }, caches))
     }
 
     /// Final hidden states of all positions, `[t, d]`, or of the selected ones, `[n, d]`.
@@ -207,11 +231,13 @@ impl Transformer {
         &self,
         sequences: &[Sequence],
         packing: &Packing,
+        inputs: &Inputs,
         selection: Option<&Selection>,
     ) -> Result<(Tensor, Vec<Cache>), TchError> {
-        let rotary = self.rotary_of(sequences, packing)?;
-        let ids = packing.pack(sequences.iter().map(|s| s.ids), self.placement.device)?;
-        let mut x = self.embedding.f_index_select(0, &ids)?; // [t, d]
+        let [cos, sin] = &self.rotary;
+        let rotary =
+            [cos.f_index_select(0, &inputs.positions)?, sin.f_index_select(0, &inputs.positions)?];
+        let mut x = self.embedding.f_index_select(0, &inputs.ids)?; // [t, d]
         let ends = sequences.iter().map(|sequence| sequence.positions().end);
         let mut caches: Vec<Cache> =
             ends.map(|positions| Cache { positions, layers: vec![] }).collect();
@@ -257,12 +283,13 @@ impl Transformer {
         self.placement
     }
 
-    /// Cosine and sine of the sequences' positions, `[t, head]` each.
-    fn rotary_of(
+    /// Puts ids and positions of the sequences into an upload.
+    fn place_inputs(
         &self,
         sequences: &[Sequence],
         packing: &Packing,
-    ) -> Result<[Tensor; 2], TchError> {
+        upload: &mut Upload,
+    ) -> [Place; 2] {
         let positions = |sequence: &Sequence| {
             let positions = sequence.positions();
             assert_covered(sequence.runs, positions.clone());
@@ -271,10 +298,15 @@ impl Transformer {
             positions.map(|position| position as i64).collect::<Vec<_>>()
         };
         let positions: Vec<Vec<i64>> = sequences.iter().map(positions).collect();
-        let device = self.placement.device;
-        let index = packing.pack(positions.iter().map(Vec::as_slice), device)?;
-        let [cos, sin] = &self.rotary;
-        Ok([cos.f_index_select(0, &index)?, sin.f_index_select(0, &index)?])
+        let ids = packing.pack(sequences.iter().map(|sequence| sequence.ids));
+        let positions = packing.pack(positions.iter().map(Vec::as_slice));
+        [ids, positions].map(|numbers| upload.integers(numbers))
+    }
+}
+
+impl Inputs {
+    fn of([ids, positions]: &[Place; 2], there: &Uploaded) -> Result<Self, TchError> {
+        Ok(Self { ids: there.integers(ids)?, positions: there.integers(positions)? })
     }
 }
 

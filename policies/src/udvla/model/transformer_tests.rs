@@ -86,7 +86,7 @@ fn selected_positions_have_the_states_that_they_have_among_all() {
         let places = vec![0, 2, 5, 6, 9, 13, 20, parts.total() - 2, parts.total() - 1];
         let row = Sequence { ids: &ids, runs: &runs, cache: None };
         let spans = [(0, places.clone()), (0, vec![]), (0, (0..ids.len()).collect())];
-        let (states, caches) = model.forward_batch(&[row], &spans).unwrap();
+        let (states, caches) = model.forward_batch(&[row], &spans, &[]).unwrap();
         let wanted = places.iter().map(|&place| all.narrow(0, place as i64, 1));
         let wanted = Tensor::cat(&wanted.collect::<Vec<_>>(), 0);
         for (index, wanted) in [(0, &wanted), (2, &all)] {
@@ -201,10 +201,10 @@ fn sequences_of_a_batch_have_the_states_that_they_have_alone() {
             let of_part = |part: usize| (0..rows.len()).map(move |index| (index, part));
             let spans = of_part(0).chain(of_part(1));
             let spans: Vec<_> = spans.map(|(index, part)| (index, wanted(part, index))).collect();
-            let (together, caches) = model.forward_batch(&rows, &spans).unwrap();
+            let (together, caches) = model.forward_batch(&rows, &spans, &[]).unwrap();
             for (index, row) in rows.iter().enumerate() {
                 let own = [(0, wanted(0, index)), (0, wanted(1, index))];
-                let (alone, cache) = model.forward_batch(&[*row], &own).unwrap();
+                let (alone, cache) = model.forward_batch(&[*row], &own, &[]).unwrap();
                 for part in [0, 1] {
                     let at = part * rows.len() + index;
                     let (alone, own) = alone.spans(part..part + 1).unwrap();
