@@ -113,6 +113,9 @@ fn open_remote(
     };
     let policy = RemotePolicy::open(options).map_err(|error| {
         let hint = match &error {
+            ServerError::Lost { .. } if error.to_string().contains("certificate") => {
+                "SSL_CERT_FILE names a file with the certificate of the authority that signed the server's"
+            }
             ServerError::Lost { .. } => {
                 "start the server, or check host and port; `--server-protocol` names a protocol that is not detected"
             }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,27 +25,12 @@ from openpi_client.websocket_client_policy import WebsocketClientPolicy
 from vla_eval.connection import Connection
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/python"))
+sys.path[:0] = [str(ROOT / "tests/python"), str(ROOT / "scripts/peers")]
 
 from sources import files_of, reason  # noqa: E402
+from together import CannotError, Together  # noqa: E402
 
 PROGRAM = Path(os.environ.get("UDVLA_EVAL", ROOT / "target/release/udvla-eval"))
-TORCH = Path(os.environ.get("LIBTORCH", ROOT / ".libtorch/torch")).parent
-LIBERO = """\
-server:
-  url: {url}
-  timeout: 300
-output_dir: {folder}
-benchmarks:
-  - benchmark: "vla_eval.benchmarks.libero.benchmark:LIBEROBenchmark"
-    mode: sync
-    episodes_per_task: 2
-    max_tasks: 1
-    max_steps: 12
-    params:
-      suite: libero_object
-      seed: 7
-"""
 
 
 @pytest.fixture(scope="module")
@@ -150,63 +134,19 @@ def test_vla_evals_connection_gets_one_action_per_observation(checkpoint: Path) 
     assert "2 connections, 24 requests, 4 chunks" in server.log, server.log
 
 
-def libero(folder: Path) -> tuple[Path, dict[str, str]]:
-    """A Python that imports vla-eval, LIBERO and torch, and its variables; or a skip.
-
-    The interpreter and LIBERO's own packages are those of its simulator's environment.
-    """
-    found = subprocess.run([PROGRAM, "setup", "libero", "--print"], capture_output=True, text=True)
-    if found.returncode != 0:
-        pytest.skip("LIBERO has no environment here (udvla-eval setup libero)")
-    assets = Path(files_of("libero") or "/nowhere")
-    if not assets.is_dir():
-        pytest.skip(reason("libero"))
-    python = Path(found.stdout.strip())
-    find = "import importlib.util as u; print(u.find_spec('libero').submodule_search_locations[0])"
-    package = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True)
-    # LIBERO looks for its scenes in its own package.
-    root = folder / "package/libero"
-    shutil.copytree(package.stdout.strip(), root)
-    (root / "libero/assets").symlink_to(assets)
-    config = folder / "config"
-    config.mkdir()
-    (config / "config.yaml").write_text(
-        f"benchmark_root: {root}/libero\nbddl_files: {root}/libero/bddl_files\n"
-        f"init_states: {root}/libero/init_files\ndatasets: {folder}\nassets: {assets}\n"
-    )
-    # After the environment's packages: those of this environment, and the torch of scripts/peers.
-    more = [sysconfig.get_path("purelib"), str(TORCH), str(ROOT / ".peers/site")]
-    (folder / "start.py").write_text(
-        f"import sys\nsys.path[:1] = ['{root.parent}']\nsys.path += {more}\n"
-        "exec(open(sys.argv.pop(1)).read())\n"
-    )
-    (folder / "try.py").write_text("import libero.libero.benchmark, vla_eval, torch\n")
-    variables = {
-        **os.environ, "LIBERO_CONFIG_PATH": str(config), "PYTHONPATH": "",
-        "LD_LIBRARY_PATH": str(ROOT / ".peers/libraries"),
-    }  # fmt: skip
-    words = [python, folder / "start.py", folder / "try.py"]
-    ready = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=600)
-    if ready.returncode != 0:
-        pytest.skip("LIBERO, vla-eval and torch cannot be imported together: scripts/peers/run")
-    return python, variables
-
-
 def test_vla_eval_plays_two_episodes_of_libero(checkpoint: Path, tmp_path: Path) -> None:
-    python, variables = libero(tmp_path)
-    run = tmp_path / "run.py"
-    run.write_text("from vla_eval.cli.main import main\nmain()\n")
+    assets = files_of("libero")
+    if not assets:
+        pytest.skip(reason("libero"))
+    try:
+        clients = Path(sysconfig.get_path("purelib"))
+        together = Together.make(PROGRAM, Path(assets), clients, tmp_path)
+    except CannotError as error:
+        pytest.skip(str(error))
     with served("vla-eval", checkpoint) as server:
-        config = tmp_path / "libero.yaml"
-        results = tmp_path / "results"
-        config.write_text(LIBERO.format(url=f"ws://{server.address}", folder=results))
-        words = ["run", "--no-docker", "--render", "cpu", "--config", config]
-        played = subprocess.run(
-            [python, tmp_path / "start.py", run, *words],
-            env=variables, capture_output=True, text=True, timeout=900, cwd=tmp_path,
-        )  # fmt: skip
+        played = together.vla_eval(f"ws://{server.address}", "libero_object", 2, 12)
     assert played.returncode == 0, played.stdout + played.stderr
-    (aggregate,) = results.glob("*_aggregate.json")
+    (aggregate,) = (tmp_path / "results").glob("*_aggregate.json")
     told = json.loads(aggregate.read_text())
     assert told["server_info"]["label"] == "vla-eval protocol"
     episodes = told["tasks"][0]["episodes"]

@@ -116,7 +116,7 @@ pub const MODEL_CODE: ModelCode = ModelCode {
 /// Does what was typed, in the program with the model.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 #[cfg(feature = "torch")]
 pub fn run_with_model(cli: Cli) -> Result<Exit> {
     match cli.command {
