@@ -8,7 +8,7 @@ use udvla_policies::vision::resize_bicubic;
 
 /// An image without pattern, [side, side, 3].
 fn image(side: usize) -> Vec<u8> {
-    (0..3 * side * side).map(|index| (index * 2_654_435_761 >> 13) as u8).collect()
+    (0..3 * side * side).map(|index| ((index * 2_654_435_761) >> 13) as u8).collect()
 }
 
 /// LIBERO's images as the model's tokenizer takes them.

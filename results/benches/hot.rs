@@ -4,9 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use udvla_results::run::seal::{Chain, RecordsEnd};
-use udvla_results::statistics::bootstrap::average_length;
-use udvla_results::statistics::intervals::wilson;
-use udvla_results::statistics::paired::{PairedCounts, paired_difference};
+use udvla_results::statistics::{PairedCounts, average_length, paired_difference, wilson};
 
 /// A record on its way into `episodes.jsonl`.
 fn records(criterion: &mut Criterion) {
