@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+use udvla_policies::{Answer, Policy, PolicyInput, weightless};
 use udvla_sims::episode::EpisodeKey;
+use udvla_sims::observation::{ActionChunk, Observation};
 use udvla_sims::process::Worker;
 use udvla_sims::protocol::Protocol;
 use udvla_sims::tree;
@@ -19,8 +21,8 @@ use crate::simulator::{Purpose, Simulator};
 
 /// Longest request.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Control steps per request, as many as the published models execute at once.
-const CHUNK: usize = 10;
+/// Control steps per request, as many as the policy `random` and the published models execute at once.
+const CHUNK: u32 = 10;
 
 /// Measures `--workers` pairs of simulators at once, one of each pair with images, and writes the
 /// figures.
@@ -94,13 +96,16 @@ impl Pair {
         key: &EpisodeKey,
         arguments: &SimsArguments,
     ) -> Result<Self> {
-        let open = |images| Measured::open(plan, &benchmark.protocol(), key, images);
+        let protocol = benchmark.protocol();
+        let open = |images| Measured::open(plan, &protocol, key, images);
         let mut both = [open(false)?, open(true)?];
+        let mut random = weightless::open("random", &protocol)?.context("a known policy")?;
         for _ in 0..arguments.resets {
             both.iter_mut().try_for_each(Measured::reset)?;
         }
-        for number in 0..usize::from(arguments.steps).div_ceil(CHUNK) {
-            both.iter_mut().try_for_each(|one| one.play(number))?;
+        for number in 0..u32::from(arguments.steps).div_ceil(CHUNK) {
+            let actions = actions(random.as_mut(), key, number)?;
+            both.iter_mut().try_for_each(|one| one.play(&actions))?;
         }
         let setting = json!(both[1].simulator.setting);
         let [blind, seeing] = both.map(Measured::close);
@@ -148,12 +153,11 @@ impl Figures {
 fn line(name: &str, figures: &Value) -> String {
     let median = |key: &str| figures[key]["processor"]["median"].as_f64().unwrap_or_default();
     format!(
-        "{name}: start {:.1} s, reset {:.3} s, control step {:.2} ms ({:.0} per processor second), \
-         {:.0} MB",
+        "{name}: start {:.1} s, reset {:.2} s, control step {:.2} ms, {:.0} MB",
         median("start_seconds"),
         median("reset_seconds"),
-        median("step_milliseconds"),
-        figures["steps_per_processor_second"].as_f64().unwrap_or_default(),
+        // The mean: the kernel counts in ticks of 10 ms.
+        1e3 / figures["steps_per_processor_second"].as_f64().unwrap_or(f64::NAN),
         figures["megabytes"]["median"].as_f64().unwrap_or_default(),
     )
 }
@@ -191,15 +195,12 @@ impl Measured {
         Ok(())
     }
 
-    /// A chunk of actions that change from step to step, the same in every measurement.
-    fn play(&mut self, number: usize) -> Result<()> {
-        let width = self.simulator.spec.action.len();
-        let actions: Vec<f32> = (0..CHUNK * width).map(|at| action(number, at)).collect();
-        let request = Request::Play { width: u16::try_from(width)? };
-        let (seconds, reply) = self.ask(&request, &wire::to_bytes(&actions))?;
+    fn play(&mut self, actions: &ActionChunk) -> Result<()> {
+        let request = Request::Play { width: u16::try_from(actions.width)? };
+        let (seconds, reply) = self.ask(&request, &wire::to_bytes(&actions.values))?;
         match reply {
             Reply::Observed { .. } => {
-                let step = seconds.map(|seconds| seconds / CHUNK as f64);
+                let step = seconds.map(|seconds| seconds / actions.steps() as f64);
                 self.figures.step.push(step);
             }
             // How many steps the last chunk had is not known; it counts for none.
@@ -226,8 +227,13 @@ impl Measured {
     }
 }
 
-/// A number in -0.5 to 0.5, by the golden ratio: neighbors differ.
-fn action(chunk: usize, at: usize) -> f32 {
-    const GOLDEN: f64 = 0.618_033_988_749_895;
-    (((1 + chunk * 97 + at) as f64 * GOLDEN).fract() - 0.5) as f32
+/// Chunk number `call` of the policy `random`: the same in every measurement.
+fn actions(random: &mut dyn Policy, key: &EpisodeKey, call: u32) -> Result<ActionChunk> {
+    let observation =
+        Observation { images: vec![], state: vec![], instruction: "".into(), stage: 0 };
+    let input = PolicyInput { key: key.clone(), call, seed: 0, seat: 0, observation };
+    match random.infer(&[input])?.remove(0) {
+        Answer::Chunk(decision) => Ok(decision.actions),
+        other => bail!("the policy `random` answers with {other:?}"),
+    }
 }
