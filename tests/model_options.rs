@@ -121,3 +121,29 @@ fn a_program_whose_part_with_the_model_is_missing_says_so() {
     assert!(errors.contains("`udvla-eval-model` is not beside"), "{errors}");
     assert_eq!(ended(&["list"]).0, Some(0));
 }
+
+/// Peak of resident memory of the program and of the largest process that it waited for, in MB. About
+/// 110 of it are libtorch, 40 the weights and their tokenizers.
+#[test]
+#[expect(clippy::zombie_processes, reason = "`wait4` waits, and tells the memory")]
+fn a_small_model_needs_little_memory_whatever_the_number_of_simulators() {
+    let checkpoint = Checkpoint::make();
+    for workers in ["1", "8"] {
+        let run = short_run(
+            &checkpoint,
+            &["--device", "cpu", "--workers", workers, "--trials", "8", "--quiet"],
+        );
+        let child = run.start().unwrap();
+        let id = libc::pid_t::try_from(child.id()).unwrap();
+        let mut status = 0;
+        // SAFETY: the structure is plain data; the child is waited for here alone.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            assert_eq!(libc::wait4(id, &raw mut status, 0, &raw mut usage), id);
+            usage
+        };
+        assert_eq!((status, run.records().len()), (0, 8));
+        let megabytes = usage.ru_maxrss / 1000;
+        assert!((100..450).contains(&megabytes), "{workers} workers: {megabytes} MB");
+    }
+}

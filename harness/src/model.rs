@@ -38,15 +38,28 @@ pub struct ModelCode {
 }
 
 static CODE: OnceLock<ModelCode> = OnceLock::new();
+/// The variable by which the loader finds libtorch for an installed program: its folder comes first.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
 /// The program that has the code.
 const PROGRAM: &str = "udvla-eval-model";
 /// The version of libtorch is the one that the build uses.
 const LOCK: &str = include_str!("../../scripts/libtorch-cpu.lock");
 
-/// Gives this program the model's code.
+/// Gives this program the model's code. To be called first, while there is one thread.
 pub fn install(code: ModelCode) {
     // A second one would be the same.
     let _ = CODE.set(code);
+    // The loader has read it. What this program starts shall not find libtorch's libraries by it.
+    let folders = std::env::var_os(LIBRARIES).filter(|_| environment::prefix().is_some());
+    let Some(folders) = folders else { return };
+    let others = std::env::join_paths(std::env::split_paths(&folders).skip(1)).unwrap_or_default();
+    // SAFETY: no other thread runs yet.
+    unsafe {
+        match others.is_empty() {
+            true => std::env::remove_var(LIBRARIES),
+            false => std::env::set_var(LIBRARIES, others),
+        }
+    }
 }
 
 /// The model's code. A program without it is replaced by the one that has it, with the same
@@ -100,12 +113,12 @@ fn program() -> Result<Command, Refused> {
     let mut command = Command::new(path);
     // From a source tree it knows where its libtorch is.
     if let Some(prefix) = environment::prefix() {
-        let before = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        let before = std::env::var_os(LIBRARIES).unwrap_or_default();
         let before = std::env::split_paths(&before).filter(|folder| !folder.as_os_str().is_empty());
         let folders = [libtorch(&prefix, std::env::var_os("LIBTORCH"))?].into_iter().chain(before);
         let folders: OsString = std::env::join_paths(folders)
             .map_err(|error| Refused::new("the folder of libtorch has a colon").because(error))?;
-        command.env("LD_LIBRARY_PATH", folders);
+        command.env(LIBRARIES, folders);
     }
     Ok(command)
 }

@@ -31,6 +31,7 @@ pub fn open(plan: &Plan) -> Result<Vec<Box<dyn Policy>>> {
 ///
 /// # Errors
 /// As [`open`].
+#[cfg_attr(not(feature = "torch"), expect(unused_variables))]
 pub fn open_one(
     policy: &PolicyPlan,
     protocol: &Protocol,

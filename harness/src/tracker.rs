@@ -31,16 +31,26 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// Checks that the tracker that is asked for, if any, could start.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn check(arguments: &TrackingArguments) -> Result<(), Refused> {
+        match &arguments.track {
+            Some(name) => check(command(arguments, name, Path::new(".")).arg("--check"), name),
+            None => Ok(()),
+        }
+    }
+
     /// Starts the tracker that is asked for, if any; the run directory need not exist yet.
     ///
     /// # Errors
     /// [`Refused`] when its Python or its package is missing.
     pub fn start(arguments: &TrackingArguments, directory: &Path) -> Result<Option<Self>> {
         let Some(name) = &arguments.track else { return Ok(None) };
-        let command = || command(arguments, name, directory);
-        check(command().arg("--check"), name)?;
+        Self::check(arguments)?;
         let log = tempfile::tempfile().context("cannot make a file for the tracker's log")?;
-        let mut process = command()
+        let mut process = command(arguments, name, directory)
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)

@@ -20,7 +20,8 @@ def steps(file: Path) -> list[dict]:
 
 
 def test_there_is_one_for_a_gpu_and_one_for_any_runner() -> None:
-    assert [file.name for file in FILES] == ["ci.yml", "gpu.yml", "smoke.yml"]
+    names = ["ci.yml", "gpu.yml", "release.yml", "smoke.yml"]
+    assert [file.name for file in FILES] == names
     gpu = FILES[1]
     # PyYAML reads the word `on` as true.
     inputs = yaml.safe_load(gpu.read_text())[True]["workflow_dispatch"]["inputs"]

@@ -243,10 +243,11 @@ def test_a_run_is_complete_whatever_happens_to_its_tracker(
 
 def test_a_run_does_not_start_without_the_package_of_its_tracker(play, tmp_path: Path) -> None:
     for python, text in [(sys.executable, "pip install trackio"), ("/none", "--track-python PATH")]:
-        ended = play.ended("run", "--track=trackio", f"--track-python={python}")
-        assert ended.returncode == 2 and "hint: " in ended.stderr and text in ended.stderr
-        assert "Traceback" not in ended.stderr
-        assert not (tmp_path / "run").exists()
+        for more in ([], ["--dry-run"]):
+            ended = play.ended("run", "--track=trackio", f"--track-python={python}", *more)
+            assert ended.returncode == 2 and "hint: " in ended.stderr and text in ended.stderr
+            assert "Traceback" not in ended.stderr
+            assert not (tmp_path / "run").exists()
 
 
 def wandb_history(logdir: Path) -> dict[int, dict[str, float]]:

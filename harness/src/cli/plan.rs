@@ -45,7 +45,7 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
     check_part(run, one_process, episodes)?;
     let mut walls = Walls::default();
     walls.pass(controls.check(&selection, one_process))?;
-    if run.tested.checkpoint.as_deref().is_some_and(is_remote) {
+    if has_to_fetch(&run.tested) {
         // Nothing is fetched for a run that cannot start.
         let choices = Choices { tested: true, ..choices(run, worker) };
         walls.pass(simulator_plan(*benchmark, flags, worker, &choices))?;
@@ -259,13 +259,14 @@ fn other_policy(tested: &PolicyArguments) -> Result<PolicyPlan> {
     Ok(PolicyPlan::Weightless { name: tested.policy.clone() })
 }
 
+/// Whether the checkpoint is one of the hub.
 #[cfg(feature = "torch")]
-fn is_remote(checkpoint: &Path) -> bool {
-    hub::is_meant(checkpoint)
+fn has_to_fetch(tested: &PolicyArguments) -> bool {
+    tested.checkpoint.as_deref().is_some_and(hub::is_meant)
 }
 
 #[cfg(not(feature = "torch"))]
-fn is_remote(_: &Path) -> bool {
+fn has_to_fetch(_: &PolicyArguments) -> bool {
     false
 }
 

@@ -134,6 +134,7 @@ pub fn run_with_model(cli: Cli) -> Result<Exit> {
 fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
     let plan = cli::plan_of_command(command)?;
     if command.run.dry_run {
+        Tracker::check(&command.run.tracking)?;
         return dry_run::run(&plan);
     }
     play(&plan, show, std::env::args().skip(1).collect(), &command.run.tracking)
