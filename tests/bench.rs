@@ -46,5 +46,9 @@ fn a_simulator_is_measured_with_and_without_images() {
     );
     let ended = udvla(&["bench", "sims", "libero", "--simulator", fake, "--suite", "none"]);
     assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("there is spatial, object, goal, long"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("its suites are spatial, object, goal, long"),
+        "{}",
+        ended.stderr
+    );
 }

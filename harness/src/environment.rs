@@ -125,7 +125,11 @@ pub fn beside(name: &str) -> Result<PathBuf> {
         folders.chain(prefix().map(|prefix| prefix.join(PROGRAMS))).map(|folder| folder.join(name));
     found.find(|path| path.exists()).ok_or_else(|| {
         let text = format!("`{name}` is not beside `{}`", here.display());
-        Refused::new(text).hint("build everything with `cargo build --release --workspace`").into()
+        let hint = match prefix() {
+            Some(_) => "install the package `udvla-eval` again: a part of it is missing",
+            None => "build everything with `cargo build --release --workspace`",
+        };
+        Refused::new(text).hint(hint).into()
     })
 }
 

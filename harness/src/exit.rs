@@ -178,6 +178,11 @@ fn causes<'a>(chain: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>
     })
 }
 
+/// The words that were typed after the program's name, for information: what is not UTF-8 is replaced.
+pub fn typed() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Restores the default action of SIGPIPE: exit quietly when the reader of stdout is gone.
 ///
 /// Rust ignores the signal. Not for commands that must go on without a terminal.

@@ -14,7 +14,7 @@ use anyhow::Result;
 use serde_json::Value;
 use udvla_policies::Policy;
 
-use crate::exit::Refused;
+use crate::exit::{self, Refused};
 use crate::plan::{ModelPlan, UDVLA};
 use crate::{environment, output};
 
@@ -40,6 +40,8 @@ pub struct ModelCode {
 static CODE: OnceLock<ModelCode> = OnceLock::new();
 /// The variable by which the loader finds libtorch for an installed program: its folder comes first.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
+/// Set where a program was started in the place of another.
+const MARK: &str = "UDVLA_WITH_MODEL";
 /// The program that has the code.
 const PROGRAM: &str = "udvla-eval-model";
 /// The version of libtorch is the one that the build uses.
@@ -49,6 +51,8 @@ const LOCK: &str = include_str!("../../scripts/libtorch-cpu.lock");
 pub fn install(code: ModelCode) {
     // A second one would be the same.
     let _ = CODE.set(code);
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::remove_var(MARK) };
     // The loader has read it. What this program starts shall not find libtorch's libraries by it.
     let folders = std::env::var_os(LIBRARIES).filter(|_| environment::prefix().is_some());
     let Some(folders) = folders else { return };
@@ -107,17 +111,24 @@ fn become_program() -> Refused {
 }
 
 fn program() -> Result<Command, Refused> {
+    if std::env::var_os(MARK).is_some() {
+        return Err(Refused::new(format!("`{PROGRAM}` is not the program with the model"))
+            .hint("install or build all parts again"));
+    }
     let path = environment::beside(PROGRAM).map_err(|error| {
-        Refused::new("the part of the program with the model is not there").because(error)
+        let hint = exit::texts(&error).1;
+        let text = "the part of the program with the model is not there";
+        Refused::new(text).because(error).maybe_hint(hint)
     })?;
     let mut command = Command::new(path);
+    command.env(MARK, "1");
     // From a source tree it knows where its libtorch is.
     if let Some(prefix) = environment::prefix() {
         let before = std::env::var_os(LIBRARIES).unwrap_or_default();
         let before = std::env::split_paths(&before).filter(|folder| !folder.as_os_str().is_empty());
         let folders = [libtorch(&prefix, std::env::var_os("LIBTORCH"))?].into_iter().chain(before);
         let folders: OsString = std::env::join_paths(folders)
-            .map_err(|error| Refused::new("the folder of libtorch has a colon").because(error))?;
+            .map_err(|error| Refused::new("the path of libtorch cannot be used").because(error))?;
         command.env(LIBRARIES, folders);
     }
     Ok(command)
@@ -127,9 +138,20 @@ fn program() -> Result<Command, Refused> {
 /// package (the variable `LIBTORCH`), else of the package `torch` in the same environment.
 fn libtorch(prefix: &Path, given: Option<OsString>) -> Result<PathBuf, Refused> {
     let wanted = wanted();
-    let install = format!("{} -m pip install torch=={wanted}", prefix.join("bin/python").display());
-    let given = given.filter(|given| !given.is_empty()).map(PathBuf::from);
+    let python = prefix.join("bin/python");
+    let install = match prefix.join("bin/pip").exists() {
+        true => format!("{} -m pip install torch=={wanted}", python.display()),
+        // An environment of uv.
+        false => format!("uv pip install --python {} torch=={wanted}", python.display()),
+    };
     let has_library = |torch: &PathBuf| torch.join("lib/libtorch_cpu.so").exists();
+    let given = given.filter(|given| !given.is_empty()).map(PathBuf::from);
+    if let Some(given) = given.as_ref().filter(|given| !has_library(given)) {
+        let text = format!("LIBTORCH is `{}`, which has no lib/libtorch_cpu.so", given.display());
+        return Err(
+            Refused::new(text).hint("unset it to use the package `torch` of the environment")
+        );
+    }
     let Some(torch) = given.into_iter().chain(packages(prefix)).find(has_library) else {
         let text = format!(
             "libtorch (the package `torch` {wanted}) is not installed in `{}`",
@@ -199,6 +221,8 @@ mod tests {
             let torch = prefix.path().join("lib/python3.11/site-packages/torch");
             let empty = tempfile::tempdir().unwrap();
             assert_eq!(libtorch(empty.path(), Some(torch.into())).unwrap(), found);
+            let refused = libtorch(prefix.path(), Some("/nonsense".into())).unwrap_err();
+            assert!(refused.to_string().contains("LIBTORCH is `/nonsense`"), "{refused}");
         }
     }
 
@@ -210,7 +234,8 @@ mod tests {
             let refused = libtorch(prefix.path(), None).unwrap_err();
             assert!(refused.to_string().contains(part), "{refused}");
             let hint = refused.next_step().unwrap();
-            assert!(hint.ends_with(&format!("pip install torch=={}", wanted())), "{hint}");
+            assert!(hint.starts_with("uv pip install --python "), "{hint}");
+            assert!(hint.ends_with(&format!("bin/python torch=={}", wanted())), "{hint}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! A tracker (TensorBoard, wandb, Trackio) that follows a run: a Python process of its own, which
 //! only reads the run directory. Nothing that it does or fails to do changes the run.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
@@ -49,7 +50,12 @@ impl Tracker {
     pub fn start(arguments: &TrackingArguments, directory: &Path) -> Result<Option<Self>> {
         let Some(name) = &arguments.track else { return Ok(None) };
         Self::check(arguments)?;
-        let log = tempfile::tempfile().context("cannot make a file for the tracker's log")?;
+        let log = tempfile::tempfile().map_err(|error| {
+            let folder = std::env::temp_dir();
+            Refused::new(format!("cannot make a file in `{}`", folder.display()))
+                .because(error)
+                .hint("TMPDIR names a folder for temporary files")
+        })?;
         let mut process = command(arguments, name, directory)
             .arg("--until-stdin-closes")
             .stdin(Stdio::piped())
@@ -108,12 +114,16 @@ fn command(arguments: &TrackingArguments, name: &str, directory: &Path) -> Comma
             command.env("PYTHONPATH", folders);
         }
     }
+    // Absolute, and with an equals sign: a name may begin with a hyphen.
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     command.args(["-m", "udvla_eval.track"]).arg(directory).args(["--to", name]);
     if let Some(project) = track_project {
-        command.args(["--project", project]);
+        command.arg(format!("--project={project}"));
     }
     if let Some(folder) = track_dir {
-        command.arg("--logdir").arg(folder);
+        let mut word = OsString::from("--logdir=");
+        word.push(folder);
+        command.arg(word);
     }
     command
 }

@@ -69,7 +69,7 @@ def expected(run: Path) -> dict[int, dict[str, float]]:
 def events(logdir: Path) -> list[tuple[int, dict[str, float | str]]]:
     """Step and values of every event, in the order of the files."""
     found = []
-    for file in sorted(logdir.glob("events.out.tfevents.*")):
+    for file in sorted(logdir.rglob("events.out.tfevents.*")):
         for event in EventFileLoader(str(file)).Load():
             values = {
                 value.tag: (value.tensor.string_val or value.tensor.float_val)[0]
@@ -202,6 +202,15 @@ def test_a_run_sends_its_results_while_it_is_played(play, program, tmp_path: Pat
     ended = program("resume", run, "--no-progress", "--retries=1", *words[:2])
     assert ended.returncode == 0 and "tensorboard" not in ended.stderr, ended.stderr
     assert_logged(logdir, run, tables=2)
+
+
+def test_runs_share_a_folder_of_a_tracker(play, tmp_path: Path) -> None:
+    words = ["--track=tensorboard", f"--track-python={sys.executable}"]
+    runs = [play(name, *words, f"--track-dir={tmp_path / 'logs'}") for name in ("a", "b")]
+    folders = sorted((tmp_path / "logs").iterdir())
+    assert [folder.name[:2] for folder in folders] == ["a-", "b-"]
+    for run, folder in zip(runs, folders, strict=True):
+        assert_logged(folder, run)
 
 
 def test_an_interrupted_run_has_sent_what_it_played(tmp_path: Path) -> None:

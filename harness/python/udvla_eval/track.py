@@ -153,6 +153,8 @@ def wait(seconds: float, stdin: int | None) -> bool:
 def follow(run: Path, arguments: argparse.Namespace) -> None:
     """Follows a run to its end."""
     stdin = sys.stdin.fileno() if arguments.until_stdin_closes else None
+    if stdin is None and not (run / "run.json").exists():
+        print(f"waiting for a run in `{run}`", file=sys.stderr)
     follower = Follower(run, arguments)
     is_over = False
     while not is_over:
@@ -183,8 +185,9 @@ def main() -> int:
     """Exit code: 0 all sent, 1 the tracker failed, 2 wrong usage or a missing package."""
     arguments = parser().parse_args()
     if arguments.until_stdin_closes:
-        # Ctrl-C is for the run, which says by its pipe when it has ended.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Signals are for the run, which says by its pipe when it has ended.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     try:
         TRACKERS[arguments.to].check()
         if not arguments.check:

@@ -39,9 +39,12 @@ class Tracker(ABC):
     def check(cls) -> None:
         """Raises `MissingPackageError` if the package is not installed."""
         if importlib.util.find_spec(cls.package) is None:
+            has_pip = importlib.util.find_spec("pip") is not None
+            pip = f"{sys.executable} -m pip install"
+            install = pip if has_pip else f"uv pip install --python {sys.executable}"
             raise MissingPackageError(
                 f"the package `{cls.package}` is not installed in `{sys.prefix}`\n\n"
-                f"hint: {sys.executable} -m pip install {cls.package}"
+                f"hint: {install} {cls.package}"
             )
 
     @abstractmethod
@@ -63,11 +66,11 @@ class TensorBoard(Tracker):
     package = "tensorboard"
 
     def __init__(self, run: Path, manifest: Manifest, options: argparse.Namespace) -> None:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        logdir = options.logdir or run / "tracking/tensorboard"
-        self._read(logdir)
-        self._writer = EventFileWriter(str(logdir), flush_secs=2)
+        # A folder that is named may hold other runs.
+        name = f"{manifest['run']}-{manifest['id'][:8]}"
+        self._logdir = options.logdir / name if options.logdir else run / "tracking/tensorboard"
+        self._writer: Any = None
+        self._read(self._logdir)
 
     def _read(self, logdir: Path) -> None:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -100,11 +103,16 @@ class TensorBoard(Tracker):
     def _add(self, step: int, at: float, summary: Any) -> None:  # noqa: ANN401
         from tensorboard.compat.proto.event_pb2 import Event
 
+        if self._writer is None:
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+            self._writer = EventFileWriter(str(self._logdir), flush_secs=2)
         self._writer.add_event(Event(wall_time=at, step=step, summary=summary))
 
     def close(self) -> None:
         """Flushes."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Logged(Tracker):

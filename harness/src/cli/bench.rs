@@ -75,7 +75,7 @@ pub struct PipelineArguments {
     /// Control steps per action chunk
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub chunk: u16,
-    /// Episodes per simulator, of 280 control steps each
+    /// Episodes per simulator, of 280 control steps each; 10 to 500 in all
     #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub episodes: u16,
     /// Observations per forward pass, at most [default: that of a run]

@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{
+    NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
+};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
 use udvla_policies::remote::Address;
@@ -152,7 +154,7 @@ pub struct WorkerArguments {
     pub python: Option<PathBuf>,
     /// Cards that draw images, the workers in turn: cuda:N as in `--device`, or the beginning of a
     /// UUID or bus address [default: the first that CUDA shows]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', hide_short_help = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', hide_short_help = true, value_parser = NonEmptyStringValueParser::new())]
     pub render_device: Vec<String>,
     /// Worker executable to use instead of the embedded Python one (tests)
     #[arg(long, value_name = "PROGRAM", hide = true)]

@@ -39,11 +39,11 @@ pub(super) fn positive_seconds(text: &str) -> Result<f64, String> {
     is_valid.then_some(seconds).ok_or_else(|| "expected more than 0 and at most 86400".into())
 }
 
-/// A number of milliseconds, at most an hour.
+/// A number of milliseconds, at most ten seconds: such a wait is not interrupted.
 pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "expected a number of milliseconds")?;
-    let is_valid = (0.0..=3_600_000.0).contains(&number);
-    is_valid.then_some(number).ok_or_else(|| "expected 0 to 3600000".into())
+    let is_valid = (0.0..=10_000.0).contains(&number);
+    is_valid.then_some(number).ok_or_else(|| "expected 0 to 10000".into())
 }
 
 #[cfg(test)]

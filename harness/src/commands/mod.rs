@@ -48,7 +48,7 @@ use crate::cli::MakeArguments;
 use crate::cli::{
     self, BenchCommand, Cli, Command, DoctorCommand, ResumeArguments, RunCommand, TrackingArguments,
 };
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 #[cfg(feature = "torch")]
 use crate::model::{self, ModelCode};
 use crate::output;
@@ -137,7 +137,7 @@ fn evaluate(command: &RunCommand, show: Show) -> Result<Exit> {
         Tracker::check(&command.run.tracking)?;
         return dry_run::run(&plan);
     }
-    play(&plan, show, std::env::args().skip(1).collect(), &command.run.tracking)
+    play(&plan, show, exit::typed(), &command.run.tracking)
 }
 
 /// Continues a run from what its directory stores.

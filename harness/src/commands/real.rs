@@ -10,7 +10,7 @@ use udvla_results::run::seal::new_run_id;
 use udvla_sims::protocol::Protocol;
 
 use crate::cli::{self, NOT_DRIVEN, RealArguments};
-use crate::exit::{Exit, Refused};
+use crate::exit::{self, Exit, Refused};
 use crate::output;
 use crate::plan::{PolicyPlan, TakeOver, UDVLA};
 use crate::preflight;
@@ -41,7 +41,7 @@ pub fn run(arguments: &RealArguments, show: Show) -> Result<Exit> {
         stored: stored(arguments, &protocol, order_seed)?,
         protocol,
         directory,
-        command: std::env::args().skip(1).collect(),
+        command: exit::typed(),
     };
     play(&session, arguments.page, show, Damage::Refuse, TakeOver::No)
 }

@@ -26,6 +26,8 @@ use super::figures::{self, Lap};
 /// # Errors
 /// [`Refused`] for what cannot be opened as asked.
 pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
+    super::check_folder(arguments.out.as_deref())?;
+    super::check_folder(arguments.case.as_deref())?;
     let policy = open(arguments)?;
     if let Some(threads) = arguments.threads {
         device::set_threads(threads);

@@ -17,6 +17,7 @@ pub use decode::run as decode;
 pub use pipeline::run as pipeline;
 pub use sims::run as sims;
 
+use crate::exit::Refused;
 use crate::run::manifest;
 
 /// Smallest, median and largest of some measurements.
@@ -37,6 +38,18 @@ fn conditions() -> Value {
         "gpus": manifest::accelerators(),
         "date": crate::run::now(),
     })
+}
+
+/// Refuses a file whose folder does not exist, before anything is measured.
+fn check_folder(file: Option<&Path>) -> Result<(), Refused> {
+    let folder = file.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => {
+            let text = format!("there is no folder `{}`", folder.display());
+            Err(Refused::new(text).hint(format!("mkdir -p {}", folder.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes the figures into a file, or prints them.

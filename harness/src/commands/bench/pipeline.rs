@@ -29,9 +29,13 @@ const WIDTH: usize = 7;
 /// # Errors
 /// As a run; a run that did not end as it should.
 pub fn run(arguments: &PipelineArguments) -> Result<Exit> {
+    super::check_folder(arguments.out.as_deref())?;
     let mut rows = vec![];
     for &workers in &arguments.workers {
-        let row = measure(arguments, workers)?;
+        let row = match measure(arguments, workers)? {
+            Ok(row) => row,
+            Err(exit) => return Ok(exit),
+        };
         let number = |key: &str| row[key].as_f64().unwrap_or_default();
         eprintln!(
             "{workers} workers, batches of at most {}: policy busy {:.1} % of the time (possible \
@@ -58,7 +62,8 @@ pub fn run(arguments: &PipelineArguments) -> Result<Exit> {
     Ok(Exit::Complete)
 }
 
-fn measure(arguments: &PipelineArguments, workers: u16) -> Result<Value> {
+/// The figures for a number of workers, or how a run that was stopped ends.
+fn measure(arguments: &PipelineArguments, workers: u16) -> Result<Result<Value, Exit>> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let words = words(arguments, workers, &folder.path().join("run").into_os_string())?;
     let Command::Run(command) = Cli::try_parse_from(words)?.command else {
@@ -72,12 +77,13 @@ fn measure(arguments: &PipelineArguments, workers: u16) -> Result<Value> {
     match run::evaluate_with(&plan, Show::Nothing, vec![], open)? {
         Evaluated::Played(Ending::Complete) => {}
         Evaluated::Played(ending) | Evaluated::NotStarted(ending) => {
-            bail!("it ended as {ending:?}")
+            eprintln!("stopped with {workers} workers: {ending:?}");
+            return Ok(Err(ending.exit()));
         }
     }
     let processor = processor_seconds() - before;
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(figures(arguments, &plan, &calls, processor))
+    Ok(Ok(figures(arguments, &plan, &calls, processor)))
 }
 
 /// The command line of a run on the simulator without Python.

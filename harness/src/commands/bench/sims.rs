@@ -30,6 +30,7 @@ const CHUNK: u32 = 10;
 /// # Errors
 /// [`Refused`] for a simulator that does not start; a fault of one that runs.
 pub fn run(arguments: &SimsArguments) -> Result<Exit> {
+    super::check_folder(arguments.out.as_deref())?;
     let benchmark = benchmarks::find(&arguments.benchmark).context("clap knows the names")?;
     let plan = plan(benchmark, arguments)?;
     let key = episode(&benchmark.protocol(), arguments)?;
@@ -73,7 +74,8 @@ fn episode(protocol: &Protocol, arguments: &SimsArguments) -> Result<EpisodeKey,
     let names: Vec<&str> = protocol.suites.iter().map(|suite| suite.name.as_str()).collect();
     let wanted = arguments.suite.as_deref().unwrap_or(names[0]);
     let suite = protocol.suites.iter().find(|suite| suite.name == wanted);
-    let refused = |text: String| Refused::new(text).hint(format!("there is {}", names.join(", ")));
+    let refused =
+        |text: String| Refused::new(text).hint(format!("its suites are {}", names.join(", ")));
     let suite = suite.ok_or_else(|| refused(format!("there is no suite `{wanted}`")))?;
     if usize::from(arguments.task) >= suite.tasks.len() {
         let text = format!("suite `{wanted}` has {} tasks", suite.tasks.len());
@@ -153,7 +155,7 @@ impl Figures {
 fn line(name: &str, figures: &Value) -> String {
     let median = |key: &str| figures[key]["processor"]["median"].as_f64().unwrap_or_default();
     format!(
-        "{name}: start {:.1} s, reset {:.2} s, control step {:.2} ms, {:.0} MB",
+        "{name}: start {:.1} s, reset {:.2} s, control step {:.1} ms, {:.0} MB",
         median("start_seconds"),
         median("reset_seconds"),
         // The mean: the kernel counts in ticks of 10 ms.
