@@ -213,3 +213,18 @@ fn hangups_drain_however_many_come_and_nohup_ignores_them() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_complete(&run, "under nohup");
 }
+
+/// Words that are not UTF-8 are stored with replacements.
+#[test]
+fn words_that_are_no_utf8_are_no_panic() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join(std::ffi::OsStr::from_bytes(b"run-\xff"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_udvla-eval"));
+    command.args(["libero", "--simulator", env!("CARGO_BIN_EXE_udvla-sim-fake"), "--no-progress"]);
+    command.args(["--policy", "random", "--suite", "goal", "--trials", "1", "--out"]).arg(&out);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(out.join("episodes.jsonl").is_file());
+}
