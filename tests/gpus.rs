@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{Run, records};
+use crate::support::{Run, records, shared_library};
 
 /// Three devices: two cards whose UUIDs begin alike, and a MIG part of the second.
 const DRIVER: &str = r#"
@@ -33,12 +33,7 @@ struct Driver(tempfile::TempDir);
 impl Driver {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let source = folder.path().join("cuda.c");
-        std::fs::write(&source, DRIVER).unwrap();
-        // The linker that Rust needs anyway.
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-o"]).arg(folder.path().join("libcuda.so.1")).arg(source);
-        assert!(cc.status().unwrap().success());
+        shared_library(&folder.path().join("libcuda.so.1"), DRIVER);
         Self(folder)
     }
 

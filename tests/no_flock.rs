@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::support::{Run, assert_same_outcomes, records, wait_for};
+use crate::support::{Run, assert_same_outcomes, records, shared_library, wait_for};
 
 const WORDS: [&str; 6] = ["--policy", "random", "--suite", "goal", "--trials", "2"];
 
@@ -20,12 +20,7 @@ struct Files {
 impl Files {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let source = folder.path().join("flock.c");
-        std::fs::write(&source, WITHOUT).unwrap();
-        // The linker that Rust needs anyway.
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-o"]).arg(folder.path().join("flock.so")).arg(source);
-        assert!(cc.status().unwrap().success());
+        shared_library(&folder.path().join("flock.so"), WITHOUT);
         Self { folder }
     }
 

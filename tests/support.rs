@@ -120,6 +120,16 @@ impl Run {
     }
 }
 
+/// A shared library of this source in `C`, for the loader.
+pub fn shared_library(path: &Path, source: &str) {
+    let file = path.with_extension("c");
+    std::fs::write(&file, source).unwrap();
+    // The linker that Rust needs anyway.
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).arg(path).arg(file);
+    assert!(cc.status().unwrap().success());
+}
+
 /// The last record of each episode.
 pub fn records(directory: &Path) -> BTreeMap<EpisodeKey, EpisodeRecord> {
     let text = std::fs::read_to_string(directory.join("episodes.jsonl")).unwrap_or_default();

@@ -98,8 +98,7 @@ fn has_model(plan: &Value) -> bool {
 
 /// Replaces this process; returns only if that is not possible.
 fn become_program() -> Refused {
-    let command = program();
-    let mut command = match command {
+    let mut command = match program() {
         Ok(command) => command,
         Err(refused) => return refused,
     };

@@ -37,7 +37,8 @@ pub use model::{DeviceArguments, ModelArguments};
 #[cfg(feature = "torch")]
 pub use plan::model_plan;
 pub use plan::{
-    episodes_of_command, new_directory, plan_of_command, plan_of_run, policy, simulator_plan,
+    default_simulator_plan, episodes_of_command, new_directory, plan_of_command, plan_of_run,
+    policy, simulator_plan,
 };
 pub use real::{NOT_DRIVEN, RealArguments};
 pub use results::*;

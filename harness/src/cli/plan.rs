@@ -185,6 +185,20 @@ pub fn simulator_plan(
     Ok(plan)
 }
 
+/// How workers are started without flags of the benchmark's own.
+///
+/// # Errors
+/// As [`simulator_plan`].
+pub fn default_simulator_plan(
+    benchmark: &dyn Benchmark,
+    worker: &WorkerArguments,
+) -> Result<SimulatorPlan> {
+    let command = (benchmark.facts().simulator_flags)(clap::Command::new(benchmark.name()));
+    let flags = command.try_get_matches_from([benchmark.name()])?;
+    let choices = Choices { without_files: worker.simulator.is_some(), ..Choices::default() };
+    simulator_plan(benchmark, &flags, worker, &choices)
+}
+
 fn choices(run: &RunArguments, worker: &WorkerArguments) -> Choices {
     Choices {
         policy: run.tested.policy.clone(),

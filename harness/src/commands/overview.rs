@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::benchmarks::{self, Benchmark, Choices};
+use crate::benchmarks::{self, Benchmark};
 use crate::cli::{self, OverviewArguments, WorkerArguments};
 use crate::exit::{self, Exit};
 use crate::gpus;
@@ -222,7 +222,7 @@ fn policy_rows(_: &OverviewArguments, table: &mut Table) {
 /// Starts the simulator with default flags, as a run of a policy that sees would.
 fn simulator(benchmark: &dyn Benchmark) -> Row {
     let name = benchmark.name();
-    match plan(benchmark) {
+    match cli::default_simulator_plan(benchmark, &WorkerArguments::default()) {
         Ok(plan) => {
             let mut row = of_result(name, State::Broken, setting(benchmark, &plan));
             if row.text.contains("assets stand-ins") {
@@ -232,12 +232,6 @@ fn simulator(benchmark: &dyn Benchmark) -> Row {
         }
         Err(error) => of_result(name, State::Absent, Err(error)),
     }
-}
-
-fn plan(benchmark: &dyn Benchmark) -> Result<SimulatorPlan> {
-    let command = (benchmark.facts().simulator_flags)(clap::Command::new(benchmark.name()));
-    let flags = command.try_get_matches_from([benchmark.name()])?;
-    cli::simulator_plan(benchmark, &flags, &WorkerArguments::default(), &Choices::default())
 }
 
 fn setting(benchmark: &dyn Benchmark, plan: &SimulatorPlan) -> Result<String> {

@@ -20,14 +20,13 @@ use crate::hub;
 use crate::policy;
 
 use super::figures::{self, Lap};
+use crate::commands::files::write_file;
 
 /// Measures, prints a line and writes the figures.
 ///
 /// # Errors
 /// [`Refused`] for what cannot be opened as asked.
 pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
-    super::check_folder(arguments.out.as_deref())?;
-    super::check_folder(arguments.case.as_deref())?;
     let policy = open(arguments)?;
     if let Some(threads) = arguments.threads {
         device::set_threads(threads);
@@ -54,8 +53,7 @@ pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
             Some(_) => Value::Null,
             None => arguments.model.model().to_json(),
         };
-        std::fs::write(file, format!("{case}\n"))
-            .with_context(|| format!("cannot write `{}`", file.display()))?;
+        write_file(file, &format!("{case}\n"))?;
     }
     Ok(Exit::Complete)
 }

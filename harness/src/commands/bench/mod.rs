@@ -9,7 +9,7 @@ mod sims;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 #[cfg(feature = "torch")]
@@ -17,7 +17,7 @@ pub use decode::run as decode;
 pub use pipeline::run as pipeline;
 pub use sims::run as sims;
 
-use crate::exit::Refused;
+use super::files::write_file;
 use crate::run::manifest;
 
 /// Smallest, median and largest of some measurements.
@@ -40,24 +40,11 @@ fn conditions() -> Value {
     })
 }
 
-/// Refuses a file whose folder does not exist, before anything is measured.
-fn check_folder(file: Option<&Path>) -> Result<(), Refused> {
-    let folder = file.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
-    match folder {
-        Some(folder) if !folder.is_dir() => {
-            let text = format!("there is no folder `{}`", folder.display());
-            Err(Refused::new(text).hint(format!("mkdir -p {}", folder.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Writes the figures into a file, or prints them.
 fn write(figures: &Value, file: Option<&Path>) -> Result<()> {
     let text = format!("{figures:#}\n");
     match file {
-        Some(file) => std::fs::write(file, text)
-            .with_context(|| format!("cannot write `{}`", file.display()))?,
+        Some(file) => write_file(file, &text)?,
         None => print!("{text}"),
     }
     Ok(())

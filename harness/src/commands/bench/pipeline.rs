@@ -29,7 +29,6 @@ const WIDTH: usize = 7;
 /// # Errors
 /// As a run; a run that did not end as it should.
 pub fn run(arguments: &PipelineArguments) -> Result<Exit> {
-    super::check_folder(arguments.out.as_deref())?;
     let mut rows = vec![];
     for &workers in &arguments.workers {
         let row = match measure(arguments, workers)? {

@@ -13,7 +13,7 @@ use udvla_sims::protocol::Protocol;
 use udvla_sims::tree;
 use udvla_sims::wire::{self, Reply, Request};
 
-use crate::benchmarks::{self, Benchmark, Choices};
+use crate::benchmarks::{self, Benchmark};
 use crate::cli::{self, SimsArguments};
 use crate::exit::{Exit, Refused};
 use crate::plan::SimulatorPlan;
@@ -30,9 +30,8 @@ const CHUNK: u32 = 10;
 /// # Errors
 /// [`Refused`] for a simulator that does not start; a fault of one that runs.
 pub fn run(arguments: &SimsArguments) -> Result<Exit> {
-    super::check_folder(arguments.out.as_deref())?;
     let benchmark = benchmarks::find(&arguments.benchmark).context("clap knows the names")?;
-    let plan = plan(benchmark, arguments)?;
+    let plan = cli::default_simulator_plan(benchmark, &arguments.worker)?;
     let key = episode(&benchmark.protocol(), arguments)?;
     let begun = Instant::now();
     let pairs: Vec<Result<Pair>> = std::thread::scope(|scope| {
@@ -59,14 +58,6 @@ pub fn run(arguments: &SimsArguments) -> Result<Exit> {
     }
     super::write(&figures, arguments.out.as_deref())?;
     Ok(Exit::Complete)
-}
-
-fn plan(benchmark: &dyn Benchmark, arguments: &SimsArguments) -> Result<SimulatorPlan> {
-    let command = (benchmark.facts().simulator_flags)(clap::Command::new(benchmark.name()));
-    let flags = command.try_get_matches_from([benchmark.name()])?;
-    let without_files = arguments.worker.simulator.is_some();
-    let choices = Choices { without_files, ..Choices::default() };
-    cli::simulator_plan(benchmark, &flags, &arguments.worker, &choices)
 }
 
 /// The episode that is played again and again.
