@@ -46,6 +46,24 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     }
 }
 
+/// Writes a file as a whole or not at all: beside it first, synced, then renamed. Makes its folder.
+///
+/// # Errors
+/// Whatever the file system says.
+#[cfg(feature = "torch")]
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let beside = path.with_extension("part");
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    File::open(folder)?.sync_all()
+}
+
 /// Checks that the file is as long as its header announces, if it is a weight file.
 ///
 /// # Errors

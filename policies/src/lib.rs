@@ -26,6 +26,8 @@ mod recorded;
 pub mod remote;
 pub mod tokens;
 #[cfg(feature = "torch")]
+pub mod train;
+#[cfg(feature = "torch")]
 pub mod udvla;
 pub mod vision;
 pub mod weightless;

@@ -20,6 +20,8 @@ use super::runs_folder::run_path;
 use super::serve::ServeArguments;
 use super::slurm::SlurmArguments;
 use super::tracking::TrackingArguments;
+#[cfg(feature = "torch")]
+use super::train::TrainArguments;
 use super::values::{BenchmarkName, benchmark_names};
 use crate::plan::Video;
 
@@ -130,6 +132,9 @@ pub enum Command {
     /// Write the manifest of a checkpoint whose parts were downloaded into separate folders
     #[cfg(feature = "torch")]
     AssembleCheckpoint(Box<AssembleArguments>),
+    /// Train a small UD-VLA policy on demonstrations, on a processor
+    #[cfg(feature = "torch")]
+    Train(Box<TrainArguments>),
     /// Print the completion script of a shell
     Completions {
         /// The shell

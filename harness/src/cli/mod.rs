@@ -22,6 +22,8 @@ mod serve;
 mod server;
 mod slurm;
 mod tracking;
+#[cfg(feature = "torch")]
+mod train;
 mod values;
 
 pub use bench::{BenchCommand, PipelineArguments, SimsArguments};
@@ -48,6 +50,8 @@ pub use serve::ServeArguments;
 pub use server::ServerArguments;
 pub use slurm::SlurmArguments;
 pub use tracking::TrackingArguments;
+#[cfg(feature = "torch")]
+pub use train::{TrainArguments, TrainPart};
 pub use values::BenchmarkName;
 
 /// The command reference as Markdown: the long help of every command.

@@ -33,6 +33,8 @@ mod setup;
 mod slurm;
 mod status;
 mod tables;
+#[cfg(feature = "torch")]
+mod train;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -92,6 +94,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         | Command::Inspect(_)
         | Command::Bench { what: BenchCommand::Decode(_) }
         | Command::MakeCheckpoint(_)
+        | Command::Train(_)
         | Command::AssembleCheckpoint(_) => {
             model::code()?;
             bail!("a command of the model is not for this program")
@@ -126,6 +129,7 @@ pub fn run_with_model(cli: Cli) -> Result<Exit> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::MakeCheckpoint(arguments) => make_checkpoint(&arguments),
         Command::AssembleCheckpoint(arguments) => assemble::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
         _ => run(cli),
     }
 }

@@ -285,6 +285,14 @@ fn merge_table(
     Ok(table)
 }
 
+/// The coefficients of a chunk of rows of `width` numbers, row-major.
+#[cfg(feature = "torch")]
+pub(super) fn coefficients(actions: &[f64], width: usize) -> Vec<f64> {
+    let mut coefficients = actions.to_vec();
+    transform(&mut coefficients, width, cosine);
+    coefficients
+}
+
 /// Applies `along_time` to every column of `rows`, rows of `width` numbers.
 fn transform(rows: &mut [f64], width: usize, along_time: fn(&mut [f64])) {
     if rows.is_empty() {

@@ -6,6 +6,8 @@
 mod bytes;
 mod error;
 mod fast;
+#[cfg(feature = "torch")]
+mod fit;
 mod merge;
 mod python_json;
 mod synthetic;
@@ -13,6 +15,8 @@ mod text;
 
 pub use error::TokenError;
 pub use fast::FastTokenizer;
+#[cfg(feature = "torch")]
+pub use fit::{FastFit, fit_fast, fit_ranks};
 pub use synthetic::{synthetic_json, synthetic_ranks};
 pub use text::TextTokenizer;
 

@@ -61,9 +61,13 @@ impl VisionDecoder {
     /// # Panics
     /// If a code is not in the codebook or the shape is wrong.
     pub fn decode(&self, codes: &Tensor) -> Tensor {
-        let guide = self.codebook.vectors(&codes.unsqueeze(1)); // [b, d, 1, h, w]
-        let latent = self.along_time(&self.post_quant_conv.forward(&guide));
-        let (latent, guide) = (latent.select(2, 0), self.along_time(&guide).select(2, 0));
+        self.decode_vectors(&self.codebook.vectors(&codes.unsqueeze(1)))
+    }
+
+    /// As [`VisionDecoder::decode`], of the codes' vectors `[b, d, 1, h, w]`.
+    pub(crate) fn decode_vectors(&self, guide: &Tensor) -> Tensor {
+        let latent = self.along_time(&self.post_quant_conv.forward(guide));
+        let (latent, guide) = (latent.select(2, 0), self.along_time(guide).select(2, 0));
         let x = self.middle.forward(&self.conv_in.forward(&latent), &guide);
         let x = self.levels.iter().fold(x, |x, level| level.forward(&x, &guide));
         self.conv_out.forward(&swish(&self.norm_out.forward(&x, &guide)))

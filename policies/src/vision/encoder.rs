@@ -100,6 +100,11 @@ impl VisionTokenizer {
         self.along_time(&features.expand([-1, -1, self.frames, -1, -1], false))
     }
 
+    /// The vectors of the nearest codes of a latent, in its shape.
+    pub(crate) fn nearest(&self, latent: &Tensor) -> Tensor {
+        self.codebook.vectors(&self.codebook.codes(latent))
+    }
+
     /// Smallest difference, over the vectors of a latent, between the distances to the nearest and
     /// the second nearest code.
     pub fn margin(&self, latent: &Tensor) -> f64 {

@@ -4,6 +4,7 @@ mod axis;
 mod bars;
 mod canvas;
 mod chain;
+mod course;
 mod denoising;
 mod difference;
 mod forest;
@@ -19,6 +20,7 @@ mod throughput;
 
 use std::collections::BTreeSet;
 
+pub use course::{Course, course};
 pub use difference::of_comparison;
 pub use plot::{Plot, PlotError, Without};
 pub use raster::png;

@@ -1,0 +1,46 @@
+//! Flags of `train`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// `train`.
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// What to train
+    #[arg(value_enum, default_value = "all")]
+    pub part: TrainPart,
+    /// Demonstrations that `collect` recorded; several are read as one
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
+    pub data: Vec<PathBuf>,
+    /// Folder of the training, which becomes the checkpoint; one that exists is gone on with
+    #[arg(long, required = true, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Settings [default: those of udvla-nano]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Seed of initial weights, batches and masks
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Processor threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Minutes between two states on disk
+    #[arg(long, default_value_t = 3.0, value_name = "MINUTES")]
+    pub save_every: f64,
+}
+
+/// A part of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TrainPart {
+    /// Everything, in the order of this list
+    All,
+    /// The vision tokenizer
+    Vision,
+    /// Action ranges, FAST and the words of the instructions: fitted, in seconds
+    Actions,
+    /// Whether the image codes say where the object is: a gate before a long training
+    Probe,
+    /// The policy
+    Policy,
+}

@@ -1,0 +1,302 @@
+//! `train`: a small UD-VLA policy from recorded demonstrations.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use udvla_policies::normalize::NormStats;
+use udvla_policies::tokens::{FastTokenizer, TextTokenizer};
+use udvla_policies::train::{
+    Demonstrations, Figures, PolicyTrainer, TrainError, TrainingConfig, VisionTrainer, Windows,
+    fit_actions, probe,
+};
+use udvla_policies::udvla::checkpoint::{FAST_CONFIG, FAST_TOKENIZER};
+use udvla_policies::udvla::device;
+
+use crate::cli::{TrainArguments, TrainPart};
+use crate::exit::{Exit, Refused};
+
+mod curves;
+
+use curves::Curves;
+
+/// Settings of the checkpoint that the program brings.
+const NANO: &str = include_str!("../../../policies/nano/object.json");
+/// Validation windows, and images of the vision tokenizer's validation.
+const VALIDATION: usize = 96;
+
+/// Trains what was asked for.
+///
+/// # Errors
+/// [`Refused`] for settings or data that cannot be used.
+pub fn run(arguments: &TrainArguments) -> Result<Exit> {
+    if let Some(threads) = arguments.threads {
+        device::set_threads(threads.into());
+    }
+    let config = config(arguments.config.as_deref())?;
+    let demonstrations = Demonstrations::open(&arguments.data).map_err(refused)?;
+    let (count, failed) = (demonstrations.episodes.len(), demonstrations.failed);
+    eprintln!("{count} demonstrations, {failed} failed ones left out");
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = Exit::Killed as i32;
+        signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let training = Training { arguments, config, demonstrations, stop };
+    let parts = match arguments.part {
+        TrainPart::All => {
+            &[TrainPart::Vision, TrainPart::Actions, TrainPart::Probe, TrainPart::Policy][..]
+        }
+        ref part => std::slice::from_ref(part),
+    };
+    for part in parts {
+        match part {
+            TrainPart::All => {}
+            TrainPart::Vision => training.vision()?,
+            TrainPart::Actions => training.actions()?,
+            TrainPart::Probe => training.probe()?,
+            TrainPart::Policy => training.policy()?,
+        }
+        if training.is_stopped() {
+            eprintln!("stopped; the same command goes on");
+            return Ok(Exit::Interrupted);
+        }
+    }
+    Ok(Exit::Complete)
+}
+
+struct Training<'a> {
+    arguments: &'a TrainArguments,
+    config: TrainingConfig,
+    demonstrations: Demonstrations,
+    stop: Arc<AtomicBool>,
+}
+
+impl Training<'_> {
+    fn vision(&self) -> Result<()> {
+        let mut trainer = VisionTrainer::new(&self.config, self.arguments.seed)?;
+        let state = self.state("vision");
+        if state.exists() {
+            trainer.resume(&state).map_err(refused)?;
+        }
+        let mut curves = Curves::open(&self.file("curves/vision.csv"), trainer.step())?;
+        let bar = bar("vision", trainer.step(), trainer.steps());
+        let mut saved = Instant::now();
+        while trainer.step() < trainer.steps() && !self.is_stopped() {
+            let figures = trainer.advance(&self.demonstrations, self.threads())?;
+            show(&bar, trainer.step(), &figures);
+            curves.add(trainer.step(), &figures)?;
+            let is_last = trainer.step() == trainer.steps();
+            if saved.elapsed() >= self.pause() || is_last || self.is_stopped() {
+                trainer.save(&state)?;
+                trainer.export(&self.file("vision"))?;
+                let (difference, codes) = trainer.validate(&self.demonstrations, VALIDATION)?;
+                say(
+                    &bar,
+                    &format!(
+                        "vision step {}: difference {difference:.4} of a range of 2, {codes} codes \
+                         used",
+                        trainer.step()
+                    ),
+                );
+                saved = Instant::now();
+            }
+        }
+        bar.finish_and_clear();
+        curves.draw()
+    }
+
+    fn actions(&self) -> Result<()> {
+        let fitted = fit_actions(&self.config, &self.demonstrations, &self.arguments.out)
+            .map_err(refused)?;
+        let list = |values: &[f64]| {
+            values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(" ")
+        };
+        eprintln!(
+            "actions: ranges {}; {} ids, {:.1} per chunk, {} at most; largest error {}",
+            list(&fitted.ranges),
+            fitted.vocabulary,
+            fitted.ids.0,
+            fitted.ids.1,
+            list(&fitted.errors)
+        );
+        Ok(())
+    }
+
+    fn probe(&self) -> Result<()> {
+        let vision = self.vision_tokenizer()?;
+        let found = probe(&self.config, &self.demonstrations, &vision, self.arguments.seed)
+            .map_err(refused)?;
+        eprintln!(
+            "probe: the object's place is off by {:.1} mm from the codes, {:.1} mm before rounding, \
+             {:.1} mm without images ({} observations)",
+            1000.0 * found.from_codes,
+            1000.0 * found.from_latents,
+            1000.0 * found.from_nothing,
+            found.observations
+        );
+        Ok(())
+    }
+
+    fn policy(&self) -> Result<()> {
+        let out = &self.arguments.out;
+        let fast = [FAST_TOKENIZER, FAST_CONFIG].map(|name| out.join("fast").join(name));
+        let fast =
+            FastTokenizer::open(&fast[0], &fast[1]).map_err(|error| refused(error.into()))?;
+        let stats = NormStats::open(&self.file("norm_stats.json"), &self.config.benchmark)
+            .map_err(|error| refused(error.into()))?;
+        let text = TextTokenizer::open(
+            &self.file("text/ranks.tiktoken"),
+            Some(&self.file("text/vision_tokens.txt")),
+        )
+        .map_err(|error| refused(error.into()))?;
+        let vision = self.vision_tokenizer()?;
+        let words = self.demonstrations.episodes.iter().map(|e| text.encode(&e.instruction).len());
+        let longest = words.max().unwrap_or(0);
+        let ranks = text.special("<|endoftext|>").context("the text tokenizer has no end")?;
+        let sizes = (ranks as usize, fast.vocabulary());
+        let mut trainer = PolicyTrainer::new(&self.config, sizes, longest, self.arguments.seed)?;
+        let state = self.state("policy");
+        if state.exists() {
+            trainer.resume(&state).map_err(refused)?;
+        }
+        let encoding = bar("image codes", 0, self.demonstrations.episodes.len() as u64);
+        let windows = Windows::new(
+            &self.config,
+            trainer.ids(),
+            &self.demonstrations,
+            (&vision, &text),
+            (&fast, &stats),
+            &mut |done| encoding.set_position(done as u64),
+        )
+        .map_err(refused)?;
+        encoding.finish_and_clear();
+        eprintln!(
+            "policy: {} weights, {} windows, {} for validation",
+            trainer.count(),
+            windows.training.len(),
+            windows.validation.len()
+        );
+        let (done, steps) = trainer.progress();
+        let mut curves = Curves::open(&self.file("curves/policy.csv"), done)?;
+        let mut measured = Curves::open(&self.file("curves/validation.csv"), done)?;
+        let bar = bar("policy", done, steps);
+        let mut saved = Instant::now();
+        while trainer.stage().is_some() && !self.is_stopped() {
+            let figures = trainer.advance(&windows, self.threads())?;
+            let (step, _) = trainer.progress();
+            show(&bar, step, &figures);
+            curves.add(step, &figures)?;
+            let is_last = trainer.stage().is_none();
+            if saved.elapsed() >= self.pause() || is_last || self.is_stopped() {
+                trainer.save(&state)?;
+                trainer.export(out)?;
+                let found =
+                    trainer.validate(&windows, &fast, self.config.denoise_steps, VALIDATION)?;
+                say(&bar, &format!("policy step {step}: {}", describe(&found)));
+                measured.add(step, &figures_of(&found))?;
+                saved = Instant::now();
+            }
+        }
+        bar.finish_and_clear();
+        curves.draw()?;
+        measured.draw()
+    }
+
+    fn vision_tokenizer(&self) -> Result<udvla_policies::vision::VisionTokenizer> {
+        let mut trainer = VisionTrainer::new(&self.config, self.arguments.seed)?;
+        trainer.resume(&self.state("vision")).map_err(refused)?;
+        Ok(trainer.encoder()?)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.arguments.threads.map_or_else(all, usize::from)
+    }
+
+    fn pause(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.arguments.save_every.max(0.01))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.arguments.out.join(name)
+    }
+
+    fn state(&self, part: &str) -> PathBuf {
+        self.file(&format!("state/{part}.safetensors"))
+    }
+}
+
+fn config(file: Option<&Path>) -> Result<TrainingConfig> {
+    match file {
+        Some(file) => Ok(TrainingConfig::open(file).map_err(|error| refused(error.into()))?),
+        None => Ok(serde_json::from_str(NANO).expect("the bundled settings are tested")),
+    }
+}
+
+fn refused(error: TrainError) -> anyhow::Error {
+    match error {
+        TrainError::Torch { .. } | TrainError::Write { .. } => error.into(),
+        _ => Refused::new(udvla_policies::with_causes(&error)).into(),
+    }
+}
+
+fn bar(name: &'static str, done: u64, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total).with_prefix(name);
+    let style = "{prefix} {bar:30} {pos}/{len}  {per_sec}  {eta} left  {msg}";
+    bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+    bar.set_position(done);
+    bar.reset_eta();
+    bar
+}
+
+/// Prints a line above the bar, and also where there is no terminal for one.
+fn say(bar: &ProgressBar, line: &str) {
+    bar.suspend(|| eprintln!("{line}"));
+}
+
+fn show(bar: &ProgressBar, step: u64, figures: &Figures) {
+    bar.set_position(step);
+    let text = figures
+        .iter()
+        .filter(|(name, _)| !["gradient", "rate"].contains(name))
+        .map(|(name, value)| format!("{name} {value:.3}"));
+    bar.set_message(text.collect::<Vec<_>>().join("  "));
+}
+
+fn describe(found: &udvla_policies::train::Validation) -> String {
+    let list = |values: &[f64]| {
+        values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(" ")
+    };
+    format!(
+        "errors {}  regression {}  codes {:.1} % (copied {:.1} %)",
+        list(&found.errors),
+        list(&found.regression),
+        100.0 * found.codes,
+        100.0 * found.copied
+    )
+}
+
+fn figures_of(found: &udvla_policies::train::Validation) -> Figures {
+    const ERRORS: [&str; 7] = ["x", "y", "z", "rx", "ry", "rz", "gripper"];
+    const REGRESSION: [&str; 7] = [
+        "regression x",
+        "regression y",
+        "regression z",
+        "regression rx",
+        "regression ry",
+        "regression rz",
+        "regression gripper",
+    ];
+    let errors = ERRORS.into_iter().zip(found.errors.iter().copied());
+    let regression = REGRESSION.into_iter().zip(found.regression.iter().copied());
+    errors.chain(regression).chain([("codes", found.codes), ("copied", found.copied)]).collect()
+}

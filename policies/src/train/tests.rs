@@ -1,0 +1,285 @@
+//! Trainings on small made-up demonstrations.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use udvla_sims::episode::EpisodeKey;
+use udvla_sims::observation::{Image, Observation};
+
+use super::*;
+use crate::normalize::NormStats;
+use crate::tokens::{FastTokenizer, TextTokenizer};
+use crate::udvla::checkpoint::{FAST_CONFIG, FAST_TOKENIZER};
+use crate::udvla::{UdVla, UdVlaOptions};
+use crate::{Answer, Policy, PolicyInput, formula};
+
+/// Control steps of an episode, and control steps between two observations.
+const STEPS: usize = 40;
+const EVERY: usize = 5;
+/// Height and width of an image.
+const SIDE: usize = 16;
+
+fn config() -> TrainingConfig {
+    let mut config: TrainingConfig =
+        serde_json::from_str(include_str!("../../nano/object.json")).unwrap();
+    assert_eq!(config.fault(), None);
+    for image in &mut config.layout.images {
+        image.resized = [SIDE as u32; 2];
+    }
+    config.layout.size_characters = "*12".into();
+    config.validation_every = 4;
+    config.vision.steps = 6;
+    config.vision.batch = 8;
+    let policy = &mut config.policy;
+    (policy.hidden_size, policy.intermediate_size, policy.layers) = (32, 48, 2);
+    (policy.heads, policy.key_heads, policy.batch) = (4, 2, 12);
+    for stage in &mut policy.stages {
+        stage.steps = 4;
+        stage.optimizing.warmup = 1;
+    }
+    config
+}
+
+/// Writes an episode in which a bright square moves as the actions say.
+fn write_episode(folder: &Path, trial: usize, success: bool) {
+    let numbers = formula::uniform(&format!("episode/{trial}"), 2);
+    let label = |step: usize, dimension: usize| match dimension {
+        6 => {
+            if step < 20 {
+                -1.0
+            } else {
+                1.0
+            }
+        }
+        _ => (6.0 * numbers[dimension % 2] + 0.1 * step as f64).sin() as f32 * 0.5,
+    };
+    let labels: Vec<f32> = (0..STEPS)
+        .flat_map(|step| (0..7).map(move |d| (step, d)))
+        .map(|(s, d)| label(s, d))
+        .collect();
+    let steps: Vec<i64> = (0..=STEPS).step_by(EVERY).map(|step| step as i64).collect();
+    let image = |step: i64| {
+        let place = (6.0 * numbers[0] + 0.1 * step as f64).sin() * 5.0 + 8.0;
+        (0..SIDE * SIDE * 3).map(move |at| {
+            let (row, column) = (at / 3 / SIDE, at / 3 % SIDE);
+            let near = (row as f64 - place).abs() < 3.0 && (column as f64 - place).abs() < 3.0;
+            if near { 220_u8 } else { 40 }
+        })
+    };
+    let view: Vec<u8> = steps.iter().flat_map(|&step| image(step)).collect();
+    let mut noisy = vec![0_u8; STEPS];
+    noisy[12] = 1;
+    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let labels = bytes(&labels);
+    let target =
+        bytes(&steps.iter().flat_map(|_| [numbers[0] as f32, 0.0, 0.0]).collect::<Vec<_>>());
+    let words: Vec<u8> = steps.iter().flat_map(|step| step.to_le_bytes()).collect();
+    let count = steps.len();
+    let tensor = |kind, shape: &[usize], data| TensorView::new(kind, shape.to_vec(), data).unwrap();
+    let tensors = [
+        ("view0", tensor(Dtype::U8, &[count, SIDE, SIDE, 3], &view)),
+        ("view1", tensor(Dtype::U8, &[count, SIDE, SIDE, 3], &view)),
+        ("steps", tensor(Dtype::I64, &[count], &words)),
+        ("labels", tensor(Dtype::F32, &[STEPS, 7], &labels)),
+        ("noisy", tensor(Dtype::U8, &[STEPS], &noisy)),
+        ("target", tensor(Dtype::F32, &[count, 3], &target)),
+    ];
+    let notes = [
+        ("success", success.to_string()),
+        ("task", "0".into()),
+        ("trial", trial.to_string()),
+        ("instruction", "pick up the milk and place it in the basket".into()),
+    ];
+    let notes = notes.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    let file = folder.join("episodes").join(format!("object-task00-{trial:04}.safetensors"));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, serialize(tensors, Some(notes)).unwrap()).unwrap();
+}
+
+struct Folder {
+    dir: tempfile::TempDir,
+    demonstrations: Demonstrations,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        (0..8).for_each(|trial| write_episode(dir.path(), trial, trial != 5));
+        let demonstrations = Demonstrations::open(&[dir.path().to_owned()]).unwrap();
+        assert_eq!((demonstrations.episodes.len(), demonstrations.failed), (7, 1));
+        Self { dir, demonstrations }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A trained vision tokenizer and fitted tokenizers, in the folder.
+    fn prepare(&self, config: &TrainingConfig) -> VisionTrainer {
+        let mut vision = VisionTrainer::new(config, 0).unwrap();
+        vision.advance(&self.demonstrations, 1).unwrap();
+        vision.export(&self.file("vision")).unwrap();
+        fit_actions(config, &self.demonstrations, self.dir.path()).unwrap();
+        vision
+    }
+
+    fn policy(&self, config: &TrainingConfig) -> (PolicyTrainer, Windows, FastTokenizer) {
+        let vision = self.prepare(config).encoder().unwrap();
+        let text = TextTokenizer::open(
+            &self.file("text/ranks.tiktoken"),
+            Some(&self.file("text/vision_tokens.txt")),
+        )
+        .unwrap();
+        let [a, b] = [FAST_TOKENIZER, FAST_CONFIG].map(|name| self.file("fast").join(name));
+        let fast = FastTokenizer::open(&a, &b).unwrap();
+        let stats = NormStats::open(&self.file("norm_stats.json"), "libero").unwrap();
+        let sizes = (text.special("<|endoftext|>").unwrap() as usize, fast.vocabulary());
+        let trainer = PolicyTrainer::new(config, sizes, 12, 3).unwrap();
+        let windows = Windows::new(
+            config,
+            trainer.ids(),
+            &self.demonstrations,
+            (&vision, &text),
+            (&fast, &stats),
+            &mut |_| {},
+        )
+        .unwrap();
+        (trainer, windows, fast)
+    }
+}
+
+#[test]
+fn windows_with_a_disturbed_step_are_left_out_and_the_last_chunk_is_padded() {
+    let folder = Folder::new();
+    let episode = &folder.demonstrations.episodes[0];
+    let whole: Vec<usize> =
+        episode.steps.iter().copied().filter(|&step| episode.chunk(step, 10).is_some()).collect();
+    // Step 12 is disturbed; after the last action there is nothing to learn.
+    assert_eq!(whole, [0, 15, 20, 25, 30, 35]);
+    let chunk = episode.chunk(35, 10).unwrap();
+    assert_eq!(chunk[5 * 7..6 * 7], chunk[4 * 7..5 * 7]);
+    assert_eq!(
+        chunk[..7].iter().map(|v| *v as f32).collect::<Vec<_>>(),
+        episode.labels[35 * 7..36 * 7]
+    );
+}
+
+#[test]
+fn a_vision_training_is_the_same_with_more_threads_and_after_a_pause() {
+    let folder = Folder::new();
+    let config = config();
+    let train = |threads: usize, pause: bool| {
+        let mut trainer = VisionTrainer::new(&config, 7).unwrap();
+        let mut losses = vec![];
+        for step in 0..config.vision.steps {
+            if pause && step == 3 {
+                let state = folder.file("vision.state.safetensors");
+                trainer.save(&state).unwrap();
+                trainer = VisionTrainer::new(&config, 7).unwrap();
+                trainer.resume(&state).unwrap();
+            }
+            losses.push(trainer.advance(&folder.demonstrations, threads).unwrap());
+        }
+        losses
+    };
+    let plain = train(1, false);
+    assert_eq!(plain, train(2, false));
+    assert_eq!(plain, train(2, true));
+    assert!(plain[5][0].1 < plain[0][0].1, "{plain:?}");
+}
+
+#[test]
+fn a_policy_training_is_the_same_with_more_threads_and_after_a_pause() {
+    let folder = Folder::new();
+    let config = config();
+    let train = |threads: usize, pause: bool| {
+        let (mut trainer, windows, fast) = folder.policy(&config);
+        let mut figures = vec![];
+        while trainer.stage().is_some() {
+            // In the middle of the second of three stages.
+            if pause && trainer.progress().0 == 6 {
+                let state = folder.file("policy.state.safetensors");
+                trainer.save(&state).unwrap();
+                (trainer, _, _) = folder.policy(&config);
+                trainer.resume(&state).unwrap();
+            }
+            figures.push(trainer.advance(&windows, threads).unwrap());
+        }
+        (figures, trainer.validate(&windows, &fast, 4, 6).unwrap())
+    };
+    let plain = train(1, false);
+    assert_eq!(plain, train(2, false));
+    assert_eq!(plain, train(3, true));
+    let names = |at: usize| plain.0[at].iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    assert_eq!(names(0), ["regression", "loss", "gradient", "rate"]);
+    assert_eq!(names(4), ["images", "loss", "gradient", "rate"]);
+    assert_eq!(names(8), ["regression", "images", "actions", "loss", "gradient", "rate"]);
+    assert_eq!(plain.1.windows, 6);
+}
+
+#[test]
+fn a_trained_checkpoint_is_one_that_evaluations_run() {
+    let folder = Folder::new();
+    let config = config();
+    let (mut trainer, windows, _) = folder.policy(&config);
+    trainer.advance(&windows, 1).unwrap();
+    trainer.export(folder.dir.path()).unwrap();
+    let options = UdVlaOptions {
+        benchmark: "libero".into(),
+        device: "cpu".into(),
+        ..UdVlaOptions::default()
+    };
+    let mut policy = UdVla::open(folder.dir.path(), &options).unwrap();
+    let image = || Image { height: 256, width: 256, rgb: vec![90; 256 * 256 * 3] };
+    let input = PolicyInput {
+        key: EpisodeKey { suite: "object".into(), task: 0, trial: 0 },
+        call: 0,
+        seed: 0,
+        seat: 0,
+        observation: Observation {
+            images: vec![image(), image()],
+            state: vec![],
+            instruction: "pick up the milk and place it in the basket".into(),
+            stage: 0,
+        },
+    };
+    let answers = policy.infer(&[input]).unwrap();
+    let Answer::Chunk(decision) = &answers[0] else { panic!("a chunk") };
+    assert_eq!((decision.actions.steps(), decision.actions.width), (10, 7));
+}
+
+#[test]
+fn the_probe_finds_where_the_object_is_only_if_the_images_show_it() {
+    let folder = Folder::new();
+    let vision = folder.prepare(&config()).encoder().unwrap();
+    let found = probe(&config(), &folder.demonstrations, &vision, 0).unwrap();
+    assert!(found.observations > 0 && found.from_latents.is_finite());
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let cases: [(&str, fn(&mut TrainingConfig)); 5] = [
+        ("values in", |c| c.vision.levels = 4),
+        ("batch of nothing", |c| c.policy.copies = 0),
+        ("key heads", |c| c.policy.key_heads = 3),
+        ("even number per head", |c| c.policy.hidden_size = 36),
+        ("every episode", |c| c.validation_every = 1),
+    ];
+    for (wanted, change) in cases {
+        let mut config = config();
+        change(&mut config);
+        let fault = config.fault().unwrap_or_default();
+        assert!(fault.contains(wanted), "`{fault}` lacks `{wanted}`");
+    }
+}
+
+#[test]
+fn a_damaged_episode_is_named() {
+    let folder = Folder::new();
+    let file = folder.file("episodes/object-task00-0002.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    std::fs::write(&file, bytes).unwrap();
+    let error = Demonstrations::open(&[folder.dir.path().to_owned()]).unwrap_err();
+    assert!(error.to_string().contains("0002.safetensors"), "{error}");
+}
