@@ -6,6 +6,8 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use super::benchmark::{chosen, named};
+#[cfg(feature = "torch")]
+use super::model::{DeviceArguments, ModelArguments};
 use super::run::WorkerArguments;
 use crate::benchmarks::{self, Benchmark, Demonstrations};
 
@@ -45,6 +47,19 @@ pub struct CollectArguments {
     /// is recorded beside what was executed.
     #[arg(long, default_value_t = 0.85, value_name = "SHARE", help_heading = "Episodes", value_parser = super::values::share)]
     pub noise_share: f64,
+    /// Record corrections of a policy: a checkpoint's folder, or the name of a policy without weights
+    ///
+    /// The policy plays the first 1 to 9 chunks of an episode, then the expert goes on from there.
+    #[arg(long, value_name = "CHECKPOINT", help_heading = "Policy")]
+    pub policy: Option<String>,
+    /// Where the model runs.
+    #[cfg(feature = "torch")]
+    #[command(flatten, next_help_heading = "Policy")]
+    pub device: DeviceArguments,
+    /// How the model decodes.
+    #[cfg(feature = "torch")]
+    #[command(flatten)]
+    pub model: ModelArguments,
     /// Control steps from one recorded observation to the next
     #[arg(long, default_value_t = 2, value_name = "N", help_heading = "Output", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub every: u16,

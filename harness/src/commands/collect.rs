@@ -1,6 +1,10 @@
 //! `collect`: records demonstrations by a simulator's scripted expert.
 
+#[cfg(feature = "torch")]
+use std::path::Path;
+
 use anyhow::{Context, Result};
+use udvla_policies::weightless;
 use udvla_results::run::manifest::PlannedTask;
 use udvla_results::tables::format::plural;
 
@@ -10,6 +14,7 @@ use crate::demonstrations::collect::{Outcome, collect, open};
 use crate::demonstrations::directory::{MANIFEST, recorded};
 use crate::demonstrations::plan::{Collection, Noise};
 use crate::exit::{Exit, Refused};
+use crate::plan::PolicyPlan;
 use crate::report::{Progress, Show, color};
 use crate::{output, policy};
 
@@ -57,6 +62,8 @@ fn collection(command: &CollectCommand) -> Result<Collection> {
         let hint = format!("the cameras are {}: a number for each", names.join(", "));
         return Err(Refused::new(text).hint(hint).into());
     }
+    let policy = collect.policy.as_deref();
+    let policy = policy.map(|word| learner(word, collect, benchmark.name())).transpose()?;
     let mut suites: Vec<String> = tasks.iter().map(|task| task.suite.clone()).collect();
     suites.dedup();
     let choices = Choices {
@@ -78,10 +85,27 @@ fn collection(command: &CollectCommand) -> Result<Collection> {
         every: *every,
         sizes: collect.sizes.clone(),
         noise: Noise::new(*noise_share),
+        policy,
         simulator,
         workers: workers.unwrap_or(cores),
         directory: collect.out.clone(),
     })
+}
+
+/// The policy that is corrected.
+#[cfg_attr(not(feature = "torch"), expect(unused_variables))]
+fn learner(word: &str, collect: &CollectArguments, benchmark: &str) -> Result<PolicyPlan> {
+    if weightless::POLICIES.iter().any(|kind| kind.name == word) {
+        return Ok(PolicyPlan::Weightless { name: word.into() });
+    }
+    #[cfg(not(feature = "torch"))]
+    return Err(Refused::new("this build has no libtorch, so it cannot open a checkpoint").into());
+    #[cfg(feature = "torch")]
+    {
+        let CollectArguments { device, model, .. } = collect;
+        let plan = cli::model_plan(Path::new(word), device, model, benchmark)?;
+        Ok(PolicyPlan::Udvla(Box::new(plan)))
+    }
 }
 
 /// Prints what would be recorded.

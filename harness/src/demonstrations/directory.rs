@@ -1,6 +1,6 @@
 //! The folder of a collection: `demonstrations.json` and a file per episode.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ use super::noise::Noise;
 use super::plan::{Collection, file_name};
 use super::recording::Recording;
 use crate::exit::Refused;
-use crate::run::manifest;
+use crate::plan::TakeOver;
+use crate::run::{Owner, manifest};
 
 /// Name of the description in the folder of a collection.
 pub const MANIFEST: &str = "demonstrations.json";
@@ -50,6 +51,9 @@ pub struct Manifest {
     pub action: Vec<String>,
     /// What is added to the expert's actions.
     pub noise: Noise,
+    /// The policy that the expert corrects; empty without one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policy: BTreeMap<String, String>,
     /// What the adapter reports: versions, renderer, assets.
     pub setting: BTreeMap<String, String>,
     /// The program.
@@ -87,11 +91,12 @@ pub struct DemonstrationFile {
 }
 
 impl Manifest {
-    /// Of a collection that begins, with what a simulator reports.
+    /// Of a collection that begins, with what a simulator reports and the policy's subject.
     pub fn start(
         collection: &Collection,
         spec: &SimSpec,
         setting: BTreeMap<String, String>,
+        policy: BTreeMap<String, String>,
     ) -> Self {
         let tasks = collection.tasks.iter().map(|task| DemonstratedTask {
             suite: task.suite.clone(),
@@ -111,6 +116,7 @@ impl Manifest {
             state: spec.state.clone(),
             action: spec.action.clone(),
             noise: collection.noise.clone(),
+            policy,
             setting,
             software: manifest::software(),
             complete: false,
@@ -133,12 +139,13 @@ impl Manifest {
         differs("--every", self.every != other.every);
         differs("--sizes", self.sizes != other.sizes);
         differs("noise", self.noise != other.noise);
+        differs("--policy", self.policy != other.policy);
         let known = |manifest: &Self| -> BTreeMap<String, String> {
             let facts = manifest.setting.clone().into_iter();
             facts.filter(|(name, _)| !name.starts_with("machine.")).collect()
         };
         let (mine, its) = (known(self), known(other));
-        let all: std::collections::BTreeSet<&String> = mine.keys().chain(its.keys()).collect();
+        let all: BTreeSet<&String> = mine.keys().chain(its.keys()).collect();
         for name in all {
             differs(name, mine.get(name) != its.get(name));
         }
@@ -146,21 +153,25 @@ impl Manifest {
     }
 }
 
-/// The folder of a collection.
+/// The folder of a collection, to which no other process writes meanwhile.
 #[derive(Debug)]
-pub struct Directory(PathBuf);
+pub struct Directory {
+    path: PathBuf,
+    owner: Owner,
+}
 
 impl Directory {
     /// The folder, made if it is not there, with `manifest` in it. An older collection that is
     /// equal goes on: the larger number of episodes counts.
     ///
     /// # Errors
-    /// [`Refused`] when another collection is in the folder.
+    /// [`Refused`] when another collection is in the folder, or another process writes to it.
     pub fn open(path: &Path, manifest: &mut Manifest) -> Result<Self> {
         let folder = path.join("episodes");
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot create `{}`", folder.display()))?;
-        let directory = Self(path.to_owned());
+        let owner = Owner::take(path, TakeOver::No)?;
+        let directory = Self { path: path.to_owned(), owner };
         if let Some(before) = stored(path)? {
             let differences = before.differences(manifest);
             if !differences.is_empty() {
@@ -180,7 +191,7 @@ impl Directory {
 
     /// Writes `demonstrations.json`.
     fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        let text = format!("{:#}\n", serde_json::to_value(manifest)?);
+        let text = serde_json::to_string_pretty(manifest)? + "\n";
         self.write(MANIFEST, text.as_bytes())
     }
 
@@ -193,7 +204,8 @@ impl Directory {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.0.join(name);
+        self.owner.check()?;
+        let path = self.path.join(name);
         write_atomic(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
     }
 
@@ -207,7 +219,7 @@ impl Directory {
         for task in &manifest.tasks {
             for trial in 0..manifest.episodes {
                 let key = EpisodeKey { suite: task.suite.clone(), task: task.task, trial };
-                match described(&self.0, &key)? {
+                match described(&self.path, &key)? {
                     Some(file) => manifest.files.push(file),
                     None => manifest.complete = false,
                 }

@@ -96,6 +96,9 @@ fn tensors(collection: &Collection, recording: &Recording) -> Vec<(String, Tenso
         tensors.push(("target".into(), floats(target, [observations, 3])));
     }
     tensors.push(("noisy".into(), ("U8", vec![played], noisy.clone())));
+    if collection.policy.is_some() {
+        tensors.push(("expert".into(), ("U8", vec![played], recording.expert.clone())));
+    }
     for (index, (view, size)) in views.iter().zip(&collection.sizes).enumerate() {
         let side = usize::from(*size);
         let shape = vec![observations, side, side, 3];

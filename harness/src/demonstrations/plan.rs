@@ -7,7 +7,7 @@ use udvla_sims::episode::EpisodeKey;
 use udvla_sims::protocol::Protocol;
 
 pub use super::noise::Noise;
-use crate::plan::SimulatorPlan;
+use crate::plan::{PolicyPlan, SimulatorPlan};
 
 /// A collection of demonstrations, decided.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Collection {
     pub sizes: Vec<u16>,
     /// What is added to the expert's actions.
     pub noise: Noise,
+    /// The policy that plays the beginning of every episode, if the expert is to correct one.
+    pub policy: Option<PolicyPlan>,
     /// How workers are started.
     pub simulator: SimulatorPlan,
     /// Simulators that run at once.
