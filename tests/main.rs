@@ -7,6 +7,7 @@ mod bench;
 mod broken_checkpoints;
 mod calvin;
 mod cli;
+mod collect;
 mod controls;
 mod damaged;
 mod early;

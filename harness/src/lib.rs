@@ -28,6 +28,7 @@ pub mod cameras;
 pub mod cli;
 pub mod clients;
 pub mod commands;
+pub mod demonstrations;
 pub mod environment;
 pub mod exit;
 pub mod gpus;

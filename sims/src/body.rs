@@ -50,6 +50,62 @@ pub fn parse_finished(
     }
 }
 
+/// What a [`Demonstrated`](crate::wire::Reply::Demonstrated) holds in its body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demonstration {
+    /// The actions that the expert wanted, step by step.
+    pub labels: Vec<f32>,
+    /// The actions that were executed, step by step.
+    pub executed: Vec<f32>,
+    /// The state after the last step.
+    pub state: Vec<f32>,
+    /// Position of the object to be moved after the last step, in meters.
+    pub target: Option<[f32; 3]>,
+    /// The images after the last step.
+    pub images: Vec<Image>,
+}
+
+/// How many numbers of each kind the body of a [`Demonstrated`](crate::wire::Reply::Demonstrated)
+/// has.
+#[derive(Debug, Clone, Copy)]
+pub struct DemonstrationSizes {
+    /// Of the expert's actions, and of those that were executed.
+    pub actions: usize,
+    /// Of the state.
+    pub state: usize,
+    /// Whether there is a target.
+    pub target: bool,
+}
+
+/// The parts of the body of a [`Demonstrated`](crate::wire::Reply::Demonstrated).
+///
+/// # Errors
+/// [`SimError::Wire`] when the body has another length.
+pub fn parse_demonstrated(
+    sizes: DemonstrationSizes,
+    image_sizes: &[(u32, u32)],
+    body: &[u8],
+) -> Result<Demonstration, SimError> {
+    let error = || SimError::Wire("a demonstration of the wrong length".into());
+    let DemonstrationSizes { actions, state, target } = sizes;
+    let count = 2 * actions + state + if target { 3 } else { 0 };
+    let (numbers, pixels) = body.split_at_checked(4 * count).ok_or_else(error)?;
+    let numbers = from_bytes(numbers).ok_or_else(error)?;
+    let (labels, rest) = numbers.split_at(actions);
+    let (executed, rest) = rest.split_at(actions);
+    let (state, target) = rest.split_at(state);
+    match split_images(image_sizes, pixels)? {
+        (images, []) => Ok(Demonstration {
+            labels: labels.to_vec(),
+            executed: executed.to_vec(),
+            state: state.to_vec(),
+            target: target.try_into().ok(),
+            images,
+        }),
+        _ => Err(error()),
+    }
+}
+
 /// The images at the beginning of `body`, and the bytes after them.
 fn split_images<'a>(
     sizes: &[(u32, u32)],
@@ -97,6 +153,21 @@ mod tests {
         assert_eq!(state, [0.25, 8.0]);
         for other in other_lengths(&body) {
             assert!(parse_observed(&[(1, 2), (1, 1)], 2, &other).is_err(), "{}", other.len());
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_demonstration_are_split_and_any_other_length_is_refused() {
+        let numbers = [0.5, -1.0, 1.0, -0.75, 0.25, 7.0, 8.0, 9.0];
+        let body = [to_bytes(&numbers), vec![7; 12]].concat();
+        let sizes = DemonstrationSizes { actions: 2, state: 1, target: true };
+        let parse = |body: &[u8]| parse_demonstrated(sizes, &[(2, 2)], body);
+        let parsed = parse(&body).unwrap();
+        assert_eq!((parsed.labels, parsed.executed), (vec![0.5, -1.0], vec![1.0, -0.75]));
+        assert_eq!((parsed.state, parsed.target), (vec![0.25], Some([7.0, 8.0, 9.0])));
+        assert_eq!(parsed.images, [Image { height: 2, width: 2, rgb: vec![7; 12] }]);
+        for other in other_lengths(&body) {
+            assert!(parse(&other).is_err(), "{}", other.len());
         }
     }
 

@@ -3,12 +3,12 @@
 //! Whatever a worker sends ends up in records, so a value that cannot be is an error of the
 //! worker ([`SimError::Wire`]), after which it is not used again and the episode is retried.
 
-use crate::body;
+use crate::body::{self, Demonstration, DemonstrationSizes};
 use crate::episode::{EpisodeKey, Notes};
 use crate::error::{SimError, unexpected};
 use crate::observation::{Image, SimSpec};
 use crate::protocol::UnknownSuite;
-use crate::wire::{OpenConfig, Reply, Request, from_bytes};
+use crate::wire::{DemonstrationEnd, OpenConfig, Reply, Request, from_bytes};
 
 /// Most bytes of an image.
 const LARGEST_IMAGE: u64 = 64 << 20;
@@ -35,6 +35,10 @@ pub struct Checks {
     stage_begun: u32,
     /// Actions of each step, as they were sent; empty for steps of the script.
     sent: Vec<Vec<f32>>,
+    /// Offsets of the steps that are to be demonstrated.
+    offsets: Vec<f32>,
+    /// Dimensions of an action that no offset changes.
+    signs: Vec<usize>,
 }
 
 /// What a checked [`Reply::Finished`] holds in its body.
@@ -95,6 +99,8 @@ impl Checks {
             steps: 0,
             stage_begun: 0,
             sent: vec![],
+            offsets: vec![],
+            signs: config.protocol.environment.action_signs().unwrap_or_default(),
         })
     }
 
@@ -118,6 +124,12 @@ impl Checks {
                 self.sent.extend(vec![vec![]; usize::from(*steps)]);
                 self.allowed = u32::from(*steps);
             }
+            Request::Demonstrate { steps, .. } => {
+                self.offsets = from_bytes(body).unwrap_or_default();
+                self.sent.truncate(self.steps as usize);
+                self.sent.extend(vec![vec![]; usize::from(*steps)]);
+                self.allowed = u32::from(*steps);
+            }
             Request::Open { .. } | Request::Close => {}
         }
     }
@@ -135,15 +147,72 @@ impl Checks {
             return Err(unexpected(reply));
         };
         self.advance(*stage, *steps)?;
-        if instruction.len() > LONGEST_INSTRUCTION {
-            return wrong(format!("with an instruction of {} bytes", instruction.len()));
-        }
+        check_instruction(instruction)?;
         same_sizes(images, &self.images)?;
         let (images, state) = body::parse_observed(images, self.state_width, body)?;
-        match state.iter().find(|number| !number.is_finite()) {
-            Some(number) => wrong(format!("with a state that contains {number}")),
-            None => Ok((images, state)),
+        check_finite("a state", &state)?;
+        Ok((images, state))
+    }
+
+    /// The content of a [`Reply::Demonstrated`], and how the episode ended, if it did.
+    ///
+    /// # Errors
+    /// [`SimError::Wire`] for another reply, or one that cannot be.
+    pub fn demonstrated(
+        &mut self,
+        reply: &Reply,
+        body: &[u8],
+    ) -> Result<(Demonstration, Option<DemonstrationEnd>), SimError> {
+        let Reply::Demonstrated { stage, steps, instruction, end, target, images } = reply else {
+            return Err(unexpected(reply));
+        };
+        if self.allowed == 0 && *stage == self.stage && *steps == self.steps {
+            // Nothing was asked for but an observation.
+        } else {
+            self.advance(*stage, *steps)?;
         }
+        check_instruction(instruction)?;
+        same_sizes(images, &self.images)?;
+        let played = self.sent.len() as u32 - self.allowed;
+        let sizes = DemonstrationSizes {
+            actions: (*steps - played) as usize * self.action_width,
+            state: self.state_width,
+            target: *target,
+        };
+        let parsed = body::parse_demonstrated(sizes, images, body)?;
+        check_finite("a state", &parsed.state)?;
+        check_finite("a target", parsed.target.as_slice().as_flattened())?;
+        self.check_offsets(played as usize, &parsed)?;
+        if let Some(end) = end {
+            if self.allowed == 0 {
+                return wrong("that the episode was over before its first step".into());
+            }
+            self.check_end(end.truncated)?;
+            check_digest(&end.final_state_sha256)?;
+        }
+        Ok((parsed, end.clone()))
+    }
+
+    /// What was executed is what the expert wanted plus the offset, limited, to the bit. From then
+    /// on it counts as sent.
+    fn check_offsets(&mut self, played: usize, parsed: &Demonstration) -> Result<(), SimError> {
+        let width = self.action_width;
+        check_finite("an action", &parsed.labels)?;
+        for (index, label) in parsed.labels.iter().enumerate() {
+            let offset = self.offsets.get(index).copied().unwrap_or_default();
+            let is_sign = self.signs.contains(&(index % width));
+            let expected = offset_action(*label, offset, is_sign);
+            if parsed.executed[index].to_bits() != expected.to_bits() {
+                let step = played + index / width + 1;
+                return wrong(format!("that step {step} executed another action than was wanted"));
+            }
+        }
+        for (sent, executed) in
+            self.sent[played..].iter_mut().zip(parsed.executed.chunks_exact(width))
+        {
+            *sent = executed.to_vec();
+        }
+        Ok(())
     }
 
     /// The actions and images of a [`Reply::Finished`].
@@ -232,6 +301,25 @@ impl Checks {
             }
         }
         Ok(())
+    }
+}
+
+/// One number of an action that is executed when the expert wants `label`.
+pub fn offset_action(label: f32, offset: f32, is_sign: bool) -> f32 {
+    if is_sign { label } else { (label + offset).clamp(-1.0, 1.0) }
+}
+
+fn check_instruction(instruction: &str) -> Result<(), SimError> {
+    match instruction.len() > LONGEST_INSTRUCTION {
+        true => wrong(format!("with an instruction of {} bytes", instruction.len())),
+        false => Ok(()),
+    }
+}
+
+fn check_finite(what: &str, numbers: &[f32]) -> Result<(), SimError> {
+    match numbers.iter().find(|number| !number.is_finite()) {
+        Some(number) => wrong(format!("with {what} that contains {number}")),
+        None => Ok(()),
     }
 }
 

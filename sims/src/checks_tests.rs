@@ -218,3 +218,66 @@ fn a_simulator_that_cannot_be_is_refused() {
     refused(change(|spec| spec.cameras[0].width = u32::MAX), "4294967295 pixels");
     refused(change(|spec| spec.control_hz = 0.0), "controlled 0 times");
 }
+
+/// What the expert wanted and what was executed in the 2 steps that [`demonstrated`] asks for.
+const WANTED: [f32; 4] = [0.25, -1.0, 0.75, 1.0];
+const DONE: [f32; 4] = [0.75, -1.0, 1.0, 1.0];
+
+/// The reply to 2 steps with offsets, `done` executed, with an end if it is given.
+fn demonstrated(done: [f32; 4], state: f32, end: Option<DemonstrationEnd>) -> Result<(), SimError> {
+    let mut protocol = Protocol::libero();
+    protocol.environment.set("action_signs", vec![1]);
+    let key = EpisodeKey { suite: "long".into(), task: 0, trial: 0 };
+    let mut checks = Checks::new(&config(protocol), &spec(), &key).unwrap();
+    reset(&mut checks)?;
+    let offsets = to_bytes(&[0.5, 0.5, 0.5, -0.5]);
+    checks.asked(&Request::Demonstrate { steps: 2, width: 2 }, &offsets);
+    let numbers = [WANTED.as_slice(), &done, &[state], &[1.0, 2.0, 3.0]].concat();
+    let body = [to_bytes(&numbers), vec![9; 6]].concat();
+    let stage = u16::from(end.as_ref().is_some_and(|end| !end.truncated));
+    let images = vec![(1, 2)];
+    let reply = Reply::Demonstrated {
+        stage,
+        steps: 2,
+        instruction: "open".into(),
+        end: end.clone(),
+        target: true,
+        images,
+    };
+    let (parsed, found) = checks.demonstrated(&reply, &body)?;
+    assert_eq!((parsed.labels, parsed.executed, found), (WANTED.to_vec(), done.to_vec(), end));
+    Ok(())
+}
+
+#[test]
+fn a_demonstration_executes_what_the_expert_wants_plus_the_offset_and_never_changes_a_sign() {
+    let ended = |truncated, digest: &str| {
+        Some(DemonstrationEnd { truncated, final_state_sha256: digest.into() })
+    };
+    demonstrated(DONE, 0.5, None).unwrap();
+    demonstrated(DONE, 0.5, ended(false, DIGEST)).unwrap();
+    refused(demonstrated([0.75, -1.0, 0.75, 1.0], 0.5, None), "step 2 executed another action");
+    refused(demonstrated([0.75, -0.5, 1.0, 1.0], 0.5, None), "step 1 executed another action");
+    refused(demonstrated(DONE, f32::NAN, None), "with a state that contains NaN");
+    refused(demonstrated(DONE, 0.5, ended(true, DIGEST)), "520 steps was reached in 2");
+    refused(demonstrated(DONE, 0.5, ended(false, "abc")), "no SHA-256");
+}
+
+#[test]
+fn without_steps_a_demonstration_is_the_current_observation() {
+    let mut checks = playing("long", 20);
+    observed(&mut checks, 0, 30).unwrap();
+    checks.asked(&Request::Demonstrate { steps: 0, width: 2 }, &[]);
+    let reply = |steps| Reply::Demonstrated {
+        stage: 0,
+        steps,
+        instruction: "open".into(),
+        end: None,
+        target: false,
+        images: vec![(1, 2)],
+    };
+    let body = [to_bytes(&[0.5]), vec![9; 6]].concat();
+    let (parsed, _) = checks.demonstrated(&reply(30), &body).unwrap();
+    assert_eq!((parsed.state, parsed.target, parsed.images.len()), (vec![0.5], None, 1));
+    refused(checks.demonstrated(&reply(31), &body).map(drop), "after 31 control steps");
+}

@@ -18,10 +18,10 @@ use crate::observation::SimSpec;
 use crate::protocol::Protocol;
 
 /// Increased with every change of a message; both ends must have the same.
-pub const WIRE_VERSION: u16 = 3;
+pub const WIRE_VERSION: u16 = 4;
 
 /// First bytes of every frame.
-const MAGIC: [u8; 4] = *b"udv\x03";
+const MAGIC: [u8; 4] = *b"udv\x04";
 /// Longest header accepted, bytes: a longer one means that the peer uses another protocol.
 const MAX_HEADER: u32 = 16 << 20;
 /// Longest body accepted, bytes.
@@ -56,6 +56,15 @@ pub enum Request {
     Script {
         /// Maximum number of control steps.
         steps: u16,
+    },
+    /// Let the adapter's scripted expert play, with offsets added to its actions (the body: f32,
+    /// step by step), until their end, or that of the stage or the episode. Without steps, the
+    /// current observation. Reply: [`Reply::Demonstrated`].
+    Demonstrate {
+        /// Number of control steps.
+        steps: u16,
+        /// Numbers per action.
+        width: u16,
     },
     /// Free the simulator and exit. No reply.
     Close,
@@ -137,6 +146,28 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         images: Vec<(u32, u32)>,
     },
+    /// What the expert did, and the observation after it. Body, all but the images as f32: the
+    /// actions that the expert wanted in these steps, the actions that were executed, the state,
+    /// the position of the target (if any), then the images.
+    ///
+    /// An action is what the expert wanted plus the offset, limited to -1 and 1; dimensions that
+    /// the protocol names in `action_signs` are as the expert wanted them.
+    Demonstrated {
+        /// Number of stages completed so far.
+        stage: u16,
+        /// Number of control steps played so far, those of other requests too.
+        steps: u32,
+        /// The instruction.
+        instruction: String,
+        /// The end of the episode, if these steps reached it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<DemonstrationEnd>,
+        /// Whether the body has the position of the object to be moved: three numbers, in meters,
+        /// in the frame of the world.
+        target: bool,
+        /// Height and width of each image in the body.
+        images: Vec<(u32, u32)>,
+    },
     /// The simulator failed. The worker must not be used again.
     Raised {
         /// Whether the set-up or the simulator is at fault.
@@ -146,6 +177,15 @@ pub enum Reply {
         /// The traceback.
         traceback: String,
     },
+}
+
+/// How a demonstrated episode ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemonstrationEnd {
+    /// Whether the step limit ended it.
+    pub truncated: bool,
+    /// SHA-256 (hex) of the simulator's state after the last step.
+    pub final_state_sha256: String,
 }
 
 /// Why a worker raised.

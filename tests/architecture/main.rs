@@ -110,6 +110,7 @@ const RULES: &[Rules] = &[
             "real",
             "serve",
             "simulator",
+            "demonstrations",
             "commands",
         ],
     },

@@ -24,6 +24,7 @@ for _package in ("libero", "robosuite", "mujoco"):
 
 import numpy as np  # noqa: E402
 from sources import files_of, needs_files  # noqa: E402
+from udvla_sims.adapter import SetupError  # noqa: E402
 from udvla_sims.libero import Adapter, stand_ins  # noqa: E402
 
 PROTOCOL = json.loads((ROOT / "sims" / "protocols" / "libero.json").read_text())
@@ -305,6 +306,75 @@ def test_a_scene_without_a_free_place_is_an_error_with_its_cause(looking, monkey
     with pytest.raises(RuntimeError, match=r"no free place.*Cannot place all objects"):
         looking.reset("object", 0, 1)
     assert len(tries) == simulation._MOST_RESETS
+
+
+@pytest.fixture(scope="module")
+def sampling(tmp_path_factory):
+    """An adapter that draws its initial states."""
+    folder = tmp_path_factory.mktemp("sampling")
+    adapter = Adapter(config(folder, images=True, initial_states="sampled", sample_seed="5"))
+    yield adapter
+    adapter.close()
+
+
+def initial_state(adapter: Adapter, suite: str, task: int, trial: int) -> bytes:
+    adapter.reset(suite, task, trial)
+    return adapter.state_bytes()
+
+
+def test_a_sampled_state_depends_on_seed_and_episode_alone(sampling, tmp_path):
+    alone = play(sampling, "object", 7, 300)
+    play(sampling, "object", 7, 2)
+    play(sampling, "spatial", 0, 300)
+    assert play(sampling, "object", 7, 300) == alone
+    states = {initial_state(sampling, "object", 7, trial) for trial in (0, 1, 2, 300, 65535)}
+    assert len(states) == 5
+    changes = {"initial_states": "sampled", "sample_seed": "6"}
+    other = Adapter(config(tmp_path, **changes))
+    assert initial_state(other, "object", 7, 0) not in states
+    other.close()
+
+
+def test_sampled_states_are_not_the_stored_ones(sampling):
+    """Positions of movable things: the robot's joints begin alike."""
+    sampling.reset("object", 7, 0)
+    simulation = sampling._simulation
+    stored = simulation.initial_states
+    for trial in range(5):
+        simulation.sample(trial)
+        state = np.asarray(simulation.env.sim.get_state().flatten())
+        assert state.shape == stored[0].shape
+        assert np.abs(stored - state).max(1).min() > 1e-4
+
+
+def test_sampled_states_are_marked_and_another_source_is_refused(sampling, tmp_path):
+    assert sampling.spec.setting["initial_states"] == "sampled, seed 5"
+    assert sampling.spec.setting["comparable"].startswith("no: ")
+    with pytest.raises(SetupError, match="`initial_states` is not one of"):
+        Adapter(config(tmp_path, initial_states="drawn"))
+
+
+def test_what_a_step_without_look_would_have_drawn_is_drawn_afterwards(sampling):
+    def after(count: int, again: bool) -> tuple[list, bytes, list]:
+        sampling.reset("object", 7, 3)
+        for index, action in enumerate(actions(count)):
+            sampling.step(action, look=not again and index == count - 1)
+        if again:
+            sampling.look_again()
+        seen = [image.tobytes() for image in sampling.observe().images]
+        state = sampling.state_bytes()
+        sampling.step(IDLE, look=True)
+        return seen, state, [image.tobytes() for image in sampling.observe().images]
+
+    for count in (1, 12):
+        assert after(count, again=True) == after(count, again=False)
+
+
+def test_the_target_is_where_the_goals_object_is(sampling):
+    sampling.reset("object", 7, 0)
+    env = sampling._simulation.env
+    place = env.sim.data.get_body_xpos("milk_1_main")
+    assert np.abs(sampling.target() - place).max() < 1e-6
 
 
 def test_what_a_shell_holds_for_other_tools_changes_nothing(looking, tmp_path):

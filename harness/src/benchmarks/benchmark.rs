@@ -79,8 +79,20 @@ pub struct Facts {
     pub action: &'static [ActionNumber],
     /// The simulator's own files, where the package index does not have them.
     pub assets: Option<fn() -> Catalog>,
+    /// How demonstrations by its expert are recorded, where they can be.
+    pub demonstrations: Option<Demonstrations>,
     /// Memory of one simulator with a loaded scene, in megabytes, about.
     pub worker_megabytes: u32,
+}
+
+/// How demonstrations of a benchmark are recorded.
+pub struct Demonstrations {
+    /// Adds the flags that choose tasks.
+    pub flags: fn(Command) -> Command,
+    /// The tasks that they choose, with so many episodes each.
+    pub tasks: fn(&ArgMatches, u16) -> Vec<PlannedTask>,
+    /// Options of the adapter that draw initial states from a seed.
+    pub options: fn(u64) -> BTreeMap<String, String>,
 }
 
 /// One number of an action: its name, as the adapter reports it, and its unit.

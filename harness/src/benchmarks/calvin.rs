@@ -53,6 +53,7 @@ static FACTS: Facts = Facts {
         let text = include_str!("../../../sims/python/udvla_sims/calvin/upstream.json");
         Catalog::bundled(text)
     }),
+    demonstrations: None,
     worker_megabytes: 250,
 };
 

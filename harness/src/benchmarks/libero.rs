@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{ArgMatches, Args, ValueEnum};
-use udvla_sims::protocol::Protocol;
+use udvla_results::run::manifest::PlannedTask;
+use udvla_sims::protocol::{Protocol, Suite};
 
-use super::benchmark::{self, Benchmark, Choices, Facts, Selection, Simulator, value_name};
+use super::benchmark::{
+    self, Benchmark, Choices, Demonstrations, Facts, Selection, Simulator, value_name,
+};
 use super::range::{Numbers, numbers};
 use crate::assets::Catalog;
 use crate::environment::{self, PythonEnvironment};
@@ -50,12 +53,22 @@ static FACTS: Facts = Facts {
         let text = include_str!("../../../sims/python/udvla_sims/libero/upstream.json");
         Catalog::bundled(text)
     }),
+    demonstrations: Some(Demonstrations {
+        flags: TaskFlags::augment_args,
+        tasks: |flags, episodes| {
+            benchmark::parsed::<TaskFlags>(flags).planned(&Protocol::libero(), |_| episodes)
+        },
+        options: |seed| {
+            let options = [("initial_states", "sampled".into()), ("sample_seed", seed.to_string())];
+            options.map(|(name, value)| (name.into(), value)).into()
+        },
+    }),
     worker_megabytes: 1000,
 };
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Episodes")]
-struct EpisodeFlags {
+struct TaskFlags {
     /// Suites to run, for example long or spatial,goal
     ///
     /// LIBERO's own names such as libero_10 work too.
@@ -64,6 +77,13 @@ struct EpisodeFlags {
     /// Tasks (0 to 9) of each suite, for example 3 or 0-4,7 [default: all]
     #[arg(long, value_name = "TASKS", value_delimiter = ',', value_parser = |text: &str| numbers(text, 9))]
     task: Vec<Numbers>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Episodes")]
+struct EpisodeFlags {
+    #[command(flatten)]
+    tasks: TaskFlags,
     /// Episodes per task, from the first stored initial state on [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
     trials: Option<u16>,
@@ -115,6 +135,23 @@ enum ResetMode {
     Exact,
 }
 
+impl TaskFlags {
+    fn names(&self) -> Vec<String> {
+        self.suite.iter().copied().map(value_name).collect()
+    }
+
+    fn has_all(&self) -> bool {
+        self.suite.contains(&SuiteChoice::All)
+    }
+
+    /// The tasks, with as many episodes as `trials` says for their suite.
+    fn planned(&self, protocol: &Protocol, trials: impl Fn(&Suite) -> u16) -> Vec<PlannedTask> {
+        let (all, names) = (self.has_all(), self.names());
+        let suites = protocol.suites.iter().filter(|suite| all || names.contains(&suite.name));
+        suites.flat_map(|suite| benchmark::planned(suite, &self.task, trials(suite))).collect()
+    }
+}
+
 impl Benchmark for Libero {
     fn facts(&self) -> &'static Facts {
         &FACTS
@@ -124,17 +161,10 @@ impl Benchmark for Libero {
         let flags: EpisodeFlags = benchmark::parsed(flags);
         let mut protocol = self.protocol();
         protocol.environment.set("reset_mode", value_name(flags.reset_mode));
-        let names: Vec<String> = flags.suite.iter().copied().map(value_name).collect();
-        let all = flags.suite.contains(&SuiteChoice::All);
-        let suites = protocol.suites.iter().filter(|suite| all || names.contains(&suite.name));
-        let tasks = suites
-            .flat_map(|suite| {
-                let trials = flags.trials.unwrap_or(suite.trials).min(suite.trials);
-                benchmark::planned(suite, &flags.task, trials)
-            })
-            .collect();
-        let label = match names.as_slice() {
-            [suite] if !all => format!("libero-{suite}"),
+        let trials = |suite: &Suite| flags.trials.unwrap_or(suite.trials).min(suite.trials);
+        let tasks = flags.tasks.planned(&protocol, trials);
+        let label = match flags.tasks.names().as_slice() {
+            [suite] if !flags.tasks.has_all() => format!("libero-{suite}"),
             _ => "libero".into(),
         };
         Ok(Selection { protocol, tasks, label })

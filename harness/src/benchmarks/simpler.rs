@@ -50,6 +50,7 @@ static FACTS: Facts = Facts {
         ("gripper", "-1 closes, 1 opens"),
     ],
     assets: Some(catalog),
+    demonstrations: None,
     worker_megabytes: 1000,
 };
 

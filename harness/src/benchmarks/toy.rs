@@ -23,6 +23,7 @@ static FACTS: Facts = Facts {
     data_option: None,
     action: &[("x", "1"), ("y", "1"), ("z", "1")],
     assets: None,
+    demonstrations: None,
     worker_megabytes: 100,
 };
 

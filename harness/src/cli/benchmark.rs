@@ -157,11 +157,13 @@ impl Args for DoctorCommand {
     }
 }
 
-fn named(benchmark: &dyn Benchmark) -> Command {
+pub(super) fn named(benchmark: &dyn Benchmark) -> Command {
     Command::new(benchmark.name()).hide(!benchmark.facts().is_listed)
 }
 
-fn chosen(matches: &ArgMatches) -> Result<(&'static dyn Benchmark, &ArgMatches), clap::Error> {
+pub(super) fn chosen(
+    matches: &ArgMatches,
+) -> Result<(&'static dyn Benchmark, &ArgMatches), clap::Error> {
     let (name, flags) =
         matches.subcommand().ok_or(ErrorKind::MissingSubcommand).map_err(clap::Error::new)?;
     let benchmark =

@@ -9,6 +9,7 @@ use super::bench::BenchCommand;
 use super::benchmark::{DoctorCommand, RunCommand};
 #[cfg(feature = "torch")]
 use super::checkpoint::{AssembleArguments, ImagineArguments, InspectArguments, MakeArguments};
+use super::collect::CollectCommand;
 use super::real::RealArguments;
 use super::results::{
     AuditArguments, CompareArguments, ExportArguments, GateArguments, MergeArguments,
@@ -120,6 +121,15 @@ pub enum Command {
     /// Validate a checkpoint and list its contents
     #[cfg(feature = "torch")]
     Inspect(InspectArguments),
+    /// Record demonstrations by a simulator's scripted expert, for training
+    ///
+    /// Initial states are sampled, never those that policies are evaluated on. The same command records
+    /// what is missing of a collection.
+    Collect {
+        /// The benchmark.
+        #[command(subcommand)]
+        what: Box<CollectCommand>,
+    },
     /// Measure speed on this machine: decoding, simulators, the harness itself
     Bench {
         /// What to measure.
@@ -155,6 +165,7 @@ impl Command {
     pub fn runs_episodes(&self) -> bool {
         match self {
             Self::Run(command) => !command.run.dry_run,
+            Self::Collect { what } => !what.collect.dry_run,
             Self::Resume(_) | Self::Real(_) => true,
             #[cfg(feature = "torch")]
             Self::Serve(_) => true,

@@ -8,6 +8,7 @@ mod bench;
 mod benchmark;
 #[cfg(feature = "torch")]
 mod checkpoint;
+mod collect;
 mod command;
 #[cfg(feature = "torch")]
 mod model;
@@ -33,6 +34,7 @@ pub use checkpoint::{
     AssembleArguments, BenchmarkFiles, DecodeArguments, ImagineArguments, InspectArguments,
     MakeArguments,
 };
+pub use collect::{CollectArguments, CollectCommand};
 pub use command::{Cli, Command, ResumeArguments, SetupArguments};
 #[cfg(feature = "torch")]
 pub use model::{DeviceArguments, ModelArguments};

@@ -39,6 +39,12 @@ pub(super) fn positive_seconds(text: &str) -> Result<f64, String> {
     is_valid.then_some(seconds).ok_or_else(|| "expected more than 0 and at most 86400".into())
 }
 
+/// A share, from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "expected a number from 0 to 1")?;
+    (0.0..=1.0).contains(&share).then_some(share).ok_or_else(|| "expected 0 to 1".into())
+}
+
 /// A number of milliseconds, at most ten seconds: such a wait is not interrupted.
 pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "expected a number of milliseconds")?;

@@ -5,6 +5,7 @@ pub mod action_table;
 mod assemble;
 mod audit;
 mod bench;
+mod collect;
 mod compare;
 mod doctor;
 mod dry_run;
@@ -99,6 +100,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
             model::code()?;
             bail!("a command of the model is not for this program")
         }
+        Command::Collect { what } => collect::run(&what, show),
         Command::Bench { what: BenchCommand::Sims(arguments) } => bench::sims(&arguments),
         Command::Bench { what: BenchCommand::Pipeline(arguments) } => bench::pipeline(&arguments),
         Command::Completions { shell } => pages::completions(shell),

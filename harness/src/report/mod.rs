@@ -6,10 +6,12 @@
 pub mod color;
 mod heading;
 mod notice;
+mod progress;
 mod reporter;
 mod running;
 
 pub use heading::{Heading, describe};
 pub use notice::{GaveUp, Notice, PolicyRemark};
+pub use progress::Progress;
 pub use reporter::{Detail, Reporter, Show};
 pub use running::Running;

@@ -216,7 +216,9 @@ impl<'a> Episode<'a> {
             Reply::Finished { .. } => {
                 self.finish(reply, &body).map(|played| State::Done(Box::new(played)))
             }
-            Reply::Ready { .. } | Reply::Raised { .. } => Err(unexpected(&reply).into()),
+            Reply::Ready { .. } | Reply::Demonstrated { .. } | Reply::Raised { .. } => {
+                Err(unexpected(&reply).into())
+            }
         }
     }
 

@@ -150,8 +150,12 @@ fn a_failure_in_any_state_ends_the_episode_without_a_record() {
 
 #[test]
 fn a_reply_out_of_turn_or_of_the_wrong_length_is_a_wire_error() {
-    let ready =
-        || Ok((Reply::Ready { wire: 3, spec: spec(), setting: Default::default() }, vec![]));
+    let ready = || {
+        Ok((
+            Reply::Ready { wire: wire::WIRE_VERSION, spec: spec(), setting: Default::default() },
+            vec![],
+        ))
+    };
     let short = observed(0).map(|(reply, body)| (reply, body[1..].to_vec()));
     let cut = finished(3).map(|(reply, body)| (reply, body[4..].to_vec()));
     let at_once = finished(0);

@@ -40,5 +40,5 @@ pub use clock::now;
 pub use early::baseline;
 pub use ending::{Ending, Evaluated, Outcome};
 pub use engine::{check, evaluate, evaluate_with};
-pub use owner::is_in_use;
+pub use owner::{Owner, is_in_use};
 pub use store::{read_run as read, refuse_links};

@@ -97,6 +97,18 @@ class Adapter(Protocol):
     def script_action(self) -> NDArray[np.float32]:
         """The scripted expert's next action; reads the simulator's state, never writes it."""
 
+    def target(self) -> NDArray[np.float32] | None:
+        """Position of the object to be moved, in meters in the frame of the world, [3].
+
+        None: the task has no such object. Optional.
+        """
+
+    def look_again(self) -> None:
+        """Draws the images that the last step, taken without look, would have drawn with it.
+
+        For demonstrations: any step may be the last, whose images are needed. Optional.
+        """
+
     def frame(self) -> NDArray[np.uint8]:
         """An image of the current state for the video: all cameras side by side (`side_by_side`).
 

@@ -32,12 +32,14 @@ mod faults;
 
 use faults::{Fault, Faults};
 use sha2::{Digest, Sha256};
+use udvla_sims::checks::offset_action;
 use udvla_sims::episode::{EpisodeKey, Notes};
 use udvla_sims::instructions::Instructions;
 use udvla_sims::observation::{Camera, SimSpec};
 use udvla_sims::protocol::hex;
 use udvla_sims::wire::{
-    Cause, Message, OpenConfig, Reply, Request, WIRE_VERSION, from_bytes, receive, to_bytes,
+    Cause, DemonstrationEnd, Message, OpenConfig, Reply, Request, WIRE_VERSION, from_bytes,
+    receive, to_bytes,
 };
 
 const WIDTH: usize = 7;
@@ -72,6 +74,7 @@ fn main() -> io::Result<()> {
             (Request::Script { steps }, Some(fake)) => {
                 fake.play(&to_bytes(&[0.5; WIDTH].repeat(usize::from(steps))))
             }
+            (Request::Demonstrate { .. }, Some(fake)) => fake.demonstrate(&body),
         };
         let faults = fake.as_mut().map(|fake| &mut fake.faults);
         faults.expect("it was opened above").send(&mut stream, number, reply, body)?;
@@ -209,6 +212,43 @@ impl Fake {
             }
         }
         self.observe()
+    }
+
+    /// As `play` with the expert's actions and these offsets.
+    fn demonstrate(&mut self, offsets: &[u8]) -> (Reply, Vec<u8>) {
+        let offsets = from_bytes(offsets).expect("whole numbers");
+        let actions: Vec<f32> =
+            offsets.iter().map(|offset| offset_action(0.5, *offset, false)).collect();
+        let before = self.executed.len();
+        let (reply, _) = self.play(&to_bytes(&actions));
+        let executed = self.executed[before..].to_vec();
+        let mut body = [to_bytes(&vec![0.5; executed.len()]), to_bytes(&executed)].concat();
+        let steps = (self.executed.len() / WIDTH) as u32;
+        body.extend((steps as f32).to_le_bytes());
+        let images = self.render(&mut body);
+        let end = match reply {
+            Reply::Finished { truncated, final_state_sha256, .. } => {
+                Some(DemonstrationEnd { truncated, final_state_sha256 })
+            }
+            _ => None,
+        };
+        let stages = self.config.protocol.stages(self.key()).expect("a suite of the protocol");
+        let instruction = self
+            .instructions
+            .of_episode(self.key(), self.stage.min(stages - 1))
+            .unwrap_or_default();
+        let instruction = instruction.to_owned();
+        (
+            Reply::Demonstrated {
+                stage: self.stage,
+                steps,
+                instruction,
+                end,
+                target: false,
+                images,
+            },
+            body,
+        )
     }
 
     fn finish(&self, truncated: bool) -> (Reply, Vec<u8>) {

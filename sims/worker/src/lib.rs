@@ -4,6 +4,7 @@
 //! the environment's Python. `serve` runs the loop: it plays whole action chunks, checks for
 //! success after every control step, and turns exceptions into replies. It never loads libtorch.
 
+mod demonstration;
 mod requests;
 mod session;
 

@@ -65,6 +65,9 @@ fn reply(
         Request::Reset { key, video } => session.reset(python, &key, video),
         Request::Play { width } => session.play(python, usize::from(width), body),
         Request::Script { steps } => session.script(python, steps),
+        Request::Demonstrate { steps, width } => {
+            session.demonstrate(python, usize::from(steps), usize::from(width), body)
+        }
         Request::Open { .. } | Request::Close => unreachable!("handled above"),
     }
 }

@@ -14,22 +14,22 @@ use udvla_sims::wire::{OpenConfig, Reply, VideoRequest, from_bytes, to_bytes};
 
 /// An adapter and its current episode.
 pub struct Session {
-    adapter: Py<PyAny>,
-    width: usize,
+    pub(crate) adapter: Py<PyAny>,
+    pub(crate) width: usize,
     control_hz: f32,
-    images: bool,
-    protocol: Protocol,
+    pub(crate) images: bool,
+    pub(crate) protocol: Protocol,
     last_look: bool,
     episode: Option<Episode>,
 }
 
 /// State of a running episode.
-struct Episode {
+pub(crate) struct Episode {
     /// Stages completed, and stages of the whole episode.
-    stage: u16,
+    pub(crate) stage: u16,
     stages: u16,
     executed: Vec<f32>,
-    steps: u32,
+    pub(crate) steps: u32,
     /// The goal of the first stage held after the reset, or after the first control step.
     solved_at_start: Option<&'static str>,
     video: Option<(VideoRequest, Py<PyAny>)>,
@@ -155,11 +155,7 @@ impl Session {
 
     /// Lets the adapter's scripted expert play.
     pub fn script(&mut self, python: Python<'_>, steps: u16) -> PyResult<(Reply, Vec<u8>)> {
-        self.steps(python, usize::from(steps), |adapter, _| {
-            let action = adapter.call_method0(python, "script_action")?;
-            let action: PyReadonlyArray1<'_, f32> = action.extract(python)?;
-            Ok(action.as_slice()?.to_vec())
-        })
+        self.steps(python, usize::from(steps), |adapter, _| script_action(adapter, python))
     }
 
     /// Up to `count` control steps, whose actions come from the adapter and the step's index.
@@ -188,7 +184,12 @@ impl Session {
     }
 
     /// One control step, rendered if its images may be read afterwards.
-    fn step(&mut self, python: Python<'_>, action: &[f32], render: bool) -> PyResult<Option<End>> {
+    pub(crate) fn step(
+        &mut self,
+        python: Python<'_>,
+        action: &[f32],
+        render: bool,
+    ) -> PyResult<Option<End>> {
         let array = PyArray1::from_slice(python, action);
         let progress: Progress =
             self.adapter.call_method1(python, "step", (array, render))?.extract(python)?;
@@ -235,9 +236,7 @@ impl Session {
             true => images(self.adapter.call_method0(python, "observe")?.bind(python))?,
             false => (vec![], vec![]),
         };
-        let state = self.adapter.call_method0(python, "state_bytes")?;
-        let state: &Bound<'_, PyBytes> = state.bind(python).cast()?;
-        let final_state_sha256 = hex(&Sha256::digest(state.as_bytes()));
+        let final_state_sha256 = self.state_sha256(python)?;
         let mut notes = self.notes(python)?;
         let episode = self.episode.take().ok_or_else(|| value_error("no episode"))?;
         notes.extend(episode.solved_at_start.map(|name| (name.to_owned(), true.into())));
@@ -252,6 +251,13 @@ impl Session {
             images,
         };
         Ok((reply, [to_bytes(&episode.executed), pixels].concat()))
+    }
+
+    /// SHA-256 (hex) of the simulator's state.
+    pub(crate) fn state_sha256(&self, python: Python<'_>) -> PyResult<String> {
+        let state = self.adapter.call_method0(python, "state_bytes")?;
+        let state: &Bound<'_, PyBytes> = state.bind(python).cast()?;
+        Ok(hex(&Sha256::digest(state.as_bytes())))
     }
 
     /// Whether the first stage's goal holds; false if the adapter cannot tell.
@@ -282,27 +288,34 @@ impl Session {
         notes.into_iter().map(note).collect()
     }
 
-    fn abort_video(&mut self, python: Python<'_>) -> PyResult<()> {
+    pub(crate) fn abort_video(&mut self, python: Python<'_>) -> PyResult<()> {
         match self.episode.take().and_then(|episode| episode.video) {
             Some((_, writer)) => writer.call_method0(python, "abort").map(drop),
             None => Ok(()),
         }
     }
 
-    fn episode(&mut self) -> PyResult<&mut Episode> {
+    pub(crate) fn episode(&mut self) -> PyResult<&mut Episode> {
         self.episode.as_mut().ok_or_else(|| value_error("no episode: reset comes first"))
     }
 }
 
-fn value_error(message: impl ToString) -> PyErr {
+/// The next action of the adapter's scripted expert.
+pub(crate) fn script_action(adapter: &Py<PyAny>, python: Python<'_>) -> PyResult<Vec<f32>> {
+    let action = adapter.call_method0(python, "script_action")?;
+    let action: PyReadonlyArray1<'_, f32> = action.extract(python)?;
+    Ok(action.as_slice()?.to_vec())
+}
+
+pub(crate) fn value_error(message: impl ToString) -> PyErr {
     PyValueError::new_err(message.to_string())
 }
 
 /// Sizes (height, width) of images, and their bytes concatenated.
-type Images = (Vec<(u32, u32)>, Vec<u8>);
+pub(crate) type Images = (Vec<(u32, u32)>, Vec<u8>);
 
 /// The images of an observation.
-fn images(observation: &Bound<'_, PyAny>) -> PyResult<Images> {
+pub(crate) fn images(observation: &Bound<'_, PyAny>) -> PyResult<Images> {
     let (mut sizes, mut bytes) = (vec![], vec![]);
     for image in observation.getattr("images")?.try_iter()? {
         let image: PyReadonlyArray3<'_, u8> = image?.extract()?;
@@ -316,7 +329,7 @@ fn images(observation: &Bound<'_, PyAny>) -> PyResult<Images> {
 }
 
 /// What ended with a control step.
-enum End {
+pub(crate) enum End {
     Stage,
     Episode { truncated: bool },
 }

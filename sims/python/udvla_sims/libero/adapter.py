@@ -10,11 +10,15 @@ stored initial states do not hold:
   stream, as in the official evaluation loop.
 - `exact`: as `reference`, but the model is reloaded and leftover solver state is kept: bitwise
   equal to the official loop, at seconds per episode.
+
+With the option `initial_states` at `sampled`, states come from the task's own sampler instead, with
+any number of trials: for demonstrations, which must not start where policies are evaluated.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import math
 import sys
 from pathlib import Path
@@ -49,6 +53,9 @@ from .tasks import (
 FRAME_SIZE = 384
 """Height and width of each camera in a video frame, in pixels."""
 
+INITIAL_STATES = ("stored", "sampled")
+"""Where initial states come from: the task's file, or the sampler of its problem."""
+
 _STATE = ["x", "y", "z", "rx", "ry", "rz", "finger_left", "finger_right"]
 _ACTION = ["x", "y", "z", "rx", "ry", "rz", "gripper"]
 _FLIPS: dict[str, tuple[slice, slice]] = {
@@ -66,7 +73,8 @@ class Adapter:
 
         Args:
             config: as in the contract; `assets` is a folder or `stand-ins`, `substeps` one of
-                `SUBSTEPS` (the default is the first).
+                `SUBSTEPS` and `initial_states` one of `INITIAL_STATES` (the defaults are the
+                first); `sample_seed` belongs to sampled states.
         """
         protocol, environment = config["protocol"], config["protocol"]["environment"]
         self._scratch = Path(config["scratch"])
@@ -78,6 +86,8 @@ class Adapter:
         self._substeps = config.get("substeps") or SUBSTEPS[0]
         if self._substeps not in SUBSTEPS:
             raise SetupError(f"`substeps` is not one of {quoted(SUBSTEPS)}")
+        self._sampled = self._wants_samples(config)
+        self._sample_seed = int(config.get("sample_seed") or 0)
         setting = runtime.package_versions()
         self._package = package_root()
         self._tasks = {name: self._protocol_tasks(suite) for name, suite in self._suites.items()}
@@ -95,6 +105,9 @@ class Adapter:
             setting["comparable"] = "no: stand-in assets"
         elif self._assets.foreign:
             setting["comparable"] = f"no: {_altered(self._assets.foreign)}"
+        if self._sampled:
+            setting["initial_states"] = f"sampled, seed {self._sample_seed}"
+            setting["comparable"] = setting.get("comparable", "no: sampled initial states")
         setting |= self._start(config)
         self.spec = protocol_spec(environment, _STATE, _ACTION, setting)
         self._simulation: Simulation | None = None
@@ -102,19 +115,22 @@ class Adapter:
         self._expert: Any = None
 
     def reset(self, suite: str, task: int, trial: int) -> None:
-        """Sets the stored initial state `trial` of the task, settled."""
+        """Sets the stored initial state `trial` of the task, or a sampled one, settled."""
         tasks = self._suite_tasks(suite, task)
         if self._simulation is None or self._episode_task != (suite, task):
             check_playable(self._assets, suite, tasks)
             self.close()
             self._simulation, self._episode_task = self._build(tasks[task]), (suite, task)
         simulation = self._simulation
-        if not 0 <= trial < len(simulation.initial_states):
+        if not self._sampled and not 0 <= trial < len(simulation.initial_states):
             raise ValueError(f"suite `{suite}`, task {task} has no trial {trial}")
         self._instruction = tasks[task].instruction
         self._max_steps = int(self._suites[suite]["max_steps"])
         self._steps, self._done, self._expert = 0, False, None
-        simulation.reset(self._environment["reset_mode"], self._environment["env_seed"], trial)
+        if self._sampled:
+            simulation.sample(sample_seed(self._sample_seed, suite, task, trial))
+        else:
+            simulation.reset(self._environment["reset_mode"], self._environment["env_seed"], trial)
         settle = np.asarray(self._environment["settle_action"], dtype=np.float64)
         count = self._environment["settle_steps"]
         for step in range(count):
@@ -161,6 +177,15 @@ class Adapter:
             self._expert = Expert(self._current().env)
         return np.asarray(self._expert.action(), dtype=np.float32)
 
+    def look_again(self) -> None:
+        """Draws what the last step would have drawn with look; for sampled initial states."""
+        self._current().look_again()
+
+    def target(self) -> NDArray[np.float32] | None:
+        """Position of the object that the goal wants moved first, in meters."""
+        place = self._current().target()
+        return None if place is None else place.astype(np.float32)
+
     def frame(self) -> NDArray[np.uint8]:
         """All cameras from left to right, upright and not mirrored, for the video."""
         render = self._current().env.sim.render
@@ -180,6 +205,12 @@ class Adapter:
             self._simulation = None
             self._expert = None
             gc.collect()
+
+    def _wants_samples(self, config: dict) -> bool:
+        found = config.get("initial_states") or INITIAL_STATES[0]
+        if found not in INITIAL_STATES:
+            raise SetupError(f"`initial_states` is not one of {quoted(INITIAL_STATES)}")
+        return found == "sampled"
 
     def _protocol_tasks(self, suite: dict) -> list[Task]:
         """The suite's installed tasks, if they are those of the protocol."""
@@ -215,7 +246,7 @@ class Adapter:
     def _build(self, task: Task) -> Simulation:
         runtime.use_assets(self._assets.root)
         problem, _ = problem_categories(task.problem)
-        return Simulation(
+        simulation = Simulation(
             self._problems[problem],
             str(task.problem),
             initial_states(task.initial_states),
@@ -224,6 +255,9 @@ class Adapter:
             control=self._environment["control"],
             substeps=self._substeps,
         )
+        if self._sampled and self._images:
+            simulation.keep_looks()
+        return simulation
 
     def _suite_tasks(self, suite: str, task: int) -> list[Task]:
         if suite not in self._tasks:
@@ -242,6 +276,12 @@ def _altered(files: list[str]) -> str:
     names = ", ".join("/".join(path.split("/")[-2:]) for path in files[:2])
     rest = f" and {len(files) - 2} more" if len(files) > 2 else ""
     return f"other files than LIBERO's: {names}{rest}"
+
+
+def sample_seed(seed: int, suite: str, task: int, trial: int) -> int:
+    """The seed of the generator that draws an episode's initial state, 32 bits."""
+    digest = hashlib.sha256(f"{seed}/{suite}/{task}/{trial}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
 
 
 def axis_angle(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import sys
 from collections.abc import Callable
@@ -28,18 +29,25 @@ class CameraGate:
 
     Rendering is most of a step's cost, and a policy needs one image per chunk. Disabling an
     observable of robosuite shifts the moment in the control step at which it samples, so the
-    sensors stay enabled and return a placeholder while the gate is closed.
+    sensors stay enabled and return a placeholder while the gate is closed. What they would have
+    seen can be kept, to be drawn later.
     """
 
     def __init__(self) -> None:
         self.open = False
+        self.keep: Callable[[], None] | None = None
+        """Called instead of rendering."""
 
     def guard(self, sensor: Callable[[dict], object]) -> Callable[[dict], object]:
         """The sensor, returning a placeholder instead of rendering while the gate is closed."""
 
         @functools.wraps(sensor)  # Also copies robosuite's mark of the sensor's modality.
         def guarded(cache: dict) -> object:
-            return sensor(cache) if self.open else _PLACEHOLDER
+            if self.open:
+                return sensor(cache)
+            if self.keep:
+                self.keep()
+            return _PLACEHOLDER
 
         return guarded
 
@@ -98,6 +106,8 @@ class Simulation:
         if problem:
             print(f"LIBERO control steps: robosuite's own, {problem}", file=sys.stderr, flush=True)
         self._merges = substeps == "merged" and not problem
+        self._sources = [camera["source"] for camera in cameras]
+        self._kept: Any = None
 
     def reset(self, mode: str, seed: int, trial: int) -> None:
         """Sets a stored initial state, not yet settled.
@@ -118,21 +128,57 @@ class Simulation:
             else:
                 self._stream_reset(loads)
         self._set_state(self.initial_states[trial], clean=mode != "exact")
-        # A reset that reloads the model makes another simulator.
-        if self._merges and (self._substeps is None or self._substeps.sim is not self.env.sim):
-            self._substeps = Substeps(self.env.sim)
+        self._merge_substeps()
+
+    def sample(self, seed: int) -> None:
+        """Sets an initial state drawn by the problem's own sampler, not yet settled.
+
+        Args:
+            seed: of the generator; the state depends on nothing else.
+        """
+        np.random.seed(seed)
+        self._until_placed()
+        self._set_state(np.asarray(self.env.sim.get_state().flatten()), clean=True)
+        self._merge_substeps()
 
     def step(self, action: NDArray[np.float64], look: bool) -> bool:
         """Executes one control step; whether the goal is reached after it."""
-        self._gate.open = look
+        self._gate.open, self._kept = look, None
         with self._substeps.control_step() if self._substeps else contextlib.nullcontext():
             _, _, success, _ = self.env.step(action)
         self._gate.open = False
         return bool(success)
 
+    def keep_looks(self) -> None:
+        """From now on `look_again` works; costs a copy of the simulator's state per step."""
+        self._gate.keep = self._keep
+
+    def look_again(self) -> None:
+        """Draws what the last step, taken without look, would have drawn with it."""
+        if self._kept is None:
+            raise RuntimeError("no step without look")
+        data = self.env.sim.data
+        now, data._data = data._data, self._kept
+        self._gate.open = True
+        try:
+            for source in self._sources:
+                observable = self.env._observables[f"{source}_image"]
+                observable._current_observed_value = np.array(observable._sensor({}))
+        finally:
+            self._gate.open = False
+            data._data = now
+
     def solved(self) -> bool:
         """Whether the goal holds in the current state; changes nothing."""
         return bool(self.env._check_success())
+
+    def target(self) -> NDArray[np.float64] | None:
+        """Position of the first object that the goal wants in or on something, [3]."""
+        goal = self.env.parsed_problem["goal_state"]
+        names = [literal[1] for literal in goal if literal[0] in ("in", "on")]
+        if not names:
+            return None
+        return np.array(self.env.sim.data.body_xpos[self.env.obj_body_id[names[0]]])
 
     def observed(self, name: str) -> NDArray:
         """The last sample of an observable."""
@@ -141,6 +187,17 @@ class Simulation:
     def close(self) -> None:
         """Frees the simulator and its renderer."""
         self.env.close()
+
+    def _keep(self) -> None:
+        data = self.env.sim.data._data
+        # All cameras sample at the same moment.
+        if self._kept is None or self._kept.time != data.time:
+            self._kept = copy.copy(data)
+
+    def _merge_substeps(self) -> None:
+        # A reset that reloads the model makes another simulator.
+        if self._merges and (self._substeps is None or self._substeps.sim is not self.env.sim):
+            self._substeps = Substeps(self.env.sim)
 
     def _set_state(self, state: NDArray[np.float64], clean: bool) -> None:
         """Sets the simulator's state, in the official loop's order of calls.

@@ -201,6 +201,11 @@ fn falsify(fault: Fault, mut reply: Reply, mut body: Vec<u8>) -> (Reply, Vec<u8>
             Fault::Stage => *stage = 99,
             _ => {}
         },
+        Reply::Demonstrated { steps, .. } => match fault {
+            Fault::Back => *steps = 0,
+            Fault::Far => *steps += 1000,
+            _ => {}
+        },
         Reply::Finished { stages_completed, steps, .. } => match fault {
             Fault::Back => *steps = 0,
             Fault::Far => *steps += 1000,
