@@ -11,8 +11,9 @@ use udvla_sims::episode::EpisodeKey;
 use udvla_sims::process::SimError;
 
 use super::directory::{Directory, Manifest, recorded};
+use super::episode::record;
 use super::plan::Collection;
-use super::recording::{Interruption, Recording, record};
+use super::recording::{Interruption, Recording};
 use super::start::Learner;
 use crate::exit::Exit;
 use crate::policy;

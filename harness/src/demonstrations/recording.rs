@@ -1,4 +1,4 @@
-//! One episode, played by the expert and recorded.
+//! A recorded episode, and one that is being played.
 
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use udvla_sims::wire::{DemonstrationEnd, OpenConfig, Reply, Request, to_bytes};
 
 use super::noise::{Draws, Offsets};
 use super::plan::Collection;
-use super::start::Learner;
 use crate::simulator::Simulator;
 
 /// Longest request.
@@ -81,32 +80,8 @@ impl From<SimError> for Interruption {
     }
 }
 
-/// Plays an episode and records it; `learner` plays its beginning, if there is one.
-///
-/// # Errors
-/// When the simulator or the policy fails.
-pub fn record(
-    collection: &Collection,
-    simulator: &mut Simulator,
-    key: &EpisodeKey,
-    learner: Option<Learner>,
-) -> Result<Recording, Interruption> {
-    let mut playing = Playing::reset(collection, simulator, key)?;
-    playing.demonstrate(0)?;
-    if let Some(learner) = learner
-        && let Some(ended) = playing.start(learner)?
-    {
-        return Ok(playing.finish(ended));
-    }
-    loop {
-        if let Some(ended) = playing.demonstrate(playing.until_observation())? {
-            return Ok(playing.finish(ended));
-        }
-    }
-}
-
 impl<'a> Playing<'a> {
-    fn reset(
+    pub(super) fn reset(
         collection: &'a Collection,
         simulator: &'a mut Simulator,
         key: &EpisodeKey,
@@ -212,7 +187,7 @@ impl<'a> Playing<'a> {
         }
     }
 
-    fn finish(self, ended: Ended) -> Recording {
+    pub(super) fn finish(self, ended: Ended) -> Recording {
         let Ended { success, final_state_sha256 } = ended;
         Recording { success, final_state_sha256, ..self.recording }
     }
