@@ -61,10 +61,10 @@ pub struct CollectArguments {
     #[command(flatten)]
     pub model: ModelArguments,
     /// Control steps from one recorded observation to the next
-    #[arg(long, default_value_t = 2, value_name = "N", help_heading = "Output", value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Output", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub every: u16,
     /// Height and width of the recorded images, one number per camera
-    #[arg(long, default_value = "48,64", value_name = "PIXELS", value_delimiter = ',', help_heading = "Output", value_parser = clap::value_parser!(u16).range(8..=1024))]
+    #[arg(long, default_value = "56,56", value_name = "PIXELS", value_delimiter = ',', help_heading = "Output", value_parser = clap::value_parser!(u16).range(8..=1024))]
     pub sizes: Vec<u16>,
     /// Folder of the collection, new or to be continued
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]

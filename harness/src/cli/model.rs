@@ -38,7 +38,7 @@ pub struct ModelArguments {
     /// Attention mask [default: the checkpoint's]
     #[arg(long, value_enum, value_name = "MASK")]
     pub attention: Option<Attention>,
-    /// Sampler of `--decoding jd3p` [default: released]
+    /// Sampler of `--decoding jd3p` [default: the checkpoint's, mostly released]
     #[arg(long, value_enum, value_name = "SAMPLER", hide_short_help = true)]
     pub sampler: Option<Sampler>,
     /// Sampling temperature of `--sampler paper`; 0 takes the argmax

@@ -16,7 +16,7 @@ pub struct TrainArguments {
     /// Folder of the training, which becomes the checkpoint; one that exists is gone on with
     #[arg(long, required = true, value_name = "DIR")]
     pub out: PathBuf,
-    /// Settings [default: those of udvla-nano]
+    /// Settings [default: policies/nano/object.json, for three tasks of LIBERO's suite object]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Seed of initial weights, batches and masks
@@ -33,7 +33,7 @@ pub struct TrainArguments {
 /// A part of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TrainPart {
-    /// Everything, in the order of this list
+    /// Everything, in the order of this list: a checkpoint, from the demonstrations
     All,
     /// The vision tokenizer
     Vision,
@@ -43,4 +43,6 @@ pub enum TrainPart {
     Probe,
     /// The policy
     Policy,
+    /// Whether the actions of a trained policy depend on the future images' tokens
+    Futures,
 }

@@ -1,5 +1,6 @@
 //! `train`: a small UD-VLA policy from recorded demonstrations.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use udvla_policies::normalize::NormStats;
 use udvla_policies::tokens::{FastTokenizer, TextTokenizer};
 use udvla_policies::train::{
@@ -15,6 +18,8 @@ use udvla_policies::train::{
 };
 use udvla_policies::udvla::checkpoint::{FAST_CONFIG, FAST_TOKENIZER};
 use udvla_policies::udvla::device;
+use udvla_results::run::files::write_atomic;
+use udvla_sims::protocol::hex;
 
 use crate::cli::{TrainArguments, TrainPart};
 use crate::exit::{Exit, Refused};
@@ -27,6 +32,8 @@ use curves::Curves;
 const NANO: &str = include_str!("../../../policies/nano/object.json");
 /// Validation windows, and images of the vision tokenizer's validation.
 const VALIDATION: usize = 96;
+/// File with the settings, the data and the course of a training.
+const MANIFEST: &str = "training.json";
 
 /// Trains what was asked for.
 ///
@@ -34,7 +41,7 @@ const VALIDATION: usize = 96;
 /// [`Refused`] for settings or data that cannot be used.
 pub fn run(arguments: &TrainArguments) -> Result<Exit> {
     if let Some(threads) = arguments.threads {
-        device::set_threads(threads.into());
+        device::set_threads(threads);
     }
     let config = config(arguments.config.as_deref())?;
     let demonstrations = Demonstrations::open(&arguments.data).map_err(refused)?;
@@ -49,7 +56,14 @@ pub fn run(arguments: &TrainArguments) -> Result<Exit> {
     let training = Training { arguments, config, demonstrations, stop };
     let parts = match arguments.part {
         TrainPart::All => {
-            &[TrainPart::Vision, TrainPart::Actions, TrainPart::Probe, TrainPart::Policy][..]
+            const ALL: &[TrainPart] = &[
+                TrainPart::Vision,
+                TrainPart::Actions,
+                TrainPart::Probe,
+                TrainPart::Policy,
+                TrainPart::Futures,
+            ];
+            ALL
         }
         ref part => std::slice::from_ref(part),
     };
@@ -60,6 +74,7 @@ pub fn run(arguments: &TrainArguments) -> Result<Exit> {
             TrainPart::Actions => training.actions()?,
             TrainPart::Probe => training.probe()?,
             TrainPart::Policy => training.policy()?,
+            TrainPart::Futures => training.futures()?,
         }
         if training.is_stopped() {
             eprintln!("stopped; the same command goes on");
@@ -85,7 +100,7 @@ impl Training<'_> {
         }
         let mut curves = Curves::open(&self.file("curves/vision.csv"), trainer.step())?;
         let bar = bar("vision", trainer.step(), trainer.steps());
-        let mut saved = Instant::now();
+        let (mut saved, mut clock) = (Instant::now(), Instant::now());
         while trainer.step() < trainer.steps() && !self.is_stopped() {
             let figures = trainer.advance(&self.demonstrations, self.threads())?;
             show(&bar, trainer.step(), &figures);
@@ -94,6 +109,7 @@ impl Training<'_> {
             if saved.elapsed() >= self.pause() || is_last || self.is_stopped() {
                 trainer.save(&state)?;
                 trainer.export(&self.file("vision"))?;
+                self.note("vision", trainer.step(), &mut clock)?;
                 let (difference, codes) = trainer.validate(&self.demonstrations, VALIDATION)?;
                 say(
                     &bar,
@@ -144,6 +160,53 @@ impl Training<'_> {
 
     fn policy(&self) -> Result<()> {
         let out = &self.arguments.out;
+        let (mut trainer, windows, fast) = self.opened()?;
+        let state = self.state("policy");
+        let (done, steps) = trainer.progress();
+        let mut curves = Curves::open(&self.file("curves/policy.csv"), done)?;
+        let mut measured = Curves::open(&self.file("curves/validation.csv"), done)?;
+        let bar = bar("policy", done, steps);
+        let (mut saved, mut clock) = (Instant::now(), Instant::now());
+        if trainer.stage().is_none() {
+            trainer.export(out)?;
+        }
+        while trainer.stage().is_some() && !self.is_stopped() {
+            let figures = trainer.advance(&windows, self.threads())?;
+            let (step, _) = trainer.progress();
+            show(&bar, step, &figures);
+            curves.add(step, &figures)?;
+            let is_last = trainer.stage().is_none();
+            if saved.elapsed() >= self.pause() || is_last || self.is_stopped() {
+                trainer.save(&state)?;
+                trainer.export(out)?;
+                self.note("policy", step, &mut clock)?;
+                let found =
+                    trainer.validate(&windows, &fast, self.config.denoise_steps, VALIDATION)?;
+                say(&bar, &format!("policy step {step}: {}", describe(&found)));
+                measured.add(step, &figures_of(&found))?;
+                saved = Instant::now();
+            }
+        }
+        bar.finish_and_clear();
+        curves.draw()?;
+        measured.draw()
+    }
+
+    fn futures(&self) -> Result<()> {
+        let (trainer, windows, fast) = self.opened()?;
+        let steps = self.config.denoise_steps;
+        let found = trainer.arms(&windows, &fast, steps, usize::MAX)?;
+        eprintln!(
+            "futures: cross-entropy of the actions behind the true future {:.4}, the generated one \
+             {:.4}, random codes {:.4} ({} windows, 9 of 10 codes shown)",
+            found.truth, found.generated, found.random, found.windows
+        );
+        Ok(())
+    }
+
+    /// The policy as far as it is trained, and what it is trained on.
+    fn opened(&self) -> Result<(PolicyTrainer, Windows, FastTokenizer)> {
+        let out = &self.arguments.out;
         let fast = [FAST_TOKENIZER, FAST_CONFIG].map(|name| out.join("fast").join(name));
         let fast =
             FastTokenizer::open(&fast[0], &fast[1]).map_err(|error| refused(error.into()))?;
@@ -181,36 +244,51 @@ impl Training<'_> {
             windows.training.len(),
             windows.validation.len()
         );
-        let (done, steps) = trainer.progress();
-        let mut curves = Curves::open(&self.file("curves/policy.csv"), done)?;
-        let mut measured = Curves::open(&self.file("curves/validation.csv"), done)?;
-        let bar = bar("policy", done, steps);
-        let mut saved = Instant::now();
-        while trainer.stage().is_some() && !self.is_stopped() {
-            let figures = trainer.advance(&windows, self.threads())?;
-            let (step, _) = trainer.progress();
-            show(&bar, step, &figures);
-            curves.add(step, &figures)?;
-            let is_last = trainer.stage().is_none();
-            if saved.elapsed() >= self.pause() || is_last || self.is_stopped() {
-                trainer.save(&state)?;
-                trainer.export(out)?;
-                let found =
-                    trainer.validate(&windows, &fast, self.config.denoise_steps, VALIDATION)?;
-                say(&bar, &format!("policy step {step}: {}", describe(&found)));
-                measured.add(step, &figures_of(&found))?;
-                saved = Instant::now();
-            }
-        }
-        bar.finish_and_clear();
-        curves.draw()?;
-        measured.draw()
+        Ok((trainer, windows, fast))
     }
 
     fn vision_tokenizer(&self) -> Result<udvla_policies::vision::VisionTokenizer> {
         let mut trainer = VisionTrainer::new(&self.config, self.arguments.seed)?;
         trainer.resume(&self.state("vision")).map_err(refused)?;
         Ok(trainer.encoder()?)
+    }
+
+    /// Writes how far a part is, with the seconds since `clock`, into the training's manifest.
+    fn note(&self, part: &str, steps: u64, clock: &mut Instant) -> Result<()> {
+        let file = self.file(MANIFEST);
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        let mut manifest: Value = serde_json::from_str(&before).unwrap_or_else(|_| json!({}));
+        manifest["settings"] = serde_json::to_value(&self.config)?;
+        manifest["seed"] = self.arguments.seed.into();
+        manifest["data"] = self.data()?;
+        manifest["machine"] = device::device_name(device::placement("cpu", None)?.device).into();
+        manifest["threads"] = self.threads().into();
+        manifest["libtorch"] = device::libtorch_version().into();
+        manifest["program"] =
+            format!("{} {}", env!("CARGO_PKG_VERSION"), env!("UDVLA_COMMIT")).into();
+        let seconds = manifest["parts"][part]["seconds"].as_f64().unwrap_or(0.0);
+        let seconds = (seconds + clock.elapsed().as_secs_f64()).round();
+        manifest["parts"][part] = json!({ "steps": steps, "seconds": seconds });
+        *clock = Instant::now();
+        write_atomic(&file, format!("{manifest:#}\n").as_bytes())
+            .with_context(|| format!("cannot write `{}`", file.display()))
+    }
+
+    /// The collections, each with the SHA-256 of its description, which names every file.
+    fn data(&self) -> Result<Value> {
+        let folder = |folder: &PathBuf| {
+            let file = folder.join("demonstrations.json");
+            let text = fs::read_to_string(&file)
+                .with_context(|| format!("cannot read `{}`", file.display()))?;
+            let description: Value = serde_json::from_str(&text)
+                .with_context(|| format!("`{}` is no JSON", file.display()))?;
+            Ok(json!({
+                "sha256": hex(&Sha256::digest(text.as_bytes())),
+                "episodes": description["files"].as_array().map(Vec::len),
+                "seed": description["seed"],
+            }))
+        };
+        self.arguments.data.iter().map(folder).collect()
     }
 
     fn is_stopped(&self) -> bool {

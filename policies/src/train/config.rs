@@ -25,6 +25,8 @@ pub struct TrainingConfig {
     pub target: Target,
     /// Denoising steps of an evaluation that names no others.
     pub denoise_steps: u16,
+    /// Temperature of the paper's sampler in such an evaluation; 0 is the most probable id.
+    pub temperature: f64,
     /// Of this many episodes of a task, the last is kept for validation.
     pub validation_every: u16,
     #[expect(missing_docs, reason = "the types say what the fields are")]
@@ -113,6 +115,12 @@ pub struct PolicySettings {
     pub image_weight: f64,
     /// Loss weight of the chunk regressed from the prompt alone, while training jointly.
     pub regression_weight: f64,
+    /// Variants of every image that is trained on, the first one as it is.
+    pub variants: usize,
+    /// Most pixels that a variant is shifted by, in either direction.
+    pub shift: usize,
+    /// Largest change of a variant's brightness, as a share.
+    pub brightness: f64,
     /// How much more often a window is drawn whose chunk changes the gripper.
     pub gripper_windows: f64,
 }
@@ -182,7 +190,8 @@ impl TrainingConfig {
                 sizes.codebook_size, self.vision.levels, sizes.embed_dim
             ));
         }
-        if self.vision.batch == 0 || policy.batch == 0 || policy.copies == 0 {
+        if self.vision.batch == 0 || policy.batch == 0 || policy.copies == 0 || policy.variants == 0
+        {
             return Some("has a batch of nothing".into());
         }
         if policy.heads < 1 || policy.key_heads < 1 || policy.heads % policy.key_heads != 0 {

@@ -8,18 +8,22 @@
 //! | `vision` | the vision tokenizer, with a fixed grid of codes |
 //! | `actions` | action ranges, FAST and text vocabularies fitted to the demonstrations |
 //! | `windows` | what a policy is trained on: an observation, its chunk, the observation after it |
-//! | `policy` | the policy: regression, future images (stage i), joint (stage ii) |
+//! | `policy`, `loss`, `network` | the policy: regression, future images (stage i), joint (stage ii) |
+//! | `validation` | errors of decoded chunks, and whether actions use the future images |
 //! | `probe` | whether the image codes say where the object is |
 
 mod actions;
 mod config;
 mod demonstrations;
 mod error;
+mod loss;
+mod network;
 mod parameters;
 mod policy;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod validation;
 mod vision;
 mod windows;
 
@@ -30,8 +34,9 @@ pub use config::{
 };
 pub use demonstrations::{Demonstrations, Episode, View};
 pub use error::TrainError;
-pub use policy::{PolicyTrainer, Validation};
+pub use policy::PolicyTrainer;
 pub use probe::{Probe, probe};
+pub use validation::{Arms, Validation};
 pub use vision::VisionTrainer;
 pub use windows::{Window, Windows};
 

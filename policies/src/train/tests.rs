@@ -10,7 +10,7 @@ use super::*;
 use crate::normalize::NormStats;
 use crate::tokens::{FastTokenizer, TextTokenizer};
 use crate::udvla::checkpoint::{FAST_CONFIG, FAST_TOKENIZER};
-use crate::udvla::{UdVla, UdVlaOptions};
+use crate::udvla::{DecodingOptions, UdVla, UdVlaOptions};
 use crate::{Answer, Policy, PolicyInput, formula};
 
 /// Control steps of an episode, and control steps between two observations.
@@ -205,6 +205,8 @@ fn a_policy_training_is_the_same_with_more_threads_and_after_a_pause() {
             }
             figures.push(trainer.advance(&windows, threads).unwrap());
         }
+        let arms = trainer.arms(&windows, &fast, 4, 6).unwrap();
+        assert!(arms.windows == 6 && arms.truth.is_finite() && arms.truth != arms.random);
         (figures, trainer.validate(&windows, &fast, 4, 6).unwrap())
     };
     let plain = train(1, false);
@@ -243,9 +245,43 @@ fn a_trained_checkpoint_is_one_that_evaluations_run() {
             stage: 0,
         },
     };
-    let answers = policy.infer(&[input]).unwrap();
-    let Answer::Chunk(decision) = &answers[0] else { panic!("a chunk") };
-    assert_eq!((decision.actions.steps(), decision.actions.width), (10, 7));
+    let subject = &policy.spec().subject;
+    assert_eq!((subject.sampler.as_deref(), subject.temperature), (Some("paper"), Some(0.0)));
+    let chunk = |policy: &mut UdVla, inputs: &[PolicyInput]| {
+        let answers = policy.infer(inputs).unwrap();
+        let Answer::Chunk(decision) = answers.into_iter().next().unwrap() else {
+            panic!("a chunk")
+        };
+        decision.actions
+    };
+    let actions = chunk(&mut policy, std::slice::from_ref(&input));
+    assert_eq!((actions.steps(), actions.width), (10, 7));
+
+    let decoding = DecodingOptions { decoder: "regression".parse().unwrap(), ..Default::default() };
+    let mut baseline =
+        UdVla::open(folder.dir.path(), &UdVlaOptions { decoding, ..options }).unwrap();
+    let regressed = chunk(&mut baseline, std::slice::from_ref(&input));
+    assert_ne!(regressed, actions);
+    // A row does not depend on its neighbors, and the longest instruction still fits.
+    let mut other = input.clone();
+    other.observation.instruction = "pick up the ketchup".into();
+    assert_eq!(chunk(&mut baseline, &[input, other]), regressed);
+
+    std::fs::remove_dir_all(folder.file("regression")).unwrap();
+    let error = UdVla::open(
+        folder.dir.path(),
+        &UdVlaOptions {
+            decoding: DecodingOptions {
+                decoder: "regression".parse().unwrap(),
+                ..Default::default()
+            },
+            benchmark: "libero".into(),
+            device: "cpu".into(),
+            ..UdVlaOptions::default()
+        },
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("`udvla-eval train` leaves"), "{error}");
 }
 
 #[test]
@@ -258,16 +294,23 @@ fn the_probe_finds_where_the_object_is_only_if_the_images_show_it() {
 
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
-    let cases: [(&str, fn(&mut TrainingConfig)); 5] = [
-        ("values in", |c| c.vision.levels = 4),
-        ("batch of nothing", |c| c.policy.copies = 0),
-        ("key heads", |c| c.policy.key_heads = 3),
-        ("even number per head", |c| c.policy.hidden_size = 36),
-        ("every episode", |c| c.validation_every = 1),
-    ];
-    for (wanted, change) in cases {
-        let mut config = config();
-        change(&mut config);
+    let mut levels = config();
+    levels.vision.levels = 4;
+    let mut copies = config();
+    copies.policy.copies = 0;
+    let mut heads = config();
+    heads.policy.key_heads = 3;
+    let mut width = config();
+    width.policy.hidden_size = 36;
+    let mut kept = config();
+    kept.validation_every = 1;
+    for (wanted, config) in [
+        ("values in", levels),
+        ("batch of nothing", copies),
+        ("key heads", heads),
+        ("even number per head", width),
+        ("every episode", kept),
+    ] {
         let fault = config.fault().unwrap_or_default();
         assert!(fault.contains(wanted), "`{fault}` lacks `{wanted}`");
     }

@@ -3,9 +3,10 @@
 use tch::{TchError, Tensor};
 
 use super::actions::normalized;
-use super::config::TrainingConfig;
+use super::config::{PolicySettings, TrainingConfig};
 use super::demonstrations::{ACTION, Demonstrations, Episode};
 use super::error::TrainError;
+use crate::formula;
 use crate::normalize::NormStats;
 use crate::tokens::{FastTokenizer, TextTokenizer};
 use crate::udvla::checkpoint::{Layout, SpecialIds};
@@ -30,8 +31,17 @@ pub struct Windows {
 #[derive(Debug)]
 struct Tokens {
     text: Vec<i64>,
-    /// By camera: ids of the size text, and the codes of each observation.
-    views: Vec<(Vec<i64>, Vec<Vec<i64>>)>,
+    /// By camera.
+    views: Vec<ViewTokens>,
+}
+
+/// Tokens of a camera's images.
+#[derive(Debug)]
+struct ViewTokens {
+    /// Ids of the size text.
+    size: Vec<i64>,
+    /// Codes by variant and observation.
+    codes: Vec<Vec<Vec<i64>>>,
 }
 
 /// A place in an episode.
@@ -73,9 +83,13 @@ impl Windows {
         };
         for episode in &demonstrations.episodes {
             all.check(episode)?;
-            let tokens = all.tokens(episode, vision, text).map_err(TrainError::torch(0))?;
+            let is_for_validation = episode.is_for_validation(config.validation_every);
+            let variants = if is_for_validation { 1 } else { config.policy.variants };
+            let tokens = all
+                .tokens(episode, (vision, text), (&config.policy, variants))
+                .map_err(TrainError::torch(0))?;
             let windows = all.windows(episode, fast, stats);
-            match episode.is_for_validation(config.validation_every) {
+            match is_for_validation {
                 true => all.validation.extend(windows),
                 false => all.training.extend(windows),
             }
@@ -100,27 +114,28 @@ impl Windows {
         &self.training[at.min(self.training.len() - 1)]
     }
 
-    /// The prompt of a window.
-    pub fn prompt(&self, window: &Window) -> Prompt {
+    /// The prompt of a window, in a variant (modulo those that there are).
+    pub fn prompt(&self, window: &Window, variant: usize) -> Prompt {
         let text = &self.episodes[window.episode].text;
-        let images = self.images(window.episode, window.at);
+        let images = self.images(window.episode, window.at, variant);
         Prompt::new(&self.ids, text, &images, self.layout.action_slots)
     }
 
     /// The block to generate: the future images, and the actions with their marks.
-    pub fn block(&self, window: &Window) -> [Vec<i64>; 2] {
-        let images = self.images(window.episode, window.future);
+    pub fn block(&self, window: &Window, variant: usize) -> [Vec<i64>; 2] {
+        let images = self.images(window.episode, window.future, variant);
         let mut images = Prompt::new(&self.ids, &[], &images, self.layout.action_slots).ids;
         images.remove(0);
         let actions = [&[self.ids.boa_token_id], &window.actions[..], &[self.ids.eoa_token_id]];
         [images, actions.concat()]
     }
 
-    fn images(&self, episode: usize, at: usize) -> Vec<ImageTokens> {
-        let views = self.episodes[episode].views.iter();
-        views
-            .map(|(size, codes)| ImageTokens { size: size.clone(), codes: codes[at].clone() })
-            .collect()
+    fn images(&self, episode: usize, at: usize, variant: usize) -> Vec<ImageTokens> {
+        let image = |ViewTokens { size, codes }: &ViewTokens| ImageTokens {
+            size: size.clone(),
+            codes: codes[variant % codes.len()][at].clone(),
+        };
+        self.episodes[episode].views.iter().map(image).collect()
     }
 
     fn check(&self, episode: &Episode) -> Result<(), TrainError> {
@@ -139,19 +154,27 @@ impl Windows {
     fn tokens(
         &self,
         episode: &Episode,
-        vision: &VisionTokenizer,
-        text: &TextTokenizer,
+        (vision, text): (&VisionTokenizer, &TextTokenizer),
+        (settings, variants): (&PolicySettings, usize),
     ) -> Result<Tokens, TchError> {
         let _guard = tch::no_grad_guard();
-        let encode = |view: &super::View, at: usize| -> Result<Vec<i64>, TchError> {
+        let encode = |view: &super::View, at: usize, change: &Change| {
             let (height, width) = view.size;
-            let image = Tensor::f_from_slice(&pixels(view.frame(at), view.size))?;
+            let image = change.apply(view.frame(at), view.size);
+            let image = Tensor::f_from_slice(&pixels(&image, view.size))?;
             let image = image.f_view([1, 3, height as i64, width as i64])?;
-            Vec::try_from(vision.encode(&image).f_view(-1)?)
+            Vec::<i64>::try_from(vision.encode(&image).f_view(-1)?)
         };
-        let views = episode.views.iter().zip(&self.layout.images).map(|(view, layout)| {
-            let codes = (0..episode.steps.len()).map(|at| encode(view, at));
-            Ok((text.encode(&layout.size_text()), codes.collect::<Result<_, TchError>>()?))
+        let views = episode.views.iter().zip(&self.layout.images).enumerate();
+        let views = views.map(|(camera, (view, layout))| {
+            let variants = (0..variants).map(|variant| {
+                let name = format!("variant/{}/{camera}/{variant}", episode.name);
+                let change = Change::draw(&name, variant, settings);
+                let codes = (0..episode.steps.len()).map(|at| encode(view, at, &change));
+                codes.collect::<Result<Vec<_>, TchError>>()
+            });
+            let size = text.encode(&layout.size_text());
+            Ok(ViewTokens { size, codes: variants.collect::<Result<_, TchError>>()? })
         });
         Ok(Tokens {
             text: text.encode(&episode.instruction),
@@ -180,5 +203,64 @@ impl Windows {
             });
         }
         windows
+    }
+}
+
+/// How a variant's images differ from the recorded ones: all of one camera and episode alike, so that
+/// the future image fits the present one.
+struct Change {
+    /// Pixels that rows and columns are shifted by.
+    shift: [i64; 2],
+    /// What values are multiplied by.
+    brightness: f64,
+}
+
+impl Change {
+    /// Drawn by `name`; none for variant 0.
+    fn draw(name: &str, variant: usize, settings: &PolicySettings) -> Self {
+        if variant == 0 {
+            return Self { shift: [0, 0], brightness: 1.0 };
+        }
+        let numbers = formula::uniform(name, 3);
+        let most = settings.shift as f64;
+        let pixels = |u: f64| (u * (2.0 * most + 1.0)).floor() as i64 - most as i64;
+        Self {
+            shift: [pixels(numbers[0]), pixels(numbers[1])],
+            brightness: 1.0 + settings.brightness * (2.0 * numbers[2] - 1.0),
+        }
+    }
+
+    /// An image `[h, w, 3]` after the change; pixels at the edge are repeated.
+    fn apply(&self, rgb: &[u8], (height, width): (usize, usize)) -> Vec<u8> {
+        let source = |at: usize, shift: i64, count: usize| {
+            (at as i64 - shift).clamp(0, count as i64 - 1) as usize
+        };
+        let mut changed = Vec::with_capacity(rgb.len());
+        for row in 0..height {
+            let row = source(row, self.shift[0], height);
+            for column in 0..width {
+                let first = 3 * (row * width + source(column, self.shift[1], width));
+                let value = |&byte: &u8| (f64::from(byte) * self.brightness).round() as u8;
+                changed.extend(rgb[first..first + 3].iter().map(value));
+            }
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_moves_pixels_and_repeats_the_edge() {
+        let rgb: Vec<u8> = (0..4).flat_map(|pixel| [pixel * 10; 3]).collect(); // 2 x 2
+        let gray = |change: Change| -> Vec<u8> {
+            change.apply(&rgb, (2, 2)).into_iter().step_by(3).collect()
+        };
+        assert_eq!(gray(Change { shift: [0, 0], brightness: 1.0 }), [0, 10, 20, 30]);
+        assert_eq!(gray(Change { shift: [0, 1], brightness: 1.0 }), [0, 0, 20, 20]);
+        assert_eq!(gray(Change { shift: [-1, 0], brightness: 1.0 }), [20, 30, 20, 30]);
+        assert_eq!(gray(Change { shift: [0, 0], brightness: 1.1 }), [0, 11, 22, 33]);
     }
 }

@@ -138,7 +138,7 @@ impl<'a> Opening<'a> {
         if options.prefix_cache == PrefixCache::Approximate {
             subject.approximate = Some("prefix cache".into());
         }
-        let defaults = DecodingDefaults { denoise_steps: benchmark.denoise_steps, target };
+        let defaults = DecodingDefaults { checkpoint, benchmark, target };
         let decoder = options.decoding.open(&defaults, &mut subject).map_err(invalid)?;
         if options.decoding.denoise_steps == Some(0) {
             let (what, value) = ("number of denoising steps", "0".into());

@@ -23,6 +23,8 @@ pub const CONFIG: &str = "config.json";
 pub const FAST_TOKENIZER: &str = "tokenizer.json";
 /// File name of a FAST tokenizer's scale.
 pub const FAST_CONFIG: &str = "processor_config.json";
+/// Folder of the weights of direct regression, which few checkpoints have.
+pub const REGRESSION: &str = "regression";
 
 /// A checkpoint directory with a valid manifest; its parts are opened on demand.
 #[derive(Debug, Clone)]
@@ -109,6 +111,26 @@ impl Checkpoint {
     /// Missing, truncated or invalid weight files.
     pub fn model_weights(&self) -> Result<WeightSource, CheckpointError> {
         self.weights(&self.model_folder())
+    }
+
+    /// Weights of direct regression, `[outputs, d]` and `[outputs]`, row-major.
+    ///
+    /// # Errors
+    /// A checkpoint without them; other shapes.
+    pub fn regression(&self, [outputs, d]: [i64; 2]) -> Result<[Vec<f32>; 2], CheckpointError> {
+        let folder = self.dir.join(REGRESSION);
+        let what = "folder of the weights of direct regression";
+        if !folder.is_dir() {
+            return Err(CheckpointError::MissingDirectory { what, dir: folder });
+        }
+        let weights = Weights::open(&folder)?;
+        let placement = Placement { device: Device::Cpu, kind: Kind::Float };
+        let numbers = |name: &str, shape: &[i64]| {
+            let flat = weights.tensor(name, shape, placement)?.f_reshape([-1]);
+            flat.and_then(Vec::try_from)
+                .map_err(|source| CheckpointError::Torch { what: format!("`{name}`"), source })
+        };
+        Ok([numbers("weight", &[outputs, d])?, numbers("bias", &[outputs])?])
     }
 
     /// Loads the vision tokenizer, in f32 as in the released code, and its sizes.
@@ -261,6 +283,13 @@ impl Checkpoint {
             for file in weight_files(&dir)?.into_iter().chain([dir.join(CONFIG)]) {
                 let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 files.push((format!("{role}/{name}"), file));
+            }
+        }
+        let regression = self.dir.join(REGRESSION);
+        if regression.is_dir() {
+            for file in weight_files(&regression)? {
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                files.push((format!("{REGRESSION}/{name}"), file));
             }
         }
         for (name, benchmark) in &manifest.benchmarks {

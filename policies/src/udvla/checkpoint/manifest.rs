@@ -77,6 +77,9 @@ pub struct Benchmark {
     pub rotation: Rotation,
     /// Default number of denoising steps.
     pub denoise_steps: u16,
+    /// Default temperature of the paper's sampler, which is then the default sampler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
 }
 
 /// An entry of a file of normalisation statistics.

@@ -22,7 +22,7 @@ pub use benchmarks::{Settings, published_settings};
 pub use config::{ModelConfig, Sizes};
 pub use device::Placement;
 pub use digest::file_digest;
-pub use directory::{CONFIG, Checkpoint, FAST_CONFIG, FAST_TOKENIZER};
+pub use directory::{CONFIG, Checkpoint, FAST_CONFIG, FAST_TOKENIZER, REGRESSION};
 pub use error::CheckpointError;
 pub use layout::{ImageLayout, Layout, PATCH};
 pub use manifest::{Benchmark, FORMAT, MANIFEST, Manifest, NormFile, TextFiles};

@@ -47,8 +47,13 @@ pub(super) fn open(
     defaults: &DecodingDefaults,
     subject: &mut Subject,
 ) -> Result<Box<dyn Decoder>, String> {
-    let sampler = options.sampler.unwrap_or_default();
-    let rules = match (sampler, options.temperature) {
+    let suggested = defaults.benchmark.temperature.map_or(Sampler::Released, |_| Sampler::Paper);
+    let sampler = options.sampler.unwrap_or(suggested);
+    let temperature = match sampler {
+        Sampler::Paper => options.temperature.or(defaults.benchmark.temperature),
+        Sampler::Released => options.temperature,
+    };
+    let rules = match (sampler, temperature) {
         (Sampler::Released, None) => Rules::default(),
         (Sampler::Released, Some(_)) => return Err("sampler `released` has no temperature".into()),
         (Sampler::Paper, None) => return Err("sampler `paper` needs a temperature".into()),
@@ -57,10 +62,10 @@ pub(super) fn open(
             return Err(format!("a sampling temperature of {t} is not a number from 0 on"));
         }
     };
-    let steps = options.denoise_steps.unwrap_or(defaults.denoise_steps);
+    let steps = options.denoise_steps.unwrap_or(defaults.benchmark.denoise_steps);
     subject.denoise_steps = Some(steps);
     subject.sampler = Some(sampler.to_string());
-    subject.temperature = options.temperature;
+    subject.temperature = temperature;
     Ok(Box::new(Jd3p { steps, rules }))
 }
 

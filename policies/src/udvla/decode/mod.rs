@@ -13,6 +13,7 @@ mod left_to_right;
 mod noise;
 mod options;
 mod registry;
+mod regression;
 mod request;
 mod restricted_head;
 mod sampler;

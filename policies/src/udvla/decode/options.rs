@@ -8,7 +8,7 @@ use udvla_sims::identity::Subject;
 use super::decoder::Decoder;
 use super::generator::PrefixCache;
 use super::sampler::Sampler;
-use crate::udvla::checkpoint::{Attention, Target};
+use crate::udvla::checkpoint::{Attention, Benchmark, Checkpoint, Target};
 
 /// Opens a decoder, or says what is wrong with its options; also writes the decoder's settings
 /// into the subject.
@@ -51,9 +51,12 @@ pub struct DecodingOptions {
 
 /// What a decoder's defaults depend on.
 #[derive(Debug, Clone, Copy)]
-pub struct DecodingDefaults {
-    /// Denoising steps that the checkpoint suggests for joint decoding.
-    pub denoise_steps: u16,
+pub struct DecodingDefaults<'a> {
+    /// The checkpoint, for decoders with weights of their own.
+    pub checkpoint: &'a Checkpoint,
+    /// Its settings for the benchmark.
+    pub benchmark: &'a Benchmark,
+
     /// What the generated images show.
     pub target: Target,
 }

@@ -8,7 +8,7 @@ use udvla_sims::identity::Subject;
 
 use super::decoder::Decoder;
 use super::options::{DecoderKind, DecodingDefaults, DecodingOptions, Open};
-use super::{autoregressive, independent, jacobi, jd3p};
+use super::{autoregressive, independent, jacobi, jd3p, regression};
 
 /// The list, and the function that opens each; apart, because a program that only names decoders
 /// is not to load libtorch.
@@ -27,7 +27,7 @@ macro_rules! decoders {
     };
 }
 
-decoders!(jd3p, independent, autoregressive, jacobi);
+decoders!(jd3p, independent, autoregressive, jacobi, regression);
 
 impl DecodingOptions {
     /// Opens the decoder and adds its settings to `subject`.

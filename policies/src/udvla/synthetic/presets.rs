@@ -115,7 +115,16 @@ pub(super) fn manifest(name: String, target: Target) -> Manifest {
         let ranges = name.split('-').next().unwrap_or_default().to_owned();
         let norm_stats = NormFile { file: "norm_stats.json".into(), name: ranges };
         let fast = "fast".into();
-        (name, Benchmark { layout, fast, norm_stats, gripper, rotation, denoise_steps })
+        let settings = Benchmark {
+            layout,
+            fast,
+            norm_stats,
+            gripper,
+            rotation,
+            denoise_steps,
+            temperature: None,
+        };
+        (name, settings)
     };
     Manifest {
         format: FORMAT,

@@ -1,0 +1,162 @@
+//! The loss of a step, shard by shard.
+
+use std::collections::HashMap;
+
+use tch::{Kind, TchError, Tensor};
+
+use super::Figures;
+use super::config::{Loss, Objective, TrainingConfig};
+use super::network::{regress, transformer};
+use crate::udvla::checkpoint::ModelConfig;
+use crate::udvla::model::mask::{self, Run};
+use crate::udvla::model::training::{self, Corrupted, Targets, VisionWeight};
+use crate::udvla::model::{Sequence, Span};
+use crate::udvla::prompt::Prompt;
+
+/// Windows whose gradient one thread computes at a time.
+pub(super) const SHARD: usize = 8;
+
+/// A part of a step's windows.
+pub(super) struct Shard {
+    pub prompts: Vec<Prompt>,
+    /// Their chunks, `[b, horizon * width]`.
+    pub chunks: Vec<f32>,
+    /// Share of the step's windows.
+    pub share: f64,
+    /// Masked copies of each window's block.
+    pub blocks: Vec<Vec<Corrupted>>,
+    /// What the losses of the whole step's masked positions are divided by.
+    pub total: f64,
+}
+
+/// What a loss needs beside the weights.
+pub(super) struct Method {
+    pub config: TrainingConfig,
+    pub model: ModelConfig,
+}
+
+impl Loss {
+    /// What a position with this label adds to the divisor.
+    pub(super) fn share(self, weight: &VisionWeight, label: i64) -> f64 {
+        match self {
+            Self::Released if weight.codes.contains(&label) => weight.weight,
+            Self::Released | Self::Paper => 1.0,
+        }
+    }
+}
+
+impl Method {
+    /// A shard's part of the step's loss, with its parts.
+    pub fn loss(
+        &self,
+        Shard { prompts, chunks, share, blocks, total }: &Shard,
+        objective: Objective,
+        tensors: &HashMap<String, Tensor>,
+    ) -> Result<(Tensor, Figures), TchError> {
+        let settings = &self.config.policy;
+        let model = transformer(&self.model, tensors)?;
+        let regresses = objective == Objective::Regression
+            || objective == Objective::Joint && settings.regression_weight > 0.0;
+        let attention = self.config.attention;
+        // Positions that no generated one changes; all copies of a block share them.
+        let shared: Vec<usize> = (prompts.iter())
+            .map(|prompt| mask::cacheable(&attention.runs(&prompt.parts, None), prompt.ids.len()))
+            .collect();
+        let runs: Vec<_> = (prompts.iter().zip(&shared))
+            .map(|(prompt, &count)| mask::before(&attention.runs(&prompt.parts, None), count))
+            .collect();
+        let sequences: Vec<Sequence> = (prompts.iter().zip(&runs).zip(&shared))
+            .map(|((prompt, runs), &count)| Sequence {
+                ids: &prompt.ids[..count],
+                runs,
+                cache: None,
+            })
+            .collect();
+        let last = |(at, prompt): (usize, &Prompt)| (at, vec![prompt.ids.len() - 1]);
+        let spans: Vec<Span> = match regresses {
+            true => prompts.iter().enumerate().map(last).collect(),
+            false => vec![],
+        };
+        let (hidden, caches) = model.forward_batch(&sequences, &spans, &[])?;
+        let mut figures = vec![];
+        let mut loss = Tensor::from(0_f32);
+        if regresses {
+            let (states, packing) = hidden.spans(0..spans.len())?;
+            let rows: Vec<i64> =
+                (0..spans.len()).map(|at| packing.range(at).start as i64).collect();
+            let states = states.f_index_select(0, &Tensor::f_from_slice(&rows)?)?; // [b, d]
+            let predicted = regress(tensors, &states)?;
+            let wanted = Tensor::f_from_slice(chunks)?.f_view(&predicted.size()[..])?;
+            let apart = (predicted - wanted).f_abs()?.f_mean(Kind::Float)? * *share;
+            figures.push(("regression", apart.double_value(&[])));
+            let weight = match objective {
+                Objective::Regression => 1.0,
+                _ => settings.regression_weight,
+            };
+            loss += apart * weight;
+        }
+        if objective == Objective::Regression {
+            return Ok((loss, figures));
+        }
+        let blocks: Vec<(usize, &Corrupted)> = (blocks.iter().enumerate())
+            .flat_map(|(at, copies)| copies.iter().map(move |block| (at, block)))
+            .collect();
+        let inputs: Vec<(Vec<i64>, Vec<Run>)> = (blocks.iter())
+            .map(|(at, block)| {
+                let prompt = &prompts[*at];
+                let end = block.ids.iter().position(|&id| id == self.model.ids.eoa_token_id);
+                let runs = attention.runs(&prompt.parts, end.map(|end| prompt.ids.len() + end));
+                let ids = [&prompt.ids[shared[*at]..], &block.ids].concat();
+                (ids, mask::from_position(&runs, shared[*at]))
+            })
+            .collect();
+        let sequences: Vec<Sequence> = (blocks.iter().zip(&inputs))
+            .map(|((at, _), (ids, runs))| Sequence { ids, runs, cache: Some(&caches[*at]) })
+            .collect();
+        let targets: Vec<Targets> =
+            blocks.iter().map(|(_, block)| Targets::from_labels(&block.labels)).collect();
+        let spans: Vec<Span> = (targets.iter().zip(&blocks).enumerate())
+            .map(|(copy, (targets, (at, _)))| {
+                let before = prompts[*at].ids.len() - shared[*at];
+                (copy, targets.rows.iter().map(|&row| before + row as usize).collect())
+            })
+            .collect();
+        let (hidden, _) = model.forward_batch(&sequences, &spans, &[])?;
+        let (states, packing) = hidden.spans(0..spans.len())?;
+        let rows: Vec<i64> =
+            (0..spans.len()).flat_map(|at| packing.range(at)).map(|row| row as i64).collect();
+        let ids: Vec<i64> = targets.into_iter().flat_map(|targets| targets.ids).collect();
+        let logits = model.logits(&states.f_index_select(0, &Tensor::f_from_slice(&rows)?)?)?;
+        let weight = VisionWeight::new(settings.image_weight, &self.model.ids);
+        let masked = match settings.loss {
+            Loss::Released => training::released(&logits, &ids, &weight)?,
+            Loss::Paper => training::paper(&logits, &ids, &weight)?,
+        };
+        let own: f64 = ids.iter().map(|&id| settings.loss.share(&weight, id)).sum();
+        for (name, value) in self.parts(&logits, &ids)? {
+            figures.push((name, value * *share));
+        }
+        Ok((loss + masked * (own / *total), figures))
+    }
+
+    /// Cross-entropies of codes and of actions, without gradients.
+    fn parts(&self, logits: &Tensor, ids: &[i64]) -> Result<Figures, TchError> {
+        let _guard = tch::no_grad_guard();
+        let special = &self.model.ids;
+        let mut figures = vec![];
+        for (name, range) in [
+            ("images", special.bov_token_id..=special.eov_token_id),
+            ("actions", special.eov_token_id + 1..=special.last_action_token_id),
+        ] {
+            let rows: Vec<i64> =
+                (0..ids.len()).filter(|&at| range.contains(&ids[at])).map(|at| at as i64).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let wanted: Vec<i64> = rows.iter().map(|&row| ids[row as usize]).collect();
+            let logits = logits.f_detach()?.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
+            figures.push((name, training::next_token(&logits, &wanted)?.double_value(&[])));
+        }
+        Ok(figures)
+    }
+}

@@ -1,0 +1,121 @@
+//! The language model under training, and the weights of direct regression.
+
+use std::collections::HashMap;
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::config::TrainingConfig;
+use super::demonstrations::ACTION;
+use super::parameters::Entries;
+use crate::udvla::checkpoint::{
+    Attention, CheckpointError, ModelConfig, Placement, Sizes, SpecialIds,
+};
+use crate::udvla::model::Transformer;
+
+/// Names of the regression's own weights.
+pub(super) const REGRESSION: [&str; 2] = ["regression.weight", "regression.bias"];
+
+/// Names and shapes of all weights.
+pub(super) fn entries(config: &TrainingConfig, model: &ModelConfig) -> Entries {
+    let outputs = i64::from(config.layout.horizon) * ACTION as i64;
+    let mut entries = Transformer::parameters(model);
+    entries.push((REGRESSION[0].into(), vec![outputs, config.policy.hidden_size]));
+    entries.push((REGRESSION[1].into(), vec![outputs]));
+    entries
+}
+
+/// The initial value of a weight, drawn from libtorch's generator.
+pub(super) fn initial(name: &str, shape: &[i64], layers: i64) -> Tensor {
+    let options = (Kind::Float, Device::Cpu);
+    let &[_, inputs] = shape else {
+        return match name {
+            _ if name == REGRESSION[1] => Tensor::zeros(shape, options),
+            _ => Tensor::ones(shape, options),
+        };
+    };
+    let unit = (1.0 / inputs as f64).sqrt();
+    let spread = match name {
+        // The residual stream starts at about unit size, and its branches small.
+        _ if name.contains("embed") => 0.5,
+        _ if name.contains("o_proj") || name.contains("down_proj") => {
+            unit / (2.0 * layers as f64).sqrt()
+        }
+        _ if name.contains("lm_head") => 0.5 * unit,
+        _ => unit,
+    };
+    Tensor::randn(shape, options) * spread
+}
+
+/// The language model with these weights.
+pub(super) fn transformer(
+    config: &ModelConfig,
+    tensors: &HashMap<String, Tensor>,
+) -> Result<Transformer, TchError> {
+    let placement = Placement { device: Device::Cpu, kind: Kind::Float };
+    let mut load = |name: &str, _: &[i64]| Ok(tensors[name].shallow_clone());
+    match Transformer::build(config, placement, &mut load) {
+        Ok(model) => Ok(model),
+        Err(CheckpointError::Torch { source, .. }) => Err(source),
+        Err(other) => Err(TchError::Torch(other.to_string())),
+    }
+}
+
+/// The chunk regressed from states `[b, d]`: `[b, horizon * width]`.
+pub(super) fn regress(
+    tensors: &HashMap<String, Tensor>,
+    states: &Tensor,
+) -> Result<Tensor, TchError> {
+    states.f_linear(&tensors[REGRESSION[0]], Some(&tensors[REGRESSION[1]]))
+}
+
+/// Special ids behind `text` ids, and actions behind the visual codes.
+pub(super) fn special_ids(text: i64, codes: i64, actions: i64) -> SpecialIds {
+    let extra = |index: i64| text + 3 + index;
+    let bov = extra(205) + 3;
+    let eov = bov + codes - 1;
+    SpecialIds {
+        pad_token_id: text,
+        bos_token_id: extra(203),
+        img_token_id: bov - 3,
+        boi_token_id: bov - 2,
+        eoi_token_id: bov - 1,
+        eof_token_id: extra(201),
+        boa_token_id: extra(198),
+        eoa_token_id: extra(199),
+        mask_token_id: extra(202),
+        bov_token_id: bov,
+        eov_token_id: eov,
+        // One more than there are: the released range is one too wide.
+        last_action_token_id: eov + 1 + actions,
+    }
+}
+
+/// Sizes of the language model for instructions of up to `longest_text` ids.
+pub(super) fn model_config(
+    config: &TrainingConfig,
+    ids: SpecialIds,
+    longest_text: usize,
+) -> ModelConfig {
+    let policy = &config.policy;
+    let layout = &config.layout;
+    let images: usize = layout.image_positions().iter().sum();
+    let generated: usize = layout.generated_positions(config.target).iter().sum();
+    let positions = 1 + longest_text + images + generated + layout.action_slots;
+    let sizes = Sizes {
+        vocab_size: ids.last_action_token_id + 1,
+        hidden_size: policy.hidden_size,
+        intermediate_size: policy.intermediate_size,
+        num_hidden_layers: policy.layers,
+        num_attention_heads: policy.heads,
+        num_key_value_heads: policy.key_heads,
+        rms_norm_eps: 1e-5,
+        rope_theta: policy.rope_theta,
+        max_position_embeddings: positions.next_multiple_of(64) as i64,
+        tie_word_embeddings: false,
+        qkv_bias: false,
+        hidden_act: "silu".into(),
+        use_blockwise_attn_mask: Some(config.attention == Attention::Released),
+        use_bidirectional_attn_mask: Some(config.attention == Attention::ReleasedBidirectional),
+    };
+    ModelConfig { sizes, ids }
+}
