@@ -6,7 +6,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::config::TrainingConfig;
 use super::demonstrations::ACTION;
-use super::parameters::Entries;
+use super::parameters::{Entries, normal};
 use crate::udvla::checkpoint::{
     Attention, CheckpointError, ModelConfig, Placement, Sizes, SpecialIds,
 };
@@ -24,8 +24,8 @@ pub(super) fn entries(config: &TrainingConfig, model: &ModelConfig) -> Entries {
     entries
 }
 
-/// The initial value of a weight, drawn from libtorch's generator.
-pub(super) fn initial(name: &str, shape: &[i64], layers: i64) -> Tensor {
+/// The initial value of a weight, a function of seed and name.
+pub(super) fn initial(name: &str, shape: &[i64], (seed, layers): (u64, i64)) -> Tensor {
     let options = (Kind::Float, Device::Cpu);
     let &[_, inputs] = shape else {
         return match name {
@@ -43,7 +43,7 @@ pub(super) fn initial(name: &str, shape: &[i64], layers: i64) -> Tensor {
         _ if name.contains("lm_head") => 0.5 * unit,
         _ => unit,
     };
-    Tensor::randn(shape, options) * spread
+    normal(&format!("policy/{seed}/{name}"), shape) * spread
 }
 
 /// The language model with these weights.

@@ -13,6 +13,7 @@ use super::Figures;
 use super::config::Optimizing;
 use super::error::TrainError;
 use crate::files::write_atomically;
+use crate::formula;
 
 /// AdamW's decay of the mean of gradients and of squares.
 const DECAY: [f64; 2] = [0.9, 0.95];
@@ -241,6 +242,18 @@ impl Parameters {
         }
         Ok(notes)
     }
+}
+
+/// Standard normal numbers, a function of `name`: libtorch's generator belongs to the whole process.
+pub(super) fn normal(name: &str, shape: &[i64]) -> Tensor {
+    let count = shape.iter().product::<i64>() as usize;
+    let numbers = formula::uniform(name, 2 * count);
+    // Box and Muller.
+    let number = |pair: &[f64]| {
+        ((-2.0 * pair[0].ln()).sqrt() * (std::f64::consts::TAU * pair[1]).cos()) as f32
+    };
+    let values: Vec<f32> = numbers.chunks_exact(2).map(number).collect();
+    Tensor::from_slice(&values).view(shape)
 }
 
 /// Learning rate at step `step` (from 0) of `total`: linear warm-up, then a cosine.

@@ -56,9 +56,8 @@ impl PolicyTrainer {
     ) -> Result<Self, TrainError> {
         let ids = special_ids(text_ids as i64, config.vision.sizes.codebook_size, actions as i64);
         let model = model_config(config, ids, longest_text);
-        tch::manual_seed(seed.cast_signed());
-        let layers = config.policy.layers;
-        let mut init = |name: &str, shape: &[i64]| initial(name, shape, layers);
+        let draw = (seed, config.policy.layers);
+        let mut init = |name: &str, shape: &[i64]| initial(name, shape, draw);
         let parameters =
             Parameters::new(entries(config, &model), &mut init).map_err(TrainError::torch(0))?;
         Ok(Self { config: config.clone(), model, seed, parameters, stage: 0, step: 0 })

@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::config::{Optimizing, TrainingConfig};
 use super::demonstrations::Demonstrations;
 use super::error::TrainError;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, normal};
 use crate::formula;
 use crate::vision::{VisionTokenizer, pixels};
 
@@ -136,11 +136,8 @@ impl Set {
             ("out.weight".to_owned(), vec![3, HIDDEN]),
             ("out.bias".to_owned(), vec![3]),
         ];
-        tch::manual_seed(seed.cast_signed());
-        let mut parameters = Parameters::new(entries, &mut |_, shape| match shape {
-            [_, inputs] => {
-                Tensor::randn(shape, (Kind::Float, Device::Cpu)) / (*inputs as f64).sqrt()
-            }
+        let mut parameters = Parameters::new(entries, &mut |name, shape| match shape {
+            [_, inputs] => normal(&format!("probe/{seed}/{name}"), shape) / (*inputs as f64).sqrt(),
             _ => Tensor::zeros(shape, (Kind::Float, Device::Cpu)),
         })?;
         let optimizing = Optimizing {

@@ -16,7 +16,7 @@ use super::Figures;
 use super::config::{TrainingConfig, VisionSettings};
 use super::demonstrations::Demonstrations;
 use super::error::TrainError;
-use super::parameters::{Parameters, save_tensors};
+use super::parameters::{Parameters, normal, save_tensors};
 use crate::formula;
 use crate::udvla::checkpoint::{CONFIG, SINGLE};
 use crate::vision::{VisionConfig, VisionDecoder, VisionTokenizer};
@@ -59,7 +59,6 @@ impl VisionTrainer {
             (name, value)
         };
         let fixed = fixed.into_iter().map(constant).collect();
-        tch::manual_seed(seed.cast_signed());
         let parameters = Parameters::new(trained, &mut |name, shape| match shape {
             [_] if name.ends_with("weight") => Tensor::ones(shape, options),
             [_] if name.ends_with("conv_y.bias") => Tensor::ones(shape, options),
@@ -70,7 +69,7 @@ impl VisionTrainer {
             }
             [_, inputs @ ..] => {
                 let spread = (1.0 / inputs.iter().product::<i64>() as f64).sqrt();
-                Tensor::randn(shape, options) * spread
+                normal(&format!("vision/{seed}/{name}"), shape) * spread
             }
             [] => Tensor::zeros(shape, options),
         })

@@ -81,6 +81,6 @@ mod tests {
         let svg = svg.unwrap();
         assert!(["policy", "loss", "rate"].iter().all(|text| svg.contains(text)), "{svg}");
         assert!(!svg.contains("once"));
-        assert_eq!(svg.matches("<polyline").count(), 2);
+        assert_eq!(svg.matches("stroke=\"#0072B2\"").count(), 2, "{svg}");
     }
 }
