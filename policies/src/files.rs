@@ -46,6 +46,17 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     }
 }
 
+/// Reads a whole file.
+///
+/// # Errors
+/// Those of [`open`].
+#[cfg(feature = "torch")]
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Writes a file as a whole or not at all: beside it first, synced, then renamed. Makes its folder.
 ///
 /// # Errors

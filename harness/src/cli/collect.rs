@@ -43,7 +43,7 @@ pub struct CollectArguments {
     pub seed: u64,
     /// Share of the episodes in which short bursts push the robot off the expert's way
     ///
-    /// A burst adds one offset to 3 to 7 control steps, after 14 to 30 clean ones. What the expert wants
+    /// A burst adds one offset to 3 to 7 control steps, after 20 to 40 clean ones. What the expert wants
     /// is recorded beside what was executed.
     #[arg(long, default_value_t = 0.85, value_name = "SHARE", help_heading = "Episodes", value_parser = super::values::share)]
     pub noise_share: f64,

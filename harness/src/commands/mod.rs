@@ -66,8 +66,7 @@ use crate::tracker::Tracker;
 /// # Errors
 /// [`crate::exit::Refused`] for what cannot work as asked, anything else for faults.
 pub fn run(cli: Cli) -> Result<Exit> {
-    let detail = if cli.verbose { Detail::Episodes } else { Detail::Totals };
-    let show = Show::choose(cli.quiet, cli.no_progress, detail);
+    let show = shown(&cli);
     match cli.command {
         Command::Run(command) => evaluate(&command, show),
         Command::Real(arguments) => real::run(&arguments, show),
@@ -109,6 +108,12 @@ pub fn run(cli: Cli) -> Result<Exit> {
     }
 }
 
+/// What is shown of how far a command is.
+fn shown(cli: &Cli) -> Show {
+    let detail = if cli.verbose { Detail::Episodes } else { Detail::Totals };
+    Show::choose(cli.quiet, cli.no_progress, detail)
+}
+
 /// The functions that need libtorch.
 #[cfg(feature = "torch")]
 pub const MODEL_CODE: ModelCode = ModelCode {
@@ -124,6 +129,7 @@ pub const MODEL_CODE: ModelCode = ModelCode {
 /// As [`run()`].
 #[cfg(feature = "torch")]
 pub fn run_with_model(cli: Cli) -> Result<Exit> {
+    let show = shown(&cli);
     match cli.command {
         Command::Bench { what: BenchCommand::Decode(arguments) } => bench::decode(&arguments),
         Command::Serve(arguments) => serve::run(&arguments, cli.quiet),
@@ -131,7 +137,7 @@ pub fn run_with_model(cli: Cli) -> Result<Exit> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::MakeCheckpoint(arguments) => make_checkpoint(&arguments),
         Command::AssembleCheckpoint(arguments) => assemble::run(&arguments),
-        Command::Train(arguments) => train::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments, show),
         _ => run(cli),
     }
 }

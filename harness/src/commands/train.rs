@@ -16,13 +16,15 @@ use udvla_policies::train::{
     Demonstrations, Figures, PolicyTrainer, TrainError, TrainingConfig, VisionTrainer, Windows,
     fit_actions, probe,
 };
-use udvla_policies::udvla::checkpoint::{FAST_CONFIG, FAST_TOKENIZER};
+use udvla_policies::udvla::checkpoint::{Checkpoint, FAST_CONFIG, FAST_TOKENIZER};
 use udvla_policies::udvla::device;
 use udvla_results::run::files::write_atomic;
 use udvla_sims::protocol::hex;
 
 use crate::cli::{TrainArguments, TrainPart};
 use crate::exit::{Exit, Refused};
+use crate::hub;
+use crate::report::Show;
 
 mod curves;
 
@@ -30,6 +32,16 @@ use curves::Curves;
 
 /// Settings of the checkpoint that the program brings.
 const NANO: &str = include_str!("../../../policies/nano/object.json");
+/// Files of a checkpoint's tokenizers, as `train` writes them.
+const TOKENIZERS: [&str; 7] = [
+    "vision/config.json",
+    "vision/model.safetensors",
+    "fast/tokenizer.json",
+    "fast/processor_config.json",
+    "norm_stats.json",
+    "text/ranks.tiktoken",
+    "text/vision_tokens.txt",
+];
 /// Validation windows, and images of the vision tokenizer's validation.
 const VALIDATION: usize = 96;
 /// File with the settings, the data and the course of a training.
@@ -39,21 +51,24 @@ const MANIFEST: &str = "training.json";
 ///
 /// # Errors
 /// [`Refused`] for settings or data that cannot be used.
-pub fn run(arguments: &TrainArguments) -> Result<Exit> {
+pub fn run(arguments: &TrainArguments, show: Show) -> Result<Exit> {
     if let Some(threads) = arguments.threads {
         device::set_threads(threads);
     }
     let config = config(arguments.config.as_deref())?;
     let demonstrations = Demonstrations::open(&arguments.data).map_err(refused)?;
     let (count, failed) = (demonstrations.episodes.len(), demonstrations.failed);
-    eprintln!("{count} demonstrations, {failed} failed ones left out");
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         let code = Exit::Killed as i32;
         signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    let training = Training { arguments, config, demonstrations, stop };
+    let from = arguments.from.as_deref().map(|from| hub::folder(from, &hub::CHECKPOINT));
+    let from = from.transpose()?.map(|from| Checkpoint::open(&from)).transpose();
+    let from = from.map_err(|error| refused(error.into()))?;
+    let training = Training { arguments, config, demonstrations, from, stop, show };
+    training.say(&format!("{count} demonstrations, {failed} failed ones left out"));
     let parts = match arguments.part {
         TrainPart::All => {
             const ALL: &[TrainPart] = &[
@@ -70,6 +85,9 @@ pub fn run(arguments: &TrainArguments) -> Result<Exit> {
     for part in parts {
         match part {
             TrainPart::All => {}
+            TrainPart::Vision | TrainPart::Actions if arguments.from.is_some() => {
+                training.copy_tokenizers()?;
+            }
             TrainPart::Vision => training.vision()?,
             TrainPart::Actions => training.actions()?,
             TrainPart::Probe => training.probe()?,
@@ -77,7 +95,7 @@ pub fn run(arguments: &TrainArguments) -> Result<Exit> {
             TrainPart::Futures => training.futures()?,
         }
         if training.is_stopped() {
-            eprintln!("stopped; the same command goes on");
+            training.say("stopped; the same command goes on");
             return Ok(Exit::Interrupted);
         }
     }
@@ -88,10 +106,29 @@ struct Training<'a> {
     arguments: &'a TrainArguments,
     config: TrainingConfig,
     demonstrations: Demonstrations,
+    /// Where the training starts.
+    from: Option<Checkpoint>,
     stop: Arc<AtomicBool>,
+    show: Show,
 }
 
 impl Training<'_> {
+    /// Takes over the tokenizers of the checkpoint that the training starts from.
+    fn copy_tokenizers(&self) -> Result<()> {
+        let Some(from) = &self.from else { return Ok(()) };
+        for name in TOKENIZERS {
+            let file = from.manifest_file().with_file_name(name);
+            let bytes = fs::read(&file).map_err(|error| {
+                Refused::new(format!("cannot read `{}`: {error}", file.display()))
+                    .hint("`--from` takes a checkpoint that `udvla-eval train` wrote")
+            })?;
+            let copy = self.file(name);
+            write_atomic(&copy, &bytes)
+                .with_context(|| format!("cannot write `{}`", copy.display()))?;
+        }
+        Ok(())
+    }
+
     fn vision(&self) -> Result<()> {
         let mut trainer = VisionTrainer::new(&self.config, self.arguments.seed)?;
         let state = self.state("vision");
@@ -99,27 +136,29 @@ impl Training<'_> {
             trainer.resume(&state).map_err(refused)?;
         }
         let mut curves = Curves::open(&self.file("curves/vision.csv"), trainer.step())?;
-        let bar = bar("vision", trainer.step(), trainer.steps());
+        let bar = self.bar("vision", trainer.step(), trainer.steps());
         let (mut saved, mut clock) = (Instant::now(), Instant::now());
-        while trainer.step() < trainer.steps() && !self.is_stopped() {
+        while trainer.step() < trainer.steps() {
             let figures = trainer.advance(&self.demonstrations, self.threads())?;
-            show(&bar, trainer.step(), &figures);
+            draw(&bar, trainer.step(), &figures);
             curves.add(trainer.step(), &figures)?;
-            let is_last = trainer.step() == trainer.steps();
-            if saved.elapsed() >= self.pause() || is_last || self.is_stopped() {
+            let ends = trainer.step() == trainer.steps() || self.is_stopped();
+            if saved.elapsed() >= self.pause() || ends {
                 trainer.save(&state)?;
                 trainer.export(&self.file("vision"))?;
                 self.note("vision", trainer.step(), &mut clock)?;
                 let (difference, codes) = trainer.validate(&self.demonstrations, VALIDATION)?;
-                say(
-                    &bar,
-                    &format!(
+                bar.suspend(|| {
+                    self.say(&format!(
                         "vision step {}: difference {difference:.4} of a range of 2, {codes} codes \
                          used",
                         trainer.step()
-                    ),
-                );
+                    ));
+                });
                 saved = Instant::now();
+            }
+            if ends {
+                break;
             }
         }
         bar.finish_and_clear();
@@ -132,14 +171,14 @@ impl Training<'_> {
         let list = |values: &[f64]| {
             values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(" ")
         };
-        eprintln!(
+        self.say(&format!(
             "actions: ranges {}; {} ids, {:.1} per chunk, {} at most; largest error {}",
             list(&fitted.ranges),
             fitted.vocabulary,
             fitted.ids.0,
             fitted.ids.1,
             list(&fitted.errors)
-        );
+        ));
         Ok(())
     }
 
@@ -147,14 +186,14 @@ impl Training<'_> {
         let vision = self.vision_tokenizer()?;
         let found = probe(&self.config, &self.demonstrations, &vision, self.arguments.seed)
             .map_err(refused)?;
-        eprintln!(
+        self.say(&format!(
             "probe: the object's place is off by {:.1} mm from the codes, {:.1} mm before rounding, \
-             {:.1} mm without images ({} observations)",
+             {:.1} mm from the task's mean place ({} observations)",
             1000.0 * found.from_codes,
             1000.0 * found.from_latents,
             1000.0 * found.from_nothing,
             found.observations
-        );
+        ));
         Ok(())
     }
 
@@ -165,26 +204,29 @@ impl Training<'_> {
         let (done, steps) = trainer.progress();
         let mut curves = Curves::open(&self.file("curves/policy.csv"), done)?;
         let mut measured = Curves::open(&self.file("curves/validation.csv"), done)?;
-        let bar = bar("policy", done, steps);
+        let bar = self.bar("policy", done, steps);
         let (mut saved, mut clock) = (Instant::now(), Instant::now());
         if trainer.stage().is_none() {
             trainer.export(out)?;
         }
-        while trainer.stage().is_some() && !self.is_stopped() {
+        while trainer.stage().is_some() {
             let figures = trainer.advance(&windows, self.threads())?;
             let (step, _) = trainer.progress();
-            show(&bar, step, &figures);
+            draw(&bar, step, &figures);
             curves.add(step, &figures)?;
-            let is_last = trainer.stage().is_none();
-            if saved.elapsed() >= self.pause() || is_last || self.is_stopped() {
+            let ends = trainer.stage().is_none() || self.is_stopped();
+            if saved.elapsed() >= self.pause() || ends {
                 trainer.save(&state)?;
                 trainer.export(out)?;
                 self.note("policy", step, &mut clock)?;
                 let found =
                     trainer.validate(&windows, &fast, self.config.denoise_steps, VALIDATION)?;
-                say(&bar, &format!("policy step {step}: {}", describe(&found)));
+                bar.suspend(|| self.say(&format!("policy step {step}: {}", describe(&found))));
                 measured.add(step, &figures_of(&found))?;
                 saved = Instant::now();
+            }
+            if ends {
+                break;
             }
         }
         bar.finish_and_clear();
@@ -196,11 +238,11 @@ impl Training<'_> {
         let (trainer, windows, fast) = self.opened()?;
         let steps = self.config.denoise_steps;
         let found = trainer.arms(&windows, &fast, steps, usize::MAX)?;
-        eprintln!(
+        self.say(&format!(
             "futures: cross-entropy of the actions behind the true future {:.4}, the generated one \
              {:.4}, random codes {:.4} ({} windows, 9 of 10 codes shown)",
             found.truth, found.generated, found.random, found.windows
-        );
+        ));
         Ok(())
     }
 
@@ -226,8 +268,10 @@ impl Training<'_> {
         let state = self.state("policy");
         if state.exists() {
             trainer.resume(&state).map_err(refused)?;
+        } else if let Some(from) = &self.from {
+            trainer.start_from(from).map_err(refused)?;
         }
-        let encoding = bar("image codes", 0, self.demonstrations.episodes.len() as u64);
+        let encoding = self.bar("image codes", 0, self.demonstrations.episodes.len() as u64);
         let windows = Windows::new(
             &self.config,
             trainer.ids(),
@@ -238,16 +282,22 @@ impl Training<'_> {
         )
         .map_err(refused)?;
         encoding.finish_and_clear();
-        eprintln!(
+        self.say(&format!(
             "policy: {} weights, {} windows, {} for validation",
             trainer.count(),
             windows.training.len(),
             windows.validation.len()
-        );
+        ));
         Ok((trainer, windows, fast))
     }
 
     fn vision_tokenizer(&self) -> Result<udvla_policies::vision::VisionTokenizer> {
+        if let Some(from) = &self.from {
+            let (tokenizer, _) = from
+                .vision(device::placement("cpu", None)?.device)
+                .map_err(|error| refused(error.into()))?;
+            return Ok(tokenizer);
+        }
         let mut trainer = VisionTrainer::new(&self.config, self.arguments.seed)?;
         trainer.resume(&self.state("vision")).map_err(refused)?;
         Ok(trainer.encoder()?)
@@ -261,6 +311,9 @@ impl Training<'_> {
         manifest["settings"] = serde_json::to_value(&self.config)?;
         manifest["seed"] = self.arguments.seed.into();
         manifest["data"] = self.data()?;
+        if let Some(from) = &self.from {
+            manifest["from"] = from.digest()?.into();
+        }
         manifest["machine"] = device::device_name(device::placement("cpu", None)?.device).into();
         manifest["threads"] = self.threads().into();
         manifest["libtorch"] = device::libtorch_version().into();
@@ -289,6 +342,26 @@ impl Training<'_> {
             }))
         };
         self.arguments.data.iter().map(folder).collect()
+    }
+
+    fn bar(&self, name: &'static str, done: u64, total: u64) -> ProgressBar {
+        let bar = match self.show {
+            Show::Bars(_) => ProgressBar::new(total),
+            Show::Nothing | Show::Lines(_) => ProgressBar::hidden(),
+        };
+        let style = "{prefix} {bar:30} {pos}/{len}  {per_sec}  {eta} left  {msg}";
+        bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+        let bar = bar.with_prefix(name);
+        bar.set_position(done);
+        bar.reset_eta();
+        bar
+    }
+
+    /// Prints a line, unless only errors are wanted.
+    fn say(&self, line: &str) {
+        if self.show != Show::Nothing {
+            eprintln!("{line}");
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -327,21 +400,7 @@ fn refused(error: TrainError) -> anyhow::Error {
     }
 }
 
-fn bar(name: &'static str, done: u64, total: u64) -> ProgressBar {
-    let bar = ProgressBar::new(total).with_prefix(name);
-    let style = "{prefix} {bar:30} {pos}/{len}  {per_sec}  {eta} left  {msg}";
-    bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
-    bar.set_position(done);
-    bar.reset_eta();
-    bar
-}
-
-/// Prints a line above the bar, and also where there is no terminal for one.
-fn say(bar: &ProgressBar, line: &str) {
-    bar.suspend(|| eprintln!("{line}"));
-}
-
-fn show(bar: &ProgressBar, step: u64, figures: &Figures) {
+fn draw(bar: &ProgressBar, step: u64, figures: &Figures) {
     bar.set_position(step);
     let text = figures
         .iter()

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use udvla_sims::episode::EpisodeKey;
 
 /// Clean control steps before a burst, at least and at most.
-const GAP: (u32, u32) = (14, 30);
+const GAP: (u32, u32) = (20, 40);
 /// Control steps of a burst, at least and at most.
 const BURST: (u32, u32) = (3, 7);
 /// Largest offset of the first three numbers of an action.
@@ -135,9 +135,9 @@ mod tests {
         for trial in 0..50 {
             let offsets = offsets(1.0, trial);
             let runs = runs(&offsets.noisy);
-            assert!(runs.len() > 10, "{runs:?}");
+            assert!(runs.len() > 8, "{runs:?}");
             for (noisy, length) in &runs[..runs.len() - 1] {
-                let range = if *noisy == 1 { 3..=7 } else { 14..=30 };
+                let range = if *noisy == 1 { 3..=7 } else { 20..=40 };
                 assert!(range.contains(length), "{runs:?}");
             }
         }

@@ -5,11 +5,12 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::bytes::{alphabet, ordered};
 use super::fast::coefficients;
 use super::merge::Splitter;
+use super::synthetic::byte_level_json;
 
 /// A byte string that pairs were merged into.
 type Symbol = Vec<u8>;
@@ -64,20 +65,10 @@ pub fn fit_fast(chunks: &[Vec<f64>], fit: &FastFit) -> (String, String) {
     let mut lines = vec![];
     for [left, right] in &merges {
         vocab.insert(written(&[&left[..], right].concat()), vocab.len().into());
-        lines.push(format!("{} {}", written(left), written(right)));
+        lines.push(Value::from(format!("{} {}", written(left), written(right))));
     }
     let size = vocab.len();
-    let stage = json!({
-        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
-    });
-    let tokenizer = json!({
-        "version": "1.0",
-        "added_tokens": [],
-        "normalizer": null,
-        "pre_tokenizer": stage,
-        "decoder": stage,
-        "model": { "type": "BPE", "vocab": vocab, "merges": lines },
-    });
+    let tokenizer = byte_level_json(&vocab, &lines);
     let config = json!({
         "scale": fit.scale,
         "min_token": smallest,

@@ -35,26 +35,32 @@ pub fn synthetic_json() -> (String, String) {
         vocab.insert(format!("{left}{right}"), vocab.len().into());
         merges.push(Value::from(format!("{left} {right}")));
     }
-    let stage = json!({
-        "type": "ByteLevel",
-        "add_prefix_space": false,
-        "trim_offsets": true,
-        "use_regex": true,
-    });
-    let tokenizer = json!({
-        "version": "1.0",
-        "added_tokens": [],
-        "normalizer": null,
-        "pre_tokenizer": stage,
-        "decoder": stage,
-        "model": { "type": "BPE", "vocab": vocab, "merges": merges },
-    });
+    let tokenizer = byte_level_json(&vocab, &merges);
     let config = json!({
         "scale": SCALE,
         "min_token": -i64::from(ZERO),
         "vocab_size": ENTRIES,
     });
     (format!("{tokenizer:#}\n"), format!("{config:#}\n"))
+}
+
+/// `tokenizer.json` of a byte-level tokenizer with this vocabulary and these pairs, as the Python
+/// package writes it.
+pub(super) fn byte_level_json(vocab: &Map<String, Value>, merges: &[Value]) -> Value {
+    let stage = json!({
+        "type": "ByteLevel",
+        "add_prefix_space": false,
+        "trim_offsets": true,
+        "use_regex": true,
+    });
+    json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": null,
+        "pre_tokenizer": stage,
+        "decoder": stage,
+        "model": { "type": "BPE", "vocab": vocab, "merges": merges },
+    })
 }
 
 /// A rank file of the text tokenizer with the 256 single bytes only, so that any text can be

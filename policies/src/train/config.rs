@@ -200,6 +200,18 @@ impl TrainingConfig {
         if policy.hidden_size % (2 * policy.heads) != 0 {
             return Some("has a hidden size that is not an even number per head".into());
         }
+        let is_apart = matches!(self.attention, Attention::Hybrid | Attention::Causal);
+        let regresses = |stage: &Stage| match stage.objective {
+            Objective::Regression => true,
+            Objective::Images => false,
+            Objective::Joint => policy.regression_weight > 0.0,
+        };
+        if !is_apart && policy.stages.iter().any(regresses) {
+            return Some(format!(
+                "regresses from the prompt alone, which under attention `{}` is not apart",
+                self.attention
+            ));
+        }
         if self.validation_every < 2 {
             return Some("keeps every episode for validation".into());
         }

@@ -92,7 +92,7 @@ impl Demonstrations {
 impl Episode {
     /// Reads a file; `None` for an episode that failed.
     fn open(file: &Path) -> Result<Option<Self>, TrainError> {
-        let bytes = std::fs::read(file)
+        let bytes = crate::files::read(file)
             .map_err(|source| TrainError::Read { file: file.to_owned(), source })?;
         Self::parse(file, &bytes).map_err(|what| TrainError::content(file, what))
     }

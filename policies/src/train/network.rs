@@ -68,28 +68,6 @@ pub(super) fn regress(
     states.f_linear(&tensors[REGRESSION[0]], Some(&tensors[REGRESSION[1]]))
 }
 
-/// Special ids behind `text` ids, and actions behind the visual codes.
-pub(super) fn special_ids(text: i64, codes: i64, actions: i64) -> SpecialIds {
-    let extra = |index: i64| text + 3 + index;
-    let bov = extra(205) + 3;
-    let eov = bov + codes - 1;
-    SpecialIds {
-        pad_token_id: text,
-        bos_token_id: extra(203),
-        img_token_id: bov - 3,
-        boi_token_id: bov - 2,
-        eoi_token_id: bov - 1,
-        eof_token_id: extra(201),
-        boa_token_id: extra(198),
-        eoa_token_id: extra(199),
-        mask_token_id: extra(202),
-        bov_token_id: bov,
-        eov_token_id: eov,
-        // One more than there are: the released range is one too wide.
-        last_action_token_id: eov + 1 + actions,
-    }
-}
-
 /// Sizes of the language model for instructions of up to `longest_text` ids.
 pub(super) fn model_config(
     config: &TrainingConfig,

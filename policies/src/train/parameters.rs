@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use sha2::{Digest, Sha256};
 use tch::{Kind, TchError, Tensor};
+use udvla_sims::protocol::hex;
 
 use super::Figures;
 use super::config::Optimizing;
@@ -61,6 +63,24 @@ impl Parameters {
             values: values.f_set_requires_grad(true)?,
             steps: 0,
         })
+    }
+
+    /// Takes over weights by name and shape, as the values to start from.
+    ///
+    /// # Errors
+    /// Those of `get`, and what libtorch refuses.
+    pub fn take(
+        &mut self,
+        get: impl Fn(&str, &[i64]) -> Result<Tensor, TrainError>,
+    ) -> Result<(), TrainError> {
+        let _guard = tch::no_grad_guard();
+        let weights = self.entries.iter().map(|(name, shape)| Ok(get(name, shape)?.reshape(-1)));
+        let weights = weights.collect::<Result<Vec<_>, TrainError>>()?;
+        let copied = Tensor::f_cat(&weights, 0).and_then(|all| {
+            self.values.f_detach()?.f_copy_(&all)?;
+            self.average.f_copy_(&all)
+        });
+        copied.map_err(TrainError::torch(0))
     }
 
     /// Number of weights.
@@ -158,7 +178,7 @@ impl Parameters {
     }
 
     /// Updates the weights at step `step` of `total` (from 0); returns the gradient's norm and the
-    /// rate.
+    /// rate. A norm that is no number leaves the weights as they are.
     pub fn update(
         &mut self,
         gradient: &Tensor,
@@ -168,9 +188,12 @@ impl Parameters {
     ) -> Result<[f64; 2], TchError> {
         let _guard = tch::no_grad_guard();
         let norm = gradient.f_norm()?.f_double_value(&[])?;
+        let rate = rate(settings, step, total);
+        if !norm.is_finite() {
+            return Ok([norm, rate]);
+        }
         let gradient = gradient * (settings.clip / (norm + 1e-6)).min(1.0);
         self.steps += 1;
-        let rate = rate(settings, step, total);
         let [b1, b2] = DECAY;
         let count = self.steps as f64;
         let _ = self.first.f_mul_scalar_(b1)?.f_add_(&(&gradient * (1.0 - b1)))?;
@@ -216,7 +239,7 @@ impl Parameters {
     /// An unreadable file, or one of another number of weights.
     pub fn resume(&mut self, file: &Path) -> Result<HashMap<String, String>, TrainError> {
         let wrong = |what: &str| TrainError::content(file, what);
-        let bytes = std::fs::read(file)
+        let bytes = crate::files::read(file)
             .map_err(|source| TrainError::Read { file: file.to_owned(), source })?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|_| wrong("is damaged"))?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|_| wrong("is damaged"))?;
@@ -242,6 +265,11 @@ impl Parameters {
         }
         Ok(notes)
     }
+}
+
+/// SHA-256 (hex) of settings, by which a state belongs to them.
+pub(super) fn digest(settings: &serde_json::Value) -> String {
+    hex(&Sha256::digest(settings.to_string().as_bytes()))
 }
 
 /// Standard normal numbers, a function of `name`: libtorch's generator belongs to the whole process.

@@ -10,22 +10,22 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::Figures;
 use super::actions::{FAST, NORM_STATS, RANKS, VISION_TOKENS};
 use super::config::{Objective, Stage, TrainingConfig};
 use super::error::TrainError;
 use super::loss::{Method, SHARD, Shard};
-use super::network::{REGRESSION, entries, initial, model_config, special_ids};
-use super::parameters::{Parameters, save_tensors};
+use super::network::{REGRESSION, entries, initial, model_config};
+use super::parameters::{Parameters, digest, save_tensors};
 use super::windows::{Window, Windows};
 use crate::files::write_atomically;
 use crate::formula;
 use crate::normalize::{GripperRule, Rotation};
 use crate::udvla::checkpoint::{
-    Benchmark, CONFIG, FORMAT, MANIFEST, Manifest, ModelConfig, NormFile,
-    REGRESSION as REGRESSION_FOLDER, SINGLE, SpecialIds, TextFiles,
+    Benchmark, CONFIG, Checkpoint, FORMAT, MANIFEST, Manifest, ModelConfig, NormFile, Placement,
+    REGRESSION as REGRESSION_FOLDER, SINGLE, SpecialIds, TextFiles, Weights,
 };
 use crate::udvla::model::training::{self, Corrupted, PartNoise, UNSCORED, VisionWeight};
 
@@ -54,13 +54,29 @@ impl PolicyTrainer {
         longest_text: usize,
         seed: u64,
     ) -> Result<Self, TrainError> {
-        let ids = special_ids(text_ids as i64, config.vision.sizes.codebook_size, actions as i64);
+        let ids =
+            SpecialIds::compact(text_ids as i64, config.vision.sizes.codebook_size, actions as i64);
         let model = model_config(config, ids, longest_text);
         let draw = (seed, config.policy.layers);
         let mut init = |name: &str, shape: &[i64]| initial(name, shape, draw);
         let parameters =
             Parameters::new(entries(config, &model), &mut init).map_err(TrainError::torch(0))?;
         Ok(Self { config: config.clone(), model, seed, parameters, stage: 0, step: 0 })
+    }
+
+    /// Takes the weights of a checkpoint that was trained here as the first ones.
+    ///
+    /// # Errors
+    /// A checkpoint of other sizes, or without weights of direct regression.
+    pub fn start_from(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let placement = Placement { device: Device::Cpu, kind: Kind::Float };
+        let model = Weights::open(&checkpoint.model_folder())?;
+        let regression = Weights::open(&checkpoint.regression_folder())?;
+        self.parameters.take(|name, shape| {
+            let own = name.strip_prefix("regression.");
+            let weights = if own.is_some() { &regression } else { &model };
+            Ok(weights.tensor(own.unwrap_or(name), shape, placement)?)
+        })
     }
 
     /// Ids of the vocabulary.
@@ -100,14 +116,14 @@ impl PolicyTrainer {
         };
         let (gradient, mut figures) =
             self.parameters.gradient(&shards, threads, loss).map_err(&torch)?;
-        if figures.iter().any(|(_, value)| !value.is_finite()) {
-            return Err(TrainError::NotFinite { step: number });
-        }
         let [norm, rate] = self
             .parameters
             .update(&gradient, &stage.optimizing, self.step, stage.steps)
             .map_err(&torch)?;
         figures.extend([("gradient", norm), ("rate", rate)]);
+        if figures.iter().any(|(_, value)| !value.is_finite()) {
+            return Err(TrainError::NotFinite { step: number });
+        }
         self.step += 1;
         if self.step == stage.steps {
             (self.stage, self.step) = (self.stage + 1, 0);
@@ -119,7 +135,12 @@ impl PolicyTrainer {
     }
 
     /// The windows of step `number`, in shards.
-    fn shards(&self, windows: &Windows, objective: Objective, number: u64) -> Vec<Shard> {
+    pub(super) fn shards(
+        &self,
+        windows: &Windows,
+        objective: Objective,
+        number: u64,
+    ) -> Vec<Shard> {
         let settings = &self.config.policy;
         let shares = formula::uniform(&format!("windows/{}/{number}", self.seed), settings.batch);
         let variants = formula::uniform(&format!("variants/{}/{number}", self.seed), shares.len());
@@ -239,12 +260,19 @@ impl PolicyTrainer {
         write(MANIFEST.into(), json!(manifest))
     }
 
+    fn settings_digest(&self) -> String {
+        let TrainingConfig { layout, attention, target, validation_every, actions, policy, .. } =
+            &self.config;
+        digest(&json!([layout, attention, target, validation_every, actions, policy]))
+    }
+
     /// Writes the state of the training.
     pub fn save(&self, file: &Path) -> Result<(), TrainError> {
         let notes = HashMap::from([
             ("stage".into(), self.stage.to_string()),
             ("step".into(), self.step.to_string()),
             ("seed".into(), self.seed.to_string()),
+            ("settings".into(), self.settings_digest()),
         ]);
         self.parameters.save(file, notes)
     }
@@ -258,6 +286,9 @@ impl PolicyTrainer {
         };
         if number("seed")? != self.seed {
             return Err(TrainError::content(file, "was trained with another seed"));
+        }
+        if notes.get("settings") != Some(&self.settings_digest()) {
+            return Err(TrainError::content(file, "was trained with other settings"));
         }
         (self.stage, self.step) = (number("stage")? as usize, number("step")?);
         Ok(())

@@ -29,7 +29,7 @@ const HIDDEN: i64 = 256;
 const STEPS: u64 = 1500;
 const BATCH: usize = 256;
 
-/// Regresses the object's position at the first observations of each episode.
+/// Regresses the object's position at every third observation.
 ///
 /// # Errors
 /// Demonstrations without positions.
@@ -81,13 +81,15 @@ impl Set {
         let known = || demonstrations.episodes.iter().filter(|episode| !episode.target.is_empty());
         for episode in known() {
             let (sum, count) = means.entry(episode.task).or_default();
-            (0..3).for_each(|axis| sum[axis] += f64::from(episode.target[axis]));
-            *count += 1.0;
+            for place in episode.target.chunks_exact(3) {
+                (0..3).for_each(|axis| sum[axis] += f64::from(place[axis]));
+                *count += 1.0;
+            }
         }
-        let mut rows: [Vec<(Tensor, Tensor, Tensor, Tensor)>; 2] = [vec![], vec![]];
+        let mut rows: [Vec<Rows>; 2] = [vec![], vec![]];
         for episode in known() {
-            // Where it lies before the hand covers it.
-            for at in (0..episode.steps.len().min(10)).step_by(3) {
+            // Lying, lifted and carried: where it lies at first hardly differs between LIBERO's episodes.
+            for at in (0..episode.steps.len()).step_by(3) {
                 let (mut codes, mut latents) = (vec![], vec![]);
                 for view in &episode.views {
                     let image = Tensor::f_from_slice(&pixels(view.frame(at), view.size))?;
@@ -108,12 +110,12 @@ impl Set {
                 ));
             }
         }
-        let join = |rows: &[(Tensor, Tensor, Tensor, Tensor)]| -> Result<Rows, TchError> {
+        let join = |rows: &[Rows]| -> Result<Rows, TchError> {
             if rows.is_empty() {
                 let none = || Tensor::zeros([0, 3], (Kind::Float, Device::Cpu));
                 return Ok((none(), none(), none(), none()));
             }
-            let part = |of: fn(&(Tensor, Tensor, Tensor, Tensor)) -> &Tensor| {
+            let part = |of: fn(&Rows) -> &Tensor| {
                 Tensor::f_cat(&rows.iter().map(of).collect::<Vec<_>>(), 0)
             };
             Ok((part(|r| &r.0)?, part(|r| &r.1)?, part(|r| &r.2)?, part(|r| &r.3)?))
@@ -157,6 +159,9 @@ impl Set {
             Ok::<_, TchError>(out * 0.1 + &mean)
         };
         let count = inputs.size()[0];
+        // In products this small, threads mostly wait for one another.
+        let threads = tch::get_num_threads();
+        tch::set_num_threads(1);
         for step in 0..STEPS {
             let numbers = formula::uniform(&format!("probe/{seed}/{step}"), BATCH);
             let rows: Vec<i64> = numbers.iter().map(|u| (u * count as f64) as i64).collect();
@@ -167,6 +172,7 @@ impl Set {
             let gradient = parameters.gradient_of(apart.f_abs()?.f_mean(Kind::Float)?)?;
             parameters.update(&gradient, &optimizing, step, STEPS)?;
         }
+        tch::set_num_threads(threads);
         predict(&parameters.averages()?, &tested)
     }
 }

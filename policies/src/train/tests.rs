@@ -3,13 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
+use tch::Tensor;
 use udvla_sims::episode::EpisodeKey;
 use udvla_sims::observation::{Image, Observation};
 
+use super::loss::Method;
+use super::network::transformer;
 use super::*;
 use crate::normalize::NormStats;
 use crate::tokens::{FastTokenizer, TextTokenizer};
-use crate::udvla::checkpoint::{FAST_CONFIG, FAST_TOKENIZER};
+use crate::udvla::checkpoint::{Attention, Checkpoint, FAST_CONFIG, FAST_TOKENIZER};
+use crate::udvla::model::training::{self, Targets, UNSCORED, VisionWeight};
 use crate::udvla::{DecodingOptions, UdVla, UdVlaOptions};
 use crate::{Answer, Policy, PolicyInput, formula};
 
@@ -58,12 +62,12 @@ fn write_episode(folder: &Path, trial: usize, success: bool) {
         .map(|(s, d)| label(s, d))
         .collect();
     let steps: Vec<i64> = (0..=STEPS).step_by(EVERY).map(|step| step as i64).collect();
+    let place = |step: i64| (6.0 * numbers[0] + 0.1 * step as f64).sin() * 5.0 + 8.0;
     let image = |step: i64| {
-        let place = (6.0 * numbers[0] + 0.1 * step as f64).sin() * 5.0 + 8.0;
+        let place = place(step);
         (0..SIDE * SIDE * 3).map(move |at| {
             let (row, column) = (at / 3 / SIDE, at / 3 % SIDE);
             let near = (row as f64 - place).abs() < 3.0 && (column as f64 - place).abs() < 3.0;
-            // A pattern: normalizations amplify what differs in nothing without bound.
             if near { 220_u8 } else { 20 + (at * at % 97) as u8 }
         })
     };
@@ -72,8 +76,8 @@ fn write_episode(folder: &Path, trial: usize, success: bool) {
     noisy[12] = 1;
     let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let labels = bytes(&labels);
-    let target =
-        bytes(&steps.iter().flat_map(|_| [numbers[0] as f32, 0.0, 0.0]).collect::<Vec<_>>());
+    let target = steps.iter().flat_map(|&step| [place(step) as f32 * 0.01, 0.0, 0.0]);
+    let target = bytes(&target.collect::<Vec<_>>());
     let words: Vec<u8> = steps.iter().flat_map(|step| step.to_le_bytes()).collect();
     let count = steps.len();
     let tensor = |kind, shape: &[usize], data| TensorView::new(kind, shape.to_vec(), data).unwrap();
@@ -104,10 +108,15 @@ struct Folder {
 
 impl Folder {
     fn new() -> Self {
+        Self::of(8)
+    }
+
+    /// `count` episodes, of which the sixth failed.
+    fn of(count: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        (0..8).for_each(|trial| write_episode(dir.path(), trial, trial != 5));
+        (0..count).for_each(|trial| write_episode(dir.path(), trial, trial != 5));
         let demonstrations = Demonstrations::open(&[dir.path().to_owned()]).unwrap();
-        assert_eq!((demonstrations.episodes.len(), demonstrations.failed), (7, 1));
+        assert_eq!((demonstrations.episodes.len(), demonstrations.failed), (count - 1, 1));
         Self { dir, demonstrations }
     }
 
@@ -221,12 +230,85 @@ fn a_policy_training_is_the_same_with_more_threads_and_after_a_pause() {
 }
 
 #[test]
+fn a_state_of_other_settings_or_another_seed_is_refused() {
+    let folder = Folder::new();
+    let state = folder.file("vision.state.safetensors");
+    VisionTrainer::new(&config(), 7).unwrap().save(&state).unwrap();
+    let mut other = config();
+    other.vision.edges = 0.5;
+    for (config, seed, wanted) in [(&config(), 8, "another seed"), (&other, 7, "other settings")] {
+        let error = VisionTrainer::new(config, seed).unwrap().resume(&state).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+}
+
+/// The loss with shared prompts and packed shards is that of whole sequences, one by one.
+#[test]
+fn the_loss_of_a_step_is_that_of_whole_sequences() {
+    let folder = Folder::new();
+    for (attention, loss) in [
+        (Attention::Hybrid, Loss::Released),
+        (Attention::Hybrid, Loss::Paper),
+        (Attention::Released, Loss::Released),
+        (Attention::Causal, Loss::Paper),
+    ] {
+        let mut config = config();
+        (config.attention, config.policy.loss) = (attention, loss);
+        config.policy.regression_weight = 0.0;
+        config.policy.stages.remove(0);
+        assert_eq!(config.fault(), None);
+        let (trainer, windows, _) = folder.policy(&config);
+        let shards = trainer.shards(&windows, Objective::Joint, 3);
+        assert_eq!(shards.len(), 2);
+        let method = Method { config: config.clone(), model: trainer.model.clone() };
+        let (fast, figures) = trainer
+            .parameters
+            .gradient(&shards, 2, |shard, tensors| method.loss(shard, Objective::Joint, tensors))
+            .unwrap();
+        let tensors = trainer.parameters.tensors().unwrap();
+        let model = transformer(&trainer.model, &tensors).unwrap();
+        let (mut states, mut wanted) = (vec![], vec![]);
+        for shard in &shards {
+            for (prompt, blocks) in shard.prompts.iter().zip(&shard.blocks) {
+                for block in blocks {
+                    let ids = [&prompt.ids[..], &block.ids].concat();
+                    let end = ids.iter().position(|&id| id == trainer.ids().eoa_token_id);
+                    let runs = attention.runs(&prompt.parts, end);
+                    let hidden = vec![UNSCORED; prompt.ids.len()];
+                    let targets = Targets::from_labels(&[hidden, block.labels.clone()].concat());
+                    let (all, _) = model.forward(&ids, &runs, None).unwrap();
+                    states.push(targets.select(&all).unwrap());
+                    wanted.extend(targets.ids);
+                }
+            }
+        }
+        let logits = model.logits(&Tensor::cat(&states, 0)).unwrap();
+        let weight = VisionWeight::new(config.policy.image_weight, trainer.ids());
+        let plain = match loss {
+            Loss::Released => training::released(&logits, &wanted, &weight).unwrap(),
+            Loss::Paper => training::paper(&logits, &wanted, &weight).unwrap(),
+        };
+        let value = plain.double_value(&[]);
+        let total = figures.iter().find(|(name, _)| *name == "loss").unwrap().1;
+        assert!((total - value).abs() < 1e-5 * value, "{attention} {loss:?}: {total} {value}");
+        let slow = trainer.parameters.gradient_of(plain).unwrap();
+        let apart = (&fast - &slow).norm().double_value(&[]) / slow.norm().double_value(&[]);
+        assert!(apart < 1e-4, "{attention} {loss:?}: {apart:e}");
+    }
+}
+
+#[test]
 fn a_trained_checkpoint_is_one_that_evaluations_run() {
     let folder = Folder::new();
     let config = config();
     let (mut trainer, windows, _) = folder.policy(&config);
     trainer.advance(&windows, 1).unwrap();
     trainer.export(folder.dir.path()).unwrap();
+    let (mut later, _, _) = folder.policy(&config);
+    let trained = trainer.parameters.averages().unwrap();
+    assert!(later.parameters.tensors().unwrap().iter().any(|(name, own)| *own != trained[name]));
+    later.start_from(&Checkpoint::open(folder.dir.path()).unwrap()).unwrap();
+    assert!(later.parameters.tensors().unwrap().iter().all(|(name, own)| *own == trained[name]));
     let options = UdVlaOptions {
         benchmark: "libero".into(),
         device: "cpu".into(),
@@ -286,11 +368,19 @@ fn a_trained_checkpoint_is_one_that_evaluations_run() {
 }
 
 #[test]
-fn the_probe_finds_where_the_object_is_only_if_the_images_show_it() {
-    let folder = Folder::new();
-    let vision = folder.prepare(&config()).encoder().unwrap();
-    let found = probe(&config(), &folder.demonstrations, &vision, 0).unwrap();
-    assert!(found.observations > 0 && found.from_latents.is_finite());
+fn the_probe_finds_the_object_only_where_the_images_show_it() {
+    let shown = Folder::of(40);
+    let mut hidden = Folder::of(40);
+    for view in hidden.demonstrations.episodes.iter_mut().flat_map(|episode| &mut episode.views) {
+        view.frames.fill(90);
+    }
+    let errors = [&shown, &hidden].map(|folder| {
+        let vision = folder.prepare(&config()).encoder().unwrap();
+        let found = probe(&config(), &folder.demonstrations, &vision, 0).unwrap();
+        [found.from_codes, found.from_latents].map(|error| error / found.from_nothing)
+    });
+    assert!(errors[0][1] < 0.5 && errors[0][0] < 0.8, "{errors:?}");
+    assert!(errors[1][1] > 0.8 && errors[1][0] > 0.8, "{errors:?}");
 }
 
 #[test]

@@ -10,13 +10,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use serde_json::json;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Figures;
 use super::config::{TrainingConfig, VisionSettings};
 use super::demonstrations::Demonstrations;
 use super::error::TrainError;
-use super::parameters::{Parameters, normal, save_tensors};
+use super::parameters::{Parameters, digest, normal, save_tensors};
 use crate::formula;
 use crate::udvla::checkpoint::{CONFIG, SINGLE};
 use crate::vision::{VisionConfig, VisionDecoder, VisionTokenizer};
@@ -69,6 +70,9 @@ impl VisionTrainer {
             }
             [_, inputs @ ..] => {
                 let spread = (1.0 / inputs.iter().product::<i64>() as f64).sqrt();
+                // Codes differ from the start: where all are equal, the decoder's normalizations
+                // divide by nothing.
+                let spread = if name.starts_with("quant_conv.") { 3.0 * spread } else { spread };
                 normal(&format!("vision/{seed}/{name}"), shape) * spread
             }
             [] => Tensor::zeros(shape, options),
@@ -112,15 +116,15 @@ impl VisionTrainer {
         };
         let (gradient, mut figures) =
             self.parameters.gradient(&shards, threads, loss).map_err(&torch)?;
-        if figures.iter().any(|(_, value)| !value.is_finite()) {
-            return Err(TrainError::NotFinite { step: self.step });
-        }
         let [norm, rate] = self
             .parameters
             .update(&gradient, &self.settings.optimizing, self.step, self.settings.steps)
             .map_err(&torch)?;
-        self.step += 1;
         figures.extend([("gradient", norm), ("rate", rate)]);
+        if figures.iter().any(|(_, value)| !value.is_finite()) {
+            return Err(TrainError::NotFinite { step: self.step });
+        }
+        self.step += 1;
         Ok(figures)
     }
 
@@ -170,6 +174,7 @@ impl VisionTrainer {
         let notes = HashMap::from([
             ("step".into(), self.step.to_string()),
             ("seed".into(), self.seed.to_string()),
+            ("settings".into(), digest(&json!(self.settings))),
         ]);
         self.parameters.save(file, notes)
     }
@@ -180,6 +185,9 @@ impl VisionTrainer {
         let number = |name: &str| notes.get(name).and_then(|value| value.parse::<u64>().ok());
         if number("seed") != Some(self.seed) {
             return Err(TrainError::content(file, "was trained with another seed"));
+        }
+        if notes.get("settings") != Some(&digest(&json!(self.settings))) {
+            return Err(TrainError::content(file, "was trained with other settings"));
         }
         self.step =
             number("step").ok_or_else(|| TrainError::content(file, "does not say its step"))?;

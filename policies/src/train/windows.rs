@@ -158,20 +158,23 @@ impl Windows {
         (settings, variants): (&PolicySettings, usize),
     ) -> Result<Tokens, TchError> {
         let _guard = tch::no_grad_guard();
-        let encode = |view: &super::View, at: usize, change: &Change| {
+        let encode = |view: &super::View, change: &Change| {
             let (height, width) = view.size;
-            let image = change.apply(view.frame(at), view.size);
-            let image = Tensor::f_from_slice(&pixels(&image, view.size))?;
-            let image = image.f_view([1, 3, height as i64, width as i64])?;
-            Vec::<i64>::try_from(vision.encode(&image).f_view(-1)?)
+            let mut images = vec![];
+            for at in 0..episode.steps.len() {
+                images.extend(pixels(&change.apply(view.frame(at), view.size), view.size));
+            }
+            let images = Tensor::f_from_slice(&images)?;
+            let images = images.f_view([-1, 3, height as i64, width as i64])?;
+            let codes = vision.encode(&images);
+            let of = |at| Vec::<i64>::try_from(codes.f_get(at)?.f_view(-1)?);
+            (0..codes.size()[0]).map(of).collect::<Result<Vec<_>, TchError>>()
         };
         let views = episode.views.iter().zip(&self.layout.images).enumerate();
         let views = views.map(|(camera, (view, layout))| {
             let variants = (0..variants).map(|variant| {
                 let name = format!("variant/{}/{camera}/{variant}", episode.name);
-                let change = Change::draw(&name, variant, settings);
-                let codes = (0..episode.steps.len()).map(|at| encode(view, at, &change));
-                codes.collect::<Result<Vec<_>, TchError>>()
+                encode(view, &Change::draw(&name, variant, settings))
             });
             let size = text.encode(&layout.size_text());
             Ok(ViewTokens { size, codes: variants.collect::<Result<_, TchError>>()? })

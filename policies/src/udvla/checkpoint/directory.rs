@@ -105,6 +105,11 @@ impl Checkpoint {
         self.dir.join(&self.manifest.vision)
     }
 
+    /// Folder of the weights of direct regression, if `train` left them.
+    pub fn regression_folder(&self) -> PathBuf {
+        self.dir.join(REGRESSION)
+    }
+
     /// Weights of the language model.
     ///
     /// # Errors
@@ -118,7 +123,7 @@ impl Checkpoint {
     /// # Errors
     /// A checkpoint without them; other shapes.
     pub fn regression(&self, [outputs, d]: [i64; 2]) -> Result<[Vec<f32>; 2], CheckpointError> {
-        let folder = self.dir.join(REGRESSION);
+        let folder = self.regression_folder();
         let what = "folder of the weights of direct regression";
         if !folder.is_dir() {
             return Err(CheckpointError::MissingDirectory { what, dir: folder });
@@ -285,7 +290,7 @@ impl Checkpoint {
                 files.push((format!("{role}/{name}"), file));
             }
         }
-        let regression = self.dir.join(REGRESSION);
+        let regression = self.regression_folder();
         if regression.is_dir() {
             for file in weight_files(&regression)? {
                 let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -59,6 +59,30 @@ impl Default for SpecialIds {
 }
 
 impl SpecialIds {
+    /// Ids of a small vocabulary: `text` ids, the special tokens in the text tokenizer's order, the
+    /// visual codes, and `actions` action ids behind them, since there are too few text ids to overlay.
+    pub fn compact(text: i64, codes: i64, actions: i64) -> Self {
+        let extra = |index: i64| text + 3 + index;
+        let img = extra(205);
+        let bov = img + 3;
+        let eov = bov + codes - 1;
+        Self {
+            pad_token_id: text,
+            bos_token_id: extra(203),
+            img_token_id: img,
+            boi_token_id: img + 1,
+            eoi_token_id: img + 2,
+            eof_token_id: extra(201),
+            boa_token_id: extra(198),
+            eoa_token_id: extra(199),
+            mask_token_id: extra(202),
+            bov_token_id: bov,
+            eov_token_id: eov,
+            // One more than there are: the released range is one too wide.
+            last_action_token_id: eov + 1 + actions,
+        }
+    }
+
     /// Number of visual codes.
     pub fn visual_codes(&self) -> i64 {
         self.eov_token_id - self.bov_token_id + 1

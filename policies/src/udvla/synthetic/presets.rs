@@ -9,6 +9,8 @@ use crate::udvla::checkpoint::{
 };
 use crate::vision::VisionConfig;
 
+/// Ids of the synthetic text tokenizer: single bytes.
+const TEXT: i64 = 256;
 /// Vocabulary size of the synthetic action tokenizer.
 const ACTIONS: i64 = 1024;
 
@@ -44,10 +46,9 @@ impl Preset {
 
     /// Sizes and ids of the language model.
     ///
-    /// Special ids follow the text tokenizer's 256 bytes. Action ids follow the visual codes,
-    /// because there are too few text ids to overlay.
+    /// Special ids follow the text tokenizer's 256 bytes.
     pub fn model(self) -> ModelConfig {
-        let ids = special_ids(self.vision().codebook_size);
+        let ids = SpecialIds::compact(TEXT, self.vision().codebook_size, ACTIONS);
         // Width, feed-forward width, layers, heads, key heads.
         let (sizes, vocabulary) = match self {
             Self::Nano => ([64, 128, 2, 2, 1], ids.last_action_token_id + 1),
@@ -72,28 +73,6 @@ impl Preset {
             use_bidirectional_attn_mask: Some(false),
         };
         ModelConfig { sizes, ids }
-    }
-}
-
-fn special_ids(codes: i64) -> SpecialIds {
-    let pad = 256;
-    let extra = |index: i64| pad + 3 + index;
-    let img = extra(205);
-    let bov = img + 3;
-    let eov = bov + codes - 1;
-    SpecialIds {
-        pad_token_id: pad,
-        bos_token_id: extra(203),
-        img_token_id: img,
-        boi_token_id: img + 1,
-        eoi_token_id: img + 2,
-        eof_token_id: extra(201),
-        boa_token_id: extra(198),
-        eoa_token_id: extra(199),
-        mask_token_id: extra(202),
-        bov_token_id: bov,
-        eov_token_id: eov,
-        last_action_token_id: eov + 1 + ACTIONS,
     }
 }
 
