@@ -354,6 +354,24 @@ def test_sampled_states_are_marked_and_another_source_is_refused(sampling, tmp_p
         Adapter(config(tmp_path, initial_states="drawn"))
 
 
+def test_an_expert_with_more_clearance_carries_higher(tmp_path):
+    def highest(**changes: str) -> float:
+        adapter = Adapter(config(tmp_path, **changes))
+        adapter.reset("object", 7, 0)
+        heights = []
+        for _ in range(280):
+            if adapter.step(adapter.script_action(), look=False).done:
+                break
+            heights.append(float(adapter.target()[2]))
+        assert adapter.solved()
+        adapter.close()
+        return max(heights)
+
+    assert 0.03 < highest(clearance="0.08") - highest() < 0.1
+    with pytest.raises(SetupError, match=r"`clearance` is a number of meters.*not `x`"):
+        Adapter(config(tmp_path, clearance="x"))
+
+
 def test_what_a_step_without_look_would_have_drawn_is_drawn_afterwards(sampling):
     def after(count: int, again: bool) -> tuple[list, bytes, list]:
         sampling.reset("object", 7, 3)

@@ -123,7 +123,9 @@ impl Training<'_> {
                     .hint("`--from` takes a checkpoint that `udvla-eval train` wrote")
             })?;
             let copy = self.file(name);
-            write_atomic(&copy, &bytes)
+            let folder = copy.parent().expect("a file of OUT");
+            fs::create_dir_all(folder)
+                .and_then(|()| write_atomic(&copy, &bytes))
                 .with_context(|| format!("cannot write `{}`", copy.display()))?;
         }
         Ok(())

@@ -74,7 +74,8 @@ class Adapter:
         Args:
             config: as in the contract; `assets` is a folder or `stand-ins`, `substeps` one of
                 `SUBSTEPS` and `initial_states` one of `INITIAL_STATES` (the defaults are the
-                first); `sample_seed` belongs to sampled states.
+                first); `sample_seed` belongs to sampled states, `clearance` (in meters) to the
+                expert.
         """
         protocol, environment = config["protocol"], config["protocol"]["environment"]
         self._scratch = Path(config["scratch"])
@@ -88,6 +89,7 @@ class Adapter:
             raise SetupError(f"`substeps` is not one of {quoted(SUBSTEPS)}")
         self._sampled = self._wants_samples(config)
         self._sample_seed = int(config.get("sample_seed") or 0)
+        self._expert_options = _expert_options(config)
         setting = runtime.package_versions()
         self._package = package_root()
         self._tasks = {name: self._protocol_tasks(suite) for name, suite in self._suites.items()}
@@ -108,6 +110,7 @@ class Adapter:
         if self._sampled:
             setting["initial_states"] = f"sampled, seed {self._sample_seed}"
             setting["comparable"] = setting.get("comparable", "no: sampled initial states")
+        setting |= {name: f"{value} m" for name, value in self._expert_options.items()}
         setting |= self._start(config)
         self.spec = protocol_spec(environment, _STATE, _ACTION, setting)
         self._simulation: Simulation | None = None
@@ -174,7 +177,7 @@ class Adapter:
         from .expert import Expert
 
         if self._expert is None:
-            self._expert = Expert(self._current().env)
+            self._expert = Expert(self._current().env, **self._expert_options)
         return np.asarray(self._expert.action(), dtype=np.float32)
 
     def look_again(self) -> None:
@@ -296,3 +299,17 @@ def axis_angle(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
     if math.isclose(sine, 0.0):
         return np.zeros(3)
     return np.asarray(quaternion[:3]) * 2.0 * math.acos(w) / sine
+
+
+def _expert_options(config: dict) -> dict[str, float]:
+    """What the expert does otherwise than by default."""
+    text = config.get("clearance")
+    if not text:
+        return {}
+    try:
+        clearance = float(text)
+    except ValueError:
+        clearance = math.nan
+    if not 0 < clearance <= 0.2:
+        raise SetupError(f"`clearance` is a number of meters from 0 to 0.2, not `{text}`")
+    return {"clearance": clearance}

@@ -17,7 +17,7 @@ from .geometry import Array, Scene
 from .grasps import PALM, Grasp, grasps
 
 CLEARANCE = 0.02
-"""Clearance in meters under a carried object and under the open hand."""
+"""Least clearance in meters under a carried object and under the open hand."""
 CLIMB = 0.5
 """Slope at which an obstacle ahead is approached: height over distance."""
 HAND = np.array([0.11, 0.04])
@@ -34,13 +34,15 @@ Literal = list[str]
 class Expert:
     """Solves the goal of one episode, one control step at a time."""
 
-    def __init__(self, env: object) -> None:
+    def __init__(self, env: object, clearance: float = CLEARANCE) -> None:
         """Plans in a scene that was reset and has settled.
 
         Args:
             env: the robosuite-level LIBERO environment.
+            clearance: in meters, under a carried object and under the open hand.
         """
         self._env = env
+        self._clearance = clearance
         self._scene = Scene(env)
         self._arm = Arm(env, self._scene)
         self._rest = self._arm.grip()
@@ -97,7 +99,7 @@ class Expert:
         arm.yaw = grasp.yaw
         start = arm.grip()
         way = self._scene.tops_along(start, place, self._room(FINGERS), self._scene.around([name]))
-        way[:, 1] += CLEARANCE
+        way[:, 1] += self._clearance
         way = way[way[:, 1] > way[-1, 1] + 0.01]
         for _ in range(90):
             away = place - arm.grip()
@@ -152,7 +154,7 @@ class Expert:
         grip = self._arm.grip() - start
         hand = scene.tops_along(start + grip, goal + grip, self._room(HAND), others)
         hang, under_palm = start[2] - low[2], -grip[2] - PALM
-        way[:, 1] = np.maximum(way[:, 1] + hang, hand[:, 1] + under_palm) + CLEARANCE
+        way[:, 1] = np.maximum(way[:, 1] + hang, hand[:, 1] + under_palm) + self._clearance
         return way
 
     def _let_go(self) -> Actions:
