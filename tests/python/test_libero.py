@@ -335,16 +335,19 @@ def test_a_sampled_state_depends_on_seed_and_episode_alone(sampling, tmp_path):
     other.close()
 
 
-def test_sampled_states_are_not_the_stored_ones(sampling):
-    """Positions of movable things: the robot's joints begin alike."""
+def test_sampled_states_are_other_states_of_the_stored_kind(sampling):
     sampling.reset("object", 7, 0)
     simulation = sampling._simulation
-    stored = simulation.initial_states
-    for trial in range(5):
+    stored, states = simulation.initial_states, []
+    for trial in range(40):
         simulation.sample(trial)
-        state = np.asarray(simulation.env.sim.get_state().flatten())
-        assert state.shape == stored[0].shape
-        assert np.abs(stored - state).max(1).min() > 1e-4
+        states.append(np.asarray(simulation.env.sim.get_state().flatten()))
+        assert np.abs(stored - states[-1]).max(1).min() > 1e-4
+    drawn = np.array(states)
+    assert drawn.shape[1:] == stored.shape[1:]
+    # The arm's seven joints, behind the time.
+    spread = drawn[:, 1:8].std(0) / stored[:, 1:8].std(0)
+    assert ((spread > 0.5) & (spread < 2)).all(), spread
 
 
 def test_sampled_states_are_marked_and_another_source_is_refused(sampling, tmp_path):

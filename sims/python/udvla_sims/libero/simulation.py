@@ -21,6 +21,8 @@ RESET_MODES = ("pinned", "reference", "exact")
 _UPSTREAM_HORIZON = 1000
 _MOST_RESETS = 200
 """Resets in a row that may find no place for everything: the tasks of the protocol need a few."""
+_JOINT_NOISE = 0.02
+"""Standard deviation in rad of the arm's first joint angles, as in the stored states."""
 _PLACEHOLDER = np.zeros((1, 1, 3), dtype=np.uint8)
 
 
@@ -133,11 +135,20 @@ class Simulation:
     def sample(self, seed: int) -> None:
         """Sets an initial state drawn by the problem's own sampler, not yet settled.
 
+        The arm's joints are drawn too, as in the stored states.
+
         Args:
             seed: of the generator; the state depends on nothing else.
         """
         np.random.seed(seed)
-        self._until_placed()
+        calm = [robot.initialization_noise for robot in self.env.robots]
+        for robot in self.env.robots:
+            robot.initialization_noise = {"magnitude": _JOINT_NOISE, "type": "gaussian"}
+        try:
+            self._until_placed()
+        finally:
+            for robot, noise in zip(self.env.robots, calm, strict=True):
+                robot.initialization_noise = noise
         self._set_state(np.asarray(self.env.sim.get_state().flatten()), clean=True)
         self._merge_substeps()
 
