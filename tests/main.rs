@@ -40,6 +40,8 @@ mod slurm;
 mod support;
 mod toy;
 #[cfg(feature = "torch")]
+mod train;
+#[cfg(feature = "torch")]
 mod udvla;
 mod view;
 mod walls;

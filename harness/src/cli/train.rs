@@ -19,7 +19,7 @@ pub struct TrainArguments {
     /// Settings [default: policies/nano/object.json, for three tasks of LIBERO's suite object]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Start from a checkpoint of `train`: its tokenizers stay as they are, its weights are the first
+    /// Start from a checkpoint of `train`: keep its tokenizers, begin with its weights
     #[arg(long, value_name = "CHECKPOINT")]
     pub from: Option<PathBuf>,
     /// Seed of initial weights, batches and masks

@@ -1,6 +1,7 @@
 //! `train`: a small UD-VLA policy from recorded demonstrations.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use udvla_policies::normalize::NormStats;
 use udvla_policies::tokens::{FastTokenizer, TextTokenizer};
 use udvla_policies::train::{
     Demonstrations, Figures, PolicyTrainer, TrainError, TrainingConfig, VisionTrainer, Windows,
-    fit_actions, probe,
+    fit_actions, probe, take_tokenizers,
 };
 use udvla_policies::udvla::checkpoint::{Checkpoint, FAST_CONFIG, FAST_TOKENIZER};
 use udvla_policies::udvla::device;
@@ -32,16 +33,6 @@ use curves::Curves;
 
 /// Settings of the checkpoint that the program brings.
 const NANO: &str = include_str!("../../../policies/nano/object.json");
-/// Files of a checkpoint's tokenizers, as `train` writes them.
-const TOKENIZERS: [&str; 7] = [
-    "vision/config.json",
-    "vision/model.safetensors",
-    "fast/tokenizer.json",
-    "fast/processor_config.json",
-    "norm_stats.json",
-    "text/ranks.tiktoken",
-    "text/vision_tokens.txt",
-];
 /// Validation windows, and images of the vision tokenizer's validation.
 const VALIDATION: usize = 96;
 /// File with the settings, the data and the course of a training.
@@ -67,32 +58,43 @@ pub fn run(arguments: &TrainArguments, show: Show) -> Result<Exit> {
     let from = arguments.from.as_deref().map(|from| hub::folder(from, &hub::CHECKPOINT));
     let from = from.transpose()?.map(|from| Checkpoint::open(&from)).transpose();
     let from = from.map_err(|error| refused(error.into()))?;
+    if let Some(from) = &from {
+        if matches!(arguments.part, TrainPart::Vision | TrainPart::Actions) {
+            return Err(Refused::new(
+                "`--from` keeps the checkpoint's tokenizers and action ranges",
+            )
+            .hint("leave `--from` out, or train `policy`")
+            .into());
+        }
+        take_tokenizers(from, &arguments.out).map_err(refused)?;
+    }
     let training = Training { arguments, config, demonstrations, from, stop, show };
     training.say(&format!("{count} demonstrations, {failed} failed ones left out"));
+    const ALL: &[TrainPart] = &[
+        TrainPart::Vision,
+        TrainPart::Actions,
+        TrainPart::Probe,
+        TrainPart::Policy,
+        TrainPart::Futures,
+    ];
     let parts = match arguments.part {
-        TrainPart::All => {
-            const ALL: &[TrainPart] = &[
-                TrainPart::Vision,
-                TrainPart::Actions,
-                TrainPart::Probe,
-                TrainPart::Policy,
-                TrainPart::Futures,
-            ];
-            ALL
-        }
+        TrainPart::All if training.from.is_some() => &ALL[2..],
+        TrainPart::All => ALL,
         ref part => std::slice::from_ref(part),
     };
     for part in parts {
-        match part {
-            TrainPart::All => {}
-            TrainPart::Vision | TrainPart::Actions if arguments.from.is_some() => {
-                training.copy_tokenizers()?;
-            }
-            TrainPart::Vision => training.vision()?,
-            TrainPart::Actions => training.actions()?,
-            TrainPart::Probe => training.probe()?,
-            TrainPart::Policy => training.policy()?,
-            TrainPart::Futures => training.futures()?,
+        let ended = match part {
+            TrainPart::All => Ok(()),
+            TrainPart::Vision => training.vision(),
+            TrainPart::Actions => training.actions(),
+            TrainPart::Probe => training.probe(),
+            TrainPart::Policy => training.policy(),
+            TrainPart::Futures => training.futures(),
+        };
+        let is_stop =
+            |error: &anyhow::Error| matches!(error.downcast_ref(), Some(TrainError::Stopped));
+        if !ended.as_ref().is_err_and(is_stop) {
+            ended?;
         }
         if training.is_stopped() {
             training.say("stopped; the same command goes on");
@@ -113,24 +115,6 @@ struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// Takes over the tokenizers of the checkpoint that the training starts from.
-    fn copy_tokenizers(&self) -> Result<()> {
-        let Some(from) = &self.from else { return Ok(()) };
-        for name in TOKENIZERS {
-            let file = from.manifest_file().with_file_name(name);
-            let bytes = fs::read(&file).map_err(|error| {
-                Refused::new(format!("cannot read `{}`: {error}", file.display()))
-                    .hint("`--from` takes a checkpoint that `udvla-eval train` wrote")
-            })?;
-            let copy = self.file(name);
-            let folder = copy.parent().expect("a file of OUT");
-            fs::create_dir_all(folder)
-                .and_then(|()| write_atomic(&copy, &bytes))
-                .with_context(|| format!("cannot write `{}`", copy.display()))?;
-        }
-        Ok(())
-    }
-
     fn vision(&self) -> Result<()> {
         let mut trainer = VisionTrainer::new(&self.config, self.arguments.seed)?;
         let state = self.state("vision");
@@ -269,6 +253,7 @@ impl Training<'_> {
         let mut trainer = PolicyTrainer::new(&self.config, sizes, longest, self.arguments.seed)?;
         let state = self.state("policy");
         if state.exists() {
+            self.check_origin()?;
             trainer.resume(&state).map_err(refused)?;
         } else if let Some(from) = &self.from {
             trainer.start_from(from).map_err(refused)?;
@@ -280,7 +265,10 @@ impl Training<'_> {
             &self.demonstrations,
             (&vision, &text),
             (&fast, &stats),
-            &mut |done| encoding.set_position(done as u64),
+            &mut |done| {
+                encoding.set_position(done as u64);
+                if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
         )
         .map_err(refused)?;
         encoding.finish_and_clear();
@@ -305,17 +293,34 @@ impl Training<'_> {
         Ok(trainer.encoder()?)
     }
 
+    /// The training's manifest, empty before the first state.
+    fn manifest(&self) -> Value {
+        let text = fs::read_to_string(self.file(MANIFEST)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_else(|_| json!({}))
+    }
+
+    /// SHA-256 of the checkpoint that the training starts from, or null.
+    fn origin(&self) -> Result<Value> {
+        Ok(self.from.as_ref().map(Checkpoint::digest).transpose()?.into())
+    }
+
+    /// Refuses to go on from another checkpoint than the one that the training was begun with.
+    fn check_origin(&self) -> Result<()> {
+        if self.manifest()["from"] == self.origin()? {
+            return Ok(());
+        }
+        let text = format!("`{}` was begun with another `--from`", self.arguments.out.display());
+        Err(Refused::new(text).hint("repeat the first command, or choose another `--out`").into())
+    }
+
     /// Writes how far a part is, with the seconds since `clock`, into the training's manifest.
     fn note(&self, part: &str, steps: u64, clock: &mut Instant) -> Result<()> {
         let file = self.file(MANIFEST);
-        let before = fs::read_to_string(&file).unwrap_or_default();
-        let mut manifest: Value = serde_json::from_str(&before).unwrap_or_else(|_| json!({}));
+        let mut manifest = self.manifest();
         manifest["settings"] = serde_json::to_value(&self.config)?;
         manifest["seed"] = self.arguments.seed.into();
         manifest["data"] = self.data()?;
-        if let Some(from) = &self.from {
-            manifest["from"] = from.digest()?.into();
-        }
+        manifest["from"] = self.origin()?;
         manifest["machine"] = device::device_name(device::placement("cpu", None)?.device).into();
         manifest["threads"] = self.threads().into();
         manifest["libtorch"] = device::libtorch_version().into();
@@ -397,7 +402,7 @@ fn config(file: Option<&Path>) -> Result<TrainingConfig> {
 
 fn refused(error: TrainError) -> anyhow::Error {
     match error {
-        TrainError::Torch { .. } | TrainError::Write { .. } => error.into(),
+        TrainError::Torch { .. } | TrainError::Write { .. } | TrainError::Stopped => error.into(),
         _ => Refused::new(udvla_policies::with_causes(&error)).into(),
     }
 }

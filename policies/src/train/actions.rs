@@ -11,11 +11,12 @@ use super::error::TrainError;
 use crate::files::write_atomically;
 use crate::normalize::NormStats;
 use crate::tokens::{FastFit, FastTokenizer, fit_fast, fit_ranks};
-use crate::udvla::checkpoint::{FAST_CONFIG, FAST_TOKENIZER};
+use crate::udvla::checkpoint::{CONFIG, Checkpoint, FAST_CONFIG, FAST_TOKENIZER, SINGLE};
 
 /// Files within a checkpoint.
 pub(super) const NORM_STATS: &str = "norm_stats.json";
 pub(super) const FAST: &str = "fast";
+pub(super) const VISION: &str = "vision";
 pub(super) const RANKS: &str = "text/ranks.tiktoken";
 pub(super) const VISION_TOKENS: &str = "text/vision_tokens.txt";
 
@@ -101,6 +102,33 @@ pub fn fit_actions(
         return Err(TrainError::content(folder, what));
     }
     Ok(fitted)
+}
+
+/// Takes over the tokenizers and action ranges of a checkpoint that was trained here into `folder`.
+///
+/// # Errors
+/// A file that cannot be read or written; a folder that has others.
+pub fn take_tokenizers(from: &Checkpoint, folder: &Path) -> Result<(), TrainError> {
+    let source = from.manifest_file();
+    let vision = [CONFIG, SINGLE].map(|name| format!("{VISION}/{name}"));
+    let fast = [FAST_TOKENIZER, FAST_CONFIG].map(|name| format!("{FAST}/{name}"));
+    let others = [NORM_STATS, RANKS, VISION_TOKENS].map(str::to_owned);
+    for name in vision.into_iter().chain(fast).chain(others) {
+        let (file, copy) = (source.with_file_name(&name), folder.join(&name));
+        let bytes =
+            crate::files::read(&file).map_err(|source| TrainError::Read { file, source })?;
+        if copy.exists() {
+            let own = crate::files::read(&copy)
+                .map_err(|source| TrainError::Read { file: copy.clone(), source })?;
+            if own != bytes {
+                return Err(TrainError::content(&copy, "is of another training"));
+            }
+            continue;
+        }
+        write_atomically(&copy, &bytes)
+            .map_err(|source| TrainError::Write { file: copy, source })?;
+    }
+    Ok(())
 }
 
 /// Half of the range of each dimension: its 1 % or 99 % quantile, whichever is farther from 0. So the

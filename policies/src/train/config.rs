@@ -109,6 +109,10 @@ pub struct PolicySettings {
     pub batch: usize,
     /// Masked copies of each window's block, which share its prompt.
     pub copies: usize,
+    /// How many of the copies show, for the actions that are known, those that the model itself
+    /// predicts from the prompt, as decoding does after its first steps.
+    #[serde(default)]
+    pub own_copies: usize,
     /// Loss of the masked positions.
     pub loss: Loss,
     /// Loss weight of a visual code.
@@ -193,6 +197,12 @@ impl TrainingConfig {
         if self.vision.batch == 0 || policy.batch == 0 || policy.copies == 0 || policy.variants == 0
         {
             return Some("has a batch of nothing".into());
+        }
+        if policy.own_copies > policy.copies {
+            return Some(format!(
+                "shows its own actions in {} of {} copies",
+                policy.own_copies, policy.copies
+            ));
         }
         if policy.heads < 1 || policy.key_heads < 1 || policy.heads % policy.key_heads != 0 {
             return Some("has heads that its key heads do not divide".into());

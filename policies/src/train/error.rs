@@ -21,6 +21,8 @@ pub enum TrainError {
     Torch { step: u64, source: TchError },
     #[error("the loss of training step {step} is not finite; a smaller `rate` may help")]
     NotFinite { step: u64 },
+    #[error("stopped")]
+    Stopped,
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]

@@ -9,8 +9,8 @@ use super::config::{Loss, Objective, TrainingConfig};
 use super::network::{regress, transformer};
 use crate::udvla::checkpoint::ModelConfig;
 use crate::udvla::model::mask::{self, Run};
-use crate::udvla::model::training::{self, Corrupted, Targets, VisionWeight};
-use crate::udvla::model::{Sequence, Span};
+use crate::udvla::model::training::{self, Corrupted, Targets, UNSCORED, VisionWeight};
+use crate::udvla::model::{Cache, Sequence, Span, Transformer};
 use crate::udvla::prompt::Prompt;
 
 /// Windows whose gradient one thread computes at a time.
@@ -98,9 +98,23 @@ impl Method {
         if objective == Objective::Regression {
             return Ok((loss, figures));
         }
-        let blocks: Vec<(usize, &Corrupted)> = (blocks.iter().enumerate())
-            .flat_map(|(at, copies)| copies.iter().map(move |block| (at, block)))
+        let mut blocks: Vec<(usize, Corrupted)> = (blocks.iter().enumerate())
+            .flat_map(|(at, copies)| copies.iter().map(move |block| (at, block.clone())))
             .collect();
+        if objective == Objective::Joint && settings.own_copies > 0 {
+            let first: Vec<&Corrupted> =
+                blocks.iter().step_by(settings.copies).map(|(_, block)| block).collect();
+            let own = self.own_actions(&model, prompts, &shared, &caches, &first)?;
+            let is_own = |copy: &usize| copy % settings.copies < settings.own_copies;
+            for copy in (0..blocks.len()).filter(is_own) {
+                let (at, block) = &mut blocks[copy];
+                for (slot, id) in &own[*at] {
+                    if block.ids[*slot] != self.model.ids.mask_token_id {
+                        block.ids[*slot] = *id;
+                    }
+                }
+            }
+        }
         let inputs: Vec<(Vec<i64>, Vec<Run>)> = (blocks.iter())
             .map(|(at, block)| {
                 let prompt = &prompts[*at];
@@ -137,6 +151,57 @@ impl Method {
             figures.push((name, value * *share));
         }
         Ok((loss + masked * (own / *total), figures))
+    }
+
+    /// The most probable actions per window when nothing of its block is known, by slot of the block.
+    fn own_actions(
+        &self,
+        model: &Transformer,
+        prompts: &[Prompt],
+        shared: &[usize],
+        caches: &[Cache],
+        blocks: &[&Corrupted],
+    ) -> Result<Vec<Vec<(usize, i64)>>, TchError> {
+        let _guard = tch::no_grad_guard();
+        let special = &self.model.ids;
+        let codes = special.bov_token_id..=special.eov_token_id;
+        let actions = special.eov_token_id + 1..=special.last_action_token_id;
+        let (mut inputs, mut slots) = (vec![], vec![]);
+        for ((block, prompt), &count) in blocks.iter().zip(prompts).zip(shared) {
+            let whole = block.ids.iter().zip(&block.labels);
+            let whole = whole.map(|(&id, &label)| if label == UNSCORED { id } else { label });
+            let whole: Vec<i64> = whole.collect();
+            let unknown = whole.iter().map(|&id| {
+                let is_generated =
+                    codes.contains(&id) || actions.contains(&id) || id == special.eoa_token_id;
+                if is_generated { special.mask_token_id } else { id }
+            });
+            let ids = [&prompt.ids[count..], &unknown.collect::<Vec<_>>()].concat();
+            let runs = self.config.attention.runs(&prompt.parts, None);
+            inputs.push((ids, mask::from_position(&runs, count)));
+            let is_action = |at: &usize| actions.contains(&whole[*at]);
+            slots.push((0..whole.len()).filter(is_action).collect::<Vec<_>>());
+        }
+        let sequences: Vec<Sequence> = (inputs.iter().zip(caches))
+            .map(|((ids, runs), cache)| Sequence { ids, runs, cache: Some(cache) })
+            .collect();
+        // A position is predicted by the one before it.
+        let spans: Vec<Span> = (slots.iter().zip(prompts).zip(shared).enumerate())
+            .map(|(at, ((slots, prompt), &count))| {
+                let before = prompt.ids.len() - count;
+                (at, slots.iter().map(|slot| before + slot - 1).collect())
+            })
+            .collect();
+        let (hidden, _) = model.forward_batch(&sequences, &spans, &[])?;
+        let (states, packing) = hidden.spans(0..spans.len())?;
+        let rows: Vec<i64> =
+            (0..spans.len()).flat_map(|at| packing.range(at)).map(|row| row as i64).collect();
+        let logits = model.logits(&states.f_index_select(0, &Tensor::f_from_slice(&rows)?)?)?;
+        let logits = logits.f_narrow(1, *actions.start(), actions.end() - actions.start() + 1)?;
+        let best: Vec<i64> = Vec::try_from(logits.f_argmax(1, false)?)?;
+        let mut best = best.into_iter().map(|action| actions.start() + action);
+        let ids = |slots: Vec<usize>| slots.into_iter().zip(best.by_ref()).collect();
+        Ok(slots.into_iter().map(ids).collect())
     }
 
     /// Cross-entropies of codes and of actions, without gradients.

@@ -27,7 +27,7 @@ mod validation;
 mod vision;
 mod windows;
 
-pub use actions::{FittedActions, fit_actions};
+pub use actions::{FittedActions, fit_actions, take_tokenizers};
 pub use config::{
     ActionSettings, Loss, Objective, Optimizing, PolicySettings, Stage, TrainingConfig,
     VisionSettings,

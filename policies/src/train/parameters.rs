@@ -375,6 +375,20 @@ mod tests {
     }
 
     #[test]
+    fn a_gradient_that_is_no_number_changes_nothing() {
+        let mut parameters = parameters();
+        for bad in [f64::NAN, f64::INFINITY] {
+            let gradient = Tensor::full([8], bad, (Kind::Float, tch::Device::Cpu));
+            let [norm, _] = parameters.update(&gradient, &settings(), 0, 200).unwrap();
+            assert!(!norm.is_finite());
+        }
+        let untouched = self::parameters();
+        assert_eq!(parameters.values.detach(), untouched.values.detach());
+        assert_eq!((parameters.first, parameters.second), (untouched.first, untouched.second));
+        assert_eq!((parameters.average, parameters.steps), (untouched.average, 0));
+    }
+
+    #[test]
     fn a_resumed_training_equals_the_uninterrupted_one() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state.safetensors");

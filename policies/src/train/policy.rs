@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::Figures;
-use super::actions::{FAST, NORM_STATS, RANKS, VISION_TOKENS};
+use super::actions::{FAST, NORM_STATS, RANKS, VISION, VISION_TOKENS};
 use super::config::{Objective, Stage, TrainingConfig};
 use super::error::TrainError;
 use super::loss::{Method, SHARD, Shard};
@@ -239,7 +239,7 @@ impl PolicyTrainer {
             attention: Some(self.config.attention),
             target: self.config.target,
             text: TextFiles { ranks: RANKS.into(), vision_tokens: Some(VISION_TOKENS.into()) },
-            vision: "vision".into(),
+            vision: VISION.into(),
             benchmarks: [(
                 self.config.benchmark.clone(),
                 Benchmark {

@@ -1,5 +1,6 @@
 //! Trainings on small made-up demonstrations.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -13,7 +14,9 @@ use super::*;
 use crate::normalize::NormStats;
 use crate::tokens::{FastTokenizer, TextTokenizer};
 use crate::udvla::checkpoint::{Attention, Checkpoint, FAST_CONFIG, FAST_TOKENIZER};
-use crate::udvla::model::training::{self, Targets, UNSCORED, VisionWeight};
+use crate::udvla::model::Transformer;
+use crate::udvla::model::training::{self, Corrupted, Targets, UNSCORED, VisionWeight};
+use crate::udvla::prompt::Prompt;
 use crate::udvla::{DecodingOptions, UdVla, UdVlaOptions};
 use crate::{Answer, Policy, PolicyInput, formula};
 
@@ -151,7 +154,7 @@ impl Folder {
             &self.demonstrations,
             (&vision, &text),
             (&fast, &stats),
-            &mut |_| {},
+            &mut |_| ControlFlow::Continue(()),
         )
         .unwrap();
         (trainer, windows, fast)
@@ -270,8 +273,10 @@ fn the_loss_of_a_step_is_that_of_whole_sequences() {
         let (mut states, mut wanted) = (vec![], vec![]);
         for shard in &shards {
             for (prompt, blocks) in shard.prompts.iter().zip(&shard.blocks) {
-                for block in blocks {
-                    let ids = [&prompt.ids[..], &block.ids].concat();
+                for (copy, block) in blocks.iter().enumerate() {
+                    let own = (copy < config.policy.own_copies)
+                        .then(|| with_own_actions(&model, &trainer, prompt, block));
+                    let ids = [&prompt.ids[..], own.as_ref().unwrap_or(&block.ids)].concat();
                     let end = ids.iter().position(|&id| id == trainer.ids().eoa_token_id);
                     let runs = attention.runs(&prompt.parts, end);
                     let hidden = vec![UNSCORED; prompt.ids.len()];
@@ -309,6 +314,20 @@ fn a_trained_checkpoint_is_one_that_evaluations_run() {
     assert!(later.parameters.tensors().unwrap().iter().any(|(name, own)| *own != trained[name]));
     later.start_from(&Checkpoint::open(folder.dir.path()).unwrap()).unwrap();
     assert!(later.parameters.tensors().unwrap().iter().all(|(name, own)| *own == trained[name]));
+    // Its tokenizers go into a new folder, again into the same one, and over no others.
+    let checkpoint = Checkpoint::open(folder.dir.path()).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    take_tokenizers(&checkpoint, out.path()).unwrap();
+    take_tokenizers(&checkpoint, out.path()).unwrap();
+    let copy = out.path().join("vision/model.safetensors");
+    assert_eq!(
+        std::fs::read(&copy).unwrap(),
+        std::fs::read(folder.file("vision/model.safetensors")).unwrap()
+    );
+    std::fs::write(&copy, "another").unwrap();
+    let error = take_tokenizers(&checkpoint, out.path()).unwrap_err();
+    assert!(error.to_string().contains("is of another training"), "{error}");
+    assert_eq!(std::fs::read(&copy).unwrap(), b"another");
     let options = UdVlaOptions {
         benchmark: "libero".into(),
         device: "cpu".into(),
@@ -383,6 +402,35 @@ fn the_probe_finds_the_object_only_where_the_images_show_it() {
     assert!(errors[1][1] > 0.8 && errors[1][0] > 0.8, "{errors:?}");
 }
 
+/// The ids of a block with the most probable actions, by a pass over the whole sequence, where it
+/// shows actions.
+fn with_own_actions(
+    model: &Transformer,
+    trainer: &PolicyTrainer,
+    prompt: &Prompt,
+    block: &Corrupted,
+) -> Vec<i64> {
+    let ids = trainer.ids();
+    let actions = ids.eov_token_id + 1..=ids.last_action_token_id;
+    let whole: Vec<i64> = (block.ids.iter().zip(&block.labels))
+        .map(|(&id, &label)| if label == UNSCORED { id } else { label })
+        .collect();
+    let is_generated = |id: &i64| *id >= ids.bov_token_id || *id == ids.eoa_token_id;
+    let hidden = |id: &i64| if is_generated(id) { ids.mask_token_id } else { *id };
+    let input = [&prompt.ids[..], &whole.iter().map(hidden).collect::<Vec<_>>()].concat();
+    let runs = trainer.config.attention.runs(&prompt.parts, None);
+    let (states, _) = model.forward(&input, &runs, None).unwrap();
+    let logits = model.logits(&states).unwrap();
+    let best = |slot: usize| {
+        let row = logits.get((prompt.ids.len() + slot) as i64 - 1);
+        let value = |id: &i64| row.double_value(&[*id]);
+        actions.clone().max_by(|a, b| value(a).total_cmp(&value(b))).unwrap()
+    };
+    let shown =
+        |slot: usize| if actions.contains(&block.ids[slot]) { best(slot) } else { block.ids[slot] };
+    (0..block.ids.len()).map(shown).collect()
+}
+
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let mut levels = config();
@@ -395,12 +443,15 @@ fn settings_that_contradict_each_other_are_refused() {
     width.policy.hidden_size = 36;
     let mut kept = config();
     kept.validation_every = 1;
+    let mut own = config();
+    own.policy.own_copies = 3;
     for (wanted, config) in [
         ("values in", levels),
         ("batch of nothing", copies),
         ("key heads", heads),
         ("even number per head", width),
         ("every episode", kept),
+        ("its own actions in 3 of 2", own),
     ] {
         let fault = config.fault().unwrap_or_default();
         assert!(fault.contains(wanted), "`{fault}` lacks `{wanted}`");

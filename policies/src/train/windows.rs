@@ -1,5 +1,7 @@
 //! What a policy is trained on: an observation, the chunk that follows, the observation after it.
 
+use std::ops::ControlFlow;
+
 use tch::{TchError, Tensor};
 
 use super::actions::normalized;
@@ -61,17 +63,18 @@ pub struct Window {
 }
 
 impl Windows {
-    /// Encodes everything with a checkpoint's tokenizers.
+    /// Encodes everything with a checkpoint's tokenizers; `progress` is told the episodes that are done.
     ///
     /// # Errors
-    /// Images of another number or size than the layout's.
+    /// Images of another number or size than the layout's; [`TrainError::Stopped`] after a break of
+    /// `progress`.
     pub fn new(
         config: &TrainingConfig,
         ids: &SpecialIds,
         demonstrations: &Demonstrations,
         (vision, text): (&VisionTokenizer, &TextTokenizer),
         (fast, stats): (&FastTokenizer, &NormStats),
-        progress: &mut dyn FnMut(usize),
+        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Self, TrainError> {
         let mut all = Self {
             layout: config.layout.clone(),
@@ -94,7 +97,9 @@ impl Windows {
                 false => all.training.extend(windows),
             }
             all.episodes.push(tokens);
-            progress(all.episodes.len());
+            if progress(all.episodes.len()).is_break() {
+                return Err(TrainError::Stopped);
+            }
         }
         let mut sum = 0.0;
         let often = config.policy.gripper_windows;

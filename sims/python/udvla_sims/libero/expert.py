@@ -17,7 +17,7 @@ from .geometry import Array, Scene
 from .grasps import PALM, Grasp, grasps
 
 CLEARANCE = 0.02
-"""Least clearance in meters under a carried object and under the open hand."""
+"""Clearance in meters under a carried object and under the open hand."""
 CLIMB = 0.5
 """Slope at which an obstacle ahead is approached: height over distance."""
 HAND = np.array([0.11, 0.04])
