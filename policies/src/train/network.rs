@@ -7,6 +7,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::config::TrainingConfig;
 use super::demonstrations::ACTION;
 use super::parameters::{Entries, normal};
+use super::vision::grid;
 use crate::udvla::checkpoint::{
     Attention, CheckpointError, ModelConfig, Placement, Sizes, SpecialIds,
 };
@@ -24,8 +25,21 @@ pub(super) fn entries(config: &TrainingConfig, model: &ModelConfig) -> Entries {
     entries
 }
 
+/// Share of the variance by which ids of near codes, and of near coefficients, start alike.
+const ALIKE: f64 = 0.9;
+
 /// The initial value of a weight, a function of seed and name.
-pub(super) fn initial(name: &str, shape: &[i64], (seed, layers): (u64, i64)) -> Tensor {
+///
+/// Ids of the codes start as their points of the grid do, in random directions, and those of the actions by
+/// the order of the coefficients, both with some noise.
+pub(super) fn initial(
+    name: &str,
+    shape: &[i64],
+    config: &TrainingConfig,
+    model: &ModelConfig,
+    seed: u64,
+) -> Tensor {
+    let layers = config.policy.layers;
     let options = (Kind::Float, Device::Cpu);
     let &[_, inputs] = shape else {
         return match name {
@@ -43,7 +57,32 @@ pub(super) fn initial(name: &str, shape: &[i64], (seed, layers): (u64, i64)) -> 
         _ if name.contains("lm_head") => 0.5 * unit,
         _ => unit,
     };
-    normal(&format!("policy/{seed}/{name}"), shape) * spread
+    let values = normal(&format!("policy/{seed}/{name}"), shape) * spread;
+    if name.contains("embed") || name.contains("lm_head") {
+        let vision = &config.vision;
+        let codes = grid(vision.levels, vision.sizes.embed_dim);
+        let actions = model.ids.last_action_token_id - model.ids.eov_token_id;
+        let starts =
+            [(model.ids.bov_token_id, codes), (model.ids.eov_token_id + 1, waves(actions))];
+        for (first, features) in starts {
+            let size = features.square().sum(Kind::Float) / features.size()[0];
+            let features = features * (ALIKE / size).sqrt();
+            let directions = [features.size()[1], inputs];
+            let directions = normal(&format!("policy/{seed}/{name}/{first}"), &directions) * spread;
+            let mut rows = values.narrow(0, first, features.size()[0]);
+            let noise = &rows * (1.0 - ALIKE).sqrt();
+            rows.copy_(&(features.matmul(&directions) + noise));
+        }
+    }
+    values
+}
+
+/// Sines and cosines of 1, 2, 4 and 8 half turns from the first of `count` to the last: `[count, 8]`.
+fn waves(count: i64) -> Tensor {
+    let places = Tensor::arange(count, (Kind::Float, Device::Cpu)) / (count - 1).max(1) as f64;
+    let turns = Tensor::from_slice(&[1_f32, 2.0, 4.0, 8.0]) * std::f64::consts::PI;
+    let angles = places.unsqueeze(1) * turns;
+    Tensor::cat(&[angles.sin(), angles.cos()], 1)
 }
 
 /// The language model with these weights.

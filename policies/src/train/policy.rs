@@ -57,8 +57,7 @@ impl PolicyTrainer {
         let ids =
             SpecialIds::compact(text_ids as i64, config.vision.sizes.codebook_size, actions as i64);
         let model = model_config(config, ids, longest_text);
-        let draw = (seed, config.policy.layers);
-        let mut init = |name: &str, shape: &[i64]| initial(name, shape, draw);
+        let mut init = |name: &str, shape: &[i64]| initial(name, shape, config, &model, seed);
         let parameters =
             Parameters::new(entries(config, &model), &mut init).map_err(TrainError::torch(0))?;
         Ok(Self { config: config.clone(), model, seed, parameters, stage: 0, step: 0 })

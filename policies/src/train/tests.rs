@@ -432,6 +432,28 @@ fn with_own_actions(
 }
 
 #[test]
+fn near_codes_and_near_actions_start_alike() {
+    let folder = Folder::new();
+    let config = config();
+    let (trainer, _, _) = folder.policy(&config);
+    let ids = trainer.ids();
+    let tensors = trainer.parameters.tensors().unwrap();
+    for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+        let alike = |a: i64, b: i64| {
+            let [a, b] = [a, b].map(|id| tensors[name].get(id));
+            Tensor::cosine_similarity(&a, &b, 0, 1e-8).double_value(&[])
+        };
+        // Codes of a grid of 5 values in 4 dimensions: one step in one, and opposite corners.
+        let (first, last) = (ids.bov_token_id, ids.eov_token_id);
+        assert!(alike(first, first + 1) > 0.6, "{name}: {}", alike(first, first + 1));
+        assert!(alike(first, last) < -0.6, "{name}: {}", alike(first, last));
+        let action = ids.eov_token_id + 20;
+        assert!(alike(action, action + 1) > 0.6, "{name}: {}", alike(action, action + 1));
+        assert!(alike(action, action + 9) < 0.6, "{name}: {}", alike(action, action + 9));
+    }
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_refused() {
     let mut levels = config();
     levels.vision.levels = 4;

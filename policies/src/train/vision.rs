@@ -315,7 +315,7 @@ impl Shared {
 }
 
 /// All points of a grid of `levels` values from -1 to 1 in each of `dimensions`: `[codes, d]`.
-fn grid(levels: i64, dimensions: i64) -> Tensor {
+pub(super) fn grid(levels: i64, dimensions: i64) -> Tensor {
     let codes = levels.pow(dimensions as u32);
     let value = |code: i64, dimension: i64| {
         let digit = code / levels.pow(dimension as u32) % levels;
