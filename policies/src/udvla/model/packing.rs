@@ -46,6 +46,14 @@ impl Packing {
         x.f_narrow(dim, range.start as i64, range.len() as i64)
     }
 
+    /// The parts of `x` along `dim` that belong to each sequence.
+    pub fn split(&self, x: &Tensor, dim: i64) -> Result<Vec<Tensor>, TchError> {
+        let lengths: Vec<i64> = (self.ranges.iter().enumerate())
+            .flat_map(|(index, range)| [range.len() as i64, self.padding(index) as i64])
+            .collect();
+        Ok(x.f_split_with_sizes(&lengths[..], dim)?.into_iter().step_by(2).collect())
+    }
+
     /// Consecutive sequences: their common range, including padding, and their own packing.
     pub fn subset(&self, sequences: Range<usize>) -> (Range<usize>, Self) {
         let start_of = |index: usize| self.ranges.get(index).map_or(self.total, |r| r.start);

@@ -2,8 +2,9 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::context::{Context, KeysValues, Selection, SequenceContext, linear};
+use super::context::{Context, KeysValues, Selection, linear};
 use super::mask::{Order, Run};
+use super::packing::Packing;
 
 /// Self-attention of one layer. Query, key and value are one product.
 #[derive(Debug)]
@@ -28,17 +29,20 @@ impl SelfAttention {
         let projected = projected.f_split_with_sizes(heads.map(|heads| heads * self.head), 1)?;
         let queries = rotate(&self.by_head(&projected[0])?, context.rotary)?;
         let all = self.keys_values(&projected[1], &projected[2], context)?;
+        let counts = context.sequences.iter().map(|sequence| {
+            sequence.runs.iter().map(|run| run.end - run.start).collect::<Vec<_>>()
+        });
+        let counts: Vec<_> = counts.collect();
+        let mut parts = by_run(&queries, &counts, context.packing)?.into_iter();
         let mut outputs = vec![];
         for (index, (sequence, keys_values)) in context.sequences.iter().zip(&all).enumerate() {
-            let first = sequence.runs.first().map_or(0, |run| run.start);
-            for run in sequence.runs {
+            for (run, queries) in sequence.runs.iter().zip(parts.by_ref()) {
                 let (start, end) = (run.start as i64, run.end as i64);
-                let at = (context.packing.range(index).start + run.start - first) as i64;
                 let integers = (Kind::Int64, x.device());
                 let positions = || Tensor::f_arange_start(start, end, integers);
-                let queries = queries.f_narrow(2, at, end - start)?;
                 outputs.push(attend(&queries, keys_values, *run, &positions)?);
             }
+            parts.next();
             outputs.push(self.padding(context.packing.padding(index), &queries)?);
         }
         Ok((self.project(&outputs)?, all))
@@ -64,22 +68,26 @@ impl SelfAttention {
         let rotary =
             [cos.f_index_select(0, selection.index)?, sin.f_index_select(0, selection.index)?];
         let queries = rotate(&self.by_head(&queries)?, &rotary)?;
-        let mut outputs = vec![];
-        for (index, (sequence, offsets)) in selection.spans.iter().enumerate() {
+        let counts = selection.spans.iter().map(|(sequence, offsets)| {
             let runs = context.sequences[*sequence].runs;
             let first = runs.first().map_or(0, |run| run.start);
-            let count_before =
-                |position: usize| offsets.partition_point(|offset| offset + first < position);
-            for run in runs {
-                let (start, end) = (count_before(run.start), count_before(run.end));
-                if start < end {
-                    let at = (selection.packing.range(index).start + start) as i64;
-                    let length = (end - start) as i64;
+            let before = |position: usize| offsets.partition_point(|at| at + first < position);
+            runs.iter().map(|run| before(run.end) - before(run.start)).collect::<Vec<_>>()
+        });
+        let counts: Vec<_> = counts.collect();
+        let mut parts = by_run(&queries, &counts, selection.packing)?.into_iter();
+        let mut outputs = vec![];
+        for (index, (sequence, _)) in selection.spans.iter().enumerate() {
+            let mut at = selection.packing.range(index).start as i64;
+            for (run, queries) in context.sequences[*sequence].runs.iter().zip(parts.by_ref()) {
+                let length = queries.size()[2];
+                if length > 0 {
                     let positions = || selection.positions.f_narrow(0, at, length);
-                    let queries = queries.f_narrow(2, at, length)?;
                     outputs.push(attend(&queries, &all[*sequence], *run, &positions)?);
                 }
+                at += length;
             }
+            parts.next();
             outputs.push(self.padding(selection.packing.padding(index), &queries)?);
         }
         Ok((self.project(&outputs)?, all))
@@ -94,11 +102,9 @@ impl SelfAttention {
     ) -> Result<Vec<KeysValues>, TchError> {
         let keys = rotate(&self.by_head(keys)?, context.rotary)?;
         let values = self.by_head(values)?;
-        let of_sequence = |(index, sequence): (usize, &SequenceContext)| {
-            let slice = |x: &Tensor| context.packing.slice(x, 2, index);
-            append(sequence.past, [slice(&keys)?, slice(&values)?])
-        };
-        context.sequences.iter().enumerate().map(of_sequence).collect()
+        let (keys, values) = (context.packing.split(&keys, 2)?, context.packing.split(&values, 2)?);
+        let sequences = context.sequences.iter().zip(keys).zip(values);
+        sequences.map(|((sequence, keys), values)| append(sequence.past, [keys, values])).collect()
     }
 
     /// `[t, heads * head] -> [1, heads, t, head]`.
@@ -118,6 +124,21 @@ impl SelfAttention {
         let joined = Tensor::f_cat(outputs, 2)?; // [1, heads, t, head]
         linear(&joined.f_transpose(1, 2)?.f_reshape([-1, self.heads * self.head])?, &self.output)
     }
+}
+
+/// The queries `[1, heads, t, head]` of each run, and after those of a sequence its padding. `counts`
+/// gives how many there are in each run of each sequence.
+///
+/// They are split once: the gradient of a part that is taken by itself is as large as the whole.
+fn by_run(
+    queries: &Tensor,
+    counts: &[Vec<usize>],
+    packing: &Packing,
+) -> Result<Vec<Tensor>, TchError> {
+    let lengths = counts.iter().enumerate().flat_map(|(index, counts)| {
+        counts.iter().copied().chain([packing.padding(index)]).map(|length| length as i64)
+    });
+    queries.f_split_with_sizes(&lengths.collect::<Vec<_>>()[..], 2)
 }
 
 /// Keys and values appended to those of earlier positions.
