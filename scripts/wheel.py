@@ -44,6 +44,7 @@ def stage() -> None:
         shutil.copy2(built / name, programs / name)
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "sims/python/udvla_sims", share / "python/udvla_sims", ignore=unwanted)
+    shutil.copytree(ROOT / "policies/nano/udvla-nano", share / "udvla-nano")
     shutil.copy2(ROOT / "scripts/lavapipe", share / "lavapipe")
 
 

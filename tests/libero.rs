@@ -50,6 +50,19 @@ fn the_expert_solves_the_object_suite_on_stand_ins() {
 }
 
 #[test]
+fn the_policy_that_comes_with_the_program_solves_its_tasks() {
+    let Some(assets) = real_assets() else { return };
+    let words = ["--suite", "object", "--task", "0,7,8", "--trials", "2", "--device", "cpu"];
+    let Some(run) = run(&assets, &[&words[..], &["--workers", "2"]].concat()) else { return };
+    let ended = run.go();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("no checkpoint is named"), "{}", ended.stderr);
+    let records = run.records();
+    let solved = records.values().filter(|record| record.success() == Some(true)).count();
+    assert!(records.len() == 6 && solved >= 4, "{solved} of 6\n{}", ended.stdout);
+}
+
+#[test]
 fn the_expert_solves_a_task_of_every_suite_and_idle_none() {
     let Some(assets) = real_assets() else { return };
     for (suite, task) in [("spatial", "0"), ("object", "0"), ("goal", "6"), ("long", "0")] {

@@ -175,7 +175,8 @@ fn the_policy_needs_the_simulators_cameras() {
 
 #[test]
 fn a_missing_checkpoint_is_answered_with_how_to_get_one() {
-    refused(&["--policy", "udvla"], &["needs a checkpoint", "--checkpoint DIR", "make-checkpoint"]);
+    let wanted = ["needs a checkpoint", "--checkpoint DIR", "make-checkpoint"];
+    refused(&["--policy", "udvla", "--suite", "spatial"], &wanted);
     refused(&["--checkpoint", "/nowhere/ckpt"], &["/nowhere/ckpt", "hint: "]);
 }
 

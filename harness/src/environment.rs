@@ -89,6 +89,9 @@ pub fn python(environment: &PythonEnvironment, given: Option<&Path>) -> Result<P
 const PROGRAMS: &str = "libexec/udvla-eval";
 /// And the adapters.
 const ADAPTERS: &str = "share/udvla-eval/python";
+/// And the checkpoint that comes with it.
+#[cfg(feature = "torch")]
+const NANO: &str = "share/udvla-eval/udvla-nano";
 
 /// The folder that this program was installed into: the environment's, for one that came as a
 /// package; `None` for a build in a source tree.
@@ -161,6 +164,23 @@ pub fn adapters() -> Result<PathBuf> {
             .hint("set `UDVLA_ADAPTERS` to the folder `sims/python` of the source tree")
             .into()
     })
+}
+
+/// The folder of the checkpoint that comes with the program.
+///
+/// # Errors
+/// [`Refused`] when it is not there.
+#[cfg(feature = "torch")]
+pub fn nano() -> Result<PathBuf, Refused> {
+    let folder = match prefix() {
+        Some(prefix) => prefix.join(NANO),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/nano/udvla-nano"),
+    };
+    if folder.join("checkpoint.json").exists() {
+        return Ok(folder);
+    }
+    let text = format!("the checkpoint `udvla-nano` is not at `{}`", folder.display());
+    Err(Refused::new(text).hint("install this version again, or pass the folder of a checkpoint"))
 }
 
 /// Digest of the adapters' sources, to distinguish runs of different adapters.

@@ -1,5 +1,5 @@
-//! Checkpoints and their parts from the Hugging Face hub: `hf:OWNER/NAME@REVISION` instead of a
-//! folder.
+//! Checkpoints and their parts by name: `udvla-nano`, which comes with the program, or
+//! `hf:OWNER/NAME@REVISION` on the Hugging Face hub, instead of a folder.
 //!
 //! Files go into the hub's own cache (`HF_HOME`), which its other programs use as well. What is
 //! fetched is of one commit, and files that the hub has a hash for are compared with it.
@@ -13,8 +13,11 @@ use hf_hub::{Cache, Repo, RepoType};
 use serde::Deserialize;
 use udvla_policies::udvla::checkpoint::{MANIFEST, file_digest};
 
+use crate::environment;
 use crate::exit::Refused;
 
+/// The checkpoint that comes with the program.
+pub const NANO: &str = "udvla-nano";
 const PREFIX: &str = "hf:";
 /// Attempts at a file whose connection breaks.
 const RETRIES: usize = 5;
@@ -68,12 +71,16 @@ pub fn is_meant(given: &Path) -> bool {
     given.to_str().is_some_and(|text| text.starts_with(PREFIX))
 }
 
-/// The folder that is named: as it is, or after fetching what is not in the cache yet.
+/// The folder that is named: as it is, the program's own, or after fetching what is not in the cache
+/// yet.
 ///
 /// # Errors
-/// [`Refused`] when it cannot be fetched, a file is another one than the hub says, or, offline, the
+/// [`Refused`] when it is not there, cannot be fetched, a file is another one than the hub says, or, offline, the
 /// cache lacks it.
 pub fn folder(given: &Path, wanted: &Wanted) -> Result<PathBuf, Refused> {
+    if given == Path::new(NANO) {
+        return environment::nano();
+    }
     let Some(text) = given.to_str().and_then(|text| text.strip_prefix(PREFIX)) else {
         return Ok(given.to_owned());
     };

@@ -52,7 +52,13 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         walls.finish()?;
         walls = Walls::default();
     }
-    let policy = walls.pass(policy(&run.tested, benchmark.name()))?;
+    #[cfg(feature = "torch")]
+    let or_nano = or_nano(&run.tested, *benchmark, &selection.tasks)?;
+    #[cfg(feature = "torch")]
+    let tested = or_nano.as_ref().unwrap_or(&run.tested);
+    #[cfg(not(feature = "torch"))]
+    let tested = &run.tested;
+    let policy = walls.pass(policy(tested, benchmark.name()))?;
     if let Some(policy) = &policy {
         walls.pass(check_futures(run, policy))?;
         walls.pass(preflight::policy(policy))?;
@@ -224,6 +230,32 @@ pub fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
     };
     let model = model_plan(checkpoint, &tested.device, &tested.model, benchmark)?;
     Ok(PolicyPlan::Udvla(Box::new(model)))
+}
+
+/// The policy that comes with the program, for UD-VLA without a checkpoint on the suite that it was
+/// trained for.
+///
+/// # Errors
+/// [`Refused`] without libtorch.
+#[cfg(feature = "torch")]
+fn or_nano(
+    tested: &PolicyArguments,
+    benchmark: &dyn Benchmark,
+    tasks: &[PlannedTask],
+) -> Result<Option<PolicyArguments>, Refused> {
+    let is_open = tested.policy == UDVLA && tested.checkpoint.is_none();
+    let is_suite = benchmark.name() == "libero" && tasks.iter().all(|task| task.suite == "object");
+    if !is_open || !is_suite || environment::nano().is_err() {
+        return Ok(None);
+    }
+    // Where it is not here yet, the program that has it starts over and says this.
+    crate::model::code()?;
+    eprintln!(
+        "note: no checkpoint is named: this is `{}`, a small policy for tasks 0, 7 and 8 of suite \
+         object (docs/nano.md)",
+        hub::NANO
+    );
+    Ok(Some(PolicyArguments { checkpoint: Some(hub::NANO.into()), ..tested.clone() }))
 }
 
 /// The model with the flags of a command.

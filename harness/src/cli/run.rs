@@ -128,7 +128,7 @@ pub struct PolicyArguments {
     /// How a policy server is asked.
     #[command(flatten)]
     pub server: ServerArguments,
-    /// Weights and tokenizers: a folder or hf:OWNER/NAME@REVISION
+    /// Weights and tokenizers: a folder, hf:OWNER/NAME@REVISION, or udvla-nano
     #[cfg(feature = "torch")]
     #[arg(long, env = "UDVLA_CHECKPOINT", hide_env_values = true, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,

@@ -26,6 +26,7 @@ use crate::cli::{TrainArguments, TrainPart};
 use crate::exit::{Exit, Refused};
 use crate::hub;
 use crate::report::Show;
+use crate::run::manifest::machine;
 
 mod curves;
 
@@ -321,7 +322,10 @@ impl Training<'_> {
         manifest["seed"] = self.arguments.seed.into();
         manifest["data"] = self.data()?;
         manifest["from"] = self.origin()?;
-        manifest["machine"] = device::device_name(device::placement("cpu", None)?.device).into();
+        let mut machine = machine();
+        // The folder is given away.
+        machine.remove("host");
+        manifest["machine"] = json!(machine);
         manifest["threads"] = self.threads().into();
         manifest["libtorch"] = device::libtorch_version().into();
         manifest["program"] =

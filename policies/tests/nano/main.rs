@@ -5,4 +5,5 @@ mod behaviour;
 mod broken;
 mod inspection;
 mod setting;
+mod trained;
 mod variants;
