@@ -75,8 +75,8 @@ pub fn is_meant(given: &Path) -> bool {
 /// yet.
 ///
 /// # Errors
-/// [`Refused`] when it is not there, cannot be fetched, a file is another one than the hub says, or, offline, the
-/// cache lacks it.
+/// [`Refused`] when it is not there or cannot be fetched, a file is another one than the hub says, or,
+/// offline, the cache lacks it.
 pub fn folder(given: &Path, wanted: &Wanted) -> Result<PathBuf, Refused> {
     if given == Path::new(NANO) {
         return environment::nano();
