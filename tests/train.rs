@@ -35,7 +35,7 @@ impl Bench {
         let data = word(self.demonstrations.directory());
         let words = ["train", part, "--data", &data, "--out", &out, "--config", &config];
         let from: Vec<&str> = from.iter().flat_map(|from| ["--from", from]).collect();
-        udvla(&[&words[..], &from].concat())
+        udvla(&[&words[..], &["--name", "small"], &from].concat())
     }
 }
 
@@ -87,6 +87,7 @@ fn a_training_makes_a_checkpoint_and_another_starts_from_it() {
     let stages = manifest["settings"]["policy"]["stages"].as_array().unwrap().len();
     assert_eq!(manifest["parts"]["policy"]["steps"], stages);
     assert!(manifest["from"].is_null());
+    assert_eq!(json(&bench.file("first/checkpoint.json"))["name"], "small");
     let ended = bench.train("policy", "second", Some("first"));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     for name in ["vision/model.safetensors", "fast/tokenizer.json", "norm_stats.json"] {

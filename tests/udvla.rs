@@ -61,6 +61,16 @@ fn the_decode_benchmark_gives_its_figures_and_a_case_to_repeat() {
 }
 
 #[test]
+fn a_trained_checkpoint_is_measured_on_an_instruction_that_it_knows() {
+    let words = ["bench", "decode", "--checkpoint", "udvla-nano", "--benchmark", "libero"];
+    let instruction = "pick up the milk and place it in the basket";
+    let more = ["--instruction", instruction, "--repeats", "1", "--warm-up", "0"];
+    let ended = udvla(&[&words[..], &more].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("udvla-nano: jd3p, hybrid in 8 steps"), "{}", ended.stderr);
+}
+
+#[test]
 fn every_decoding_has_a_line_a_case_and_the_ids_that_its_rows_get_alone() {
     let folder = tempfile::tempdir().unwrap();
     let [out, case] =

@@ -89,9 +89,11 @@ pub fn python(environment: &PythonEnvironment, given: Option<&Path>) -> Result<P
 const PROGRAMS: &str = "libexec/udvla-eval";
 /// And the adapters.
 const ADAPTERS: &str = "share/udvla-eval/python";
-/// And the checkpoint that comes with it.
+/// Names of the checkpoints that come with it: for LIBERO's own assets, and for stand-ins.
+pub const OWN_CHECKPOINTS: [&str; 2] = ["udvla-nano", "udvla-nano-stand-ins"];
+/// And their place.
 #[cfg(feature = "torch")]
-const NANO: &str = "share/udvla-eval/udvla-nano";
+const CHECKPOINTS: &str = "share/udvla-eval";
 
 /// The folder that this program was installed into: the environment's, for one that came as a
 /// package; `None` for a build in a source tree.
@@ -166,20 +168,21 @@ pub fn adapters() -> Result<PathBuf> {
     })
 }
 
-/// The folder of the checkpoint that comes with the program.
+/// The folder of a checkpoint that comes with the program.
 ///
 /// # Errors
 /// [`Refused`] when it is not there.
 #[cfg(feature = "torch")]
-pub fn nano() -> Result<PathBuf, Refused> {
+pub fn own_checkpoint(name: &str) -> Result<PathBuf, Refused> {
     let folder = match prefix() {
-        Some(prefix) => prefix.join(NANO),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/nano/udvla-nano"),
+        Some(prefix) => prefix.join(CHECKPOINTS),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/nano"),
     };
+    let folder = folder.join(name);
     if folder.join("checkpoint.json").exists() {
         return Ok(folder);
     }
-    let text = format!("the checkpoint `udvla-nano` is not at `{}`", folder.display());
+    let text = format!("the checkpoint `{name}` is not at `{}`", folder.display());
     Err(Refused::new(text).hint("install this version again, or pass the folder of a checkpoint"))
 }
 

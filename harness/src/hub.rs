@@ -1,5 +1,6 @@
-//! Checkpoints and their parts by name: `udvla-nano`, which comes with the program, or
-//! `hf:OWNER/NAME@REVISION` on the Hugging Face hub, instead of a folder.
+//! Checkpoints and their parts by name instead of a folder: `udvla-nano` and
+//! `udvla-nano-stand-ins`, which come with the program, or `hf:OWNER/NAME@REVISION` on the Hugging
+//! Face hub.
 //!
 //! Files go into the hub's own cache (`HF_HOME`), which its other programs use as well. What is
 //! fetched is of one commit, and files that the hub has a hash for are compared with it.
@@ -16,8 +17,6 @@ use udvla_policies::udvla::checkpoint::{MANIFEST, file_digest};
 use crate::environment;
 use crate::exit::Refused;
 
-/// The checkpoint that comes with the program.
-pub const NANO: &str = "udvla-nano";
 const PREFIX: &str = "hf:";
 /// Attempts at a file whose connection breaks.
 const RETRIES: usize = 5;
@@ -78,8 +77,10 @@ pub fn is_meant(given: &Path) -> bool {
 /// [`Refused`] when it is not there or cannot be fetched, a file is another one than the hub says, or,
 /// offline, the cache lacks it.
 pub fn folder(given: &Path, wanted: &Wanted) -> Result<PathBuf, Refused> {
-    if given == Path::new(NANO) {
-        return environment::nano();
+    if let Some(name) =
+        environment::OWN_CHECKPOINTS.into_iter().find(|name| given == Path::new(name))
+    {
+        return environment::own_checkpoint(name);
     }
     let Some(text) = given.to_str().and_then(|text| text.strip_prefix(PREFIX)) else {
         return Ok(given.to_owned());

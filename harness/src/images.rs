@@ -13,6 +13,8 @@ use udvla_sims::observation::Image;
 const GAP: usize = 4;
 /// Height of a line of headings.
 const HEADING: u32 = 18;
+/// Width that a heading of two or three words needs.
+const LEGIBLE: u32 = 144;
 
 /// Reads a PNG file; transparency is ignored.
 ///
@@ -101,6 +103,22 @@ pub fn labelled(columns: &[String], rows: &[Vec<Image>]) -> Result<Image> {
     Ok(grid(&[&[headings], rows].concat()))
 }
 
+/// Rows of small images enlarged so that headings fit above them, all by the same whole factor.
+pub fn enlarged(rows: Vec<Vec<Image>>) -> Vec<Vec<Image>> {
+    let widest = rows.iter().flatten().map(|image| image.width).max().unwrap_or(LEGIBLE);
+    let factor = LEGIBLE.div_ceil(widest.max(1)) as usize;
+    let repeat = |image: Image| {
+        let lines = image.rgb.chunks_exact(3 * image.width as usize);
+        let line = |line: &[u8]| -> Vec<u8> {
+            line.chunks_exact(3).flat_map(|pixel| pixel.repeat(factor)).collect()
+        };
+        let rgb = lines.flat_map(|pixels| line(pixels).repeat(factor)).collect();
+        let [height, width] = [image.height, image.width].map(|side| side * factor as u32);
+        Image { height, width, rgb }
+    };
+    rows.into_iter().map(|row| row.into_iter().map(repeat).collect()).collect()
+}
+
 /// Where [`labelled`] puts the images of the first column, and how far it is to the next.
 pub fn first_column(rows: &[Vec<Image>]) -> FutureGrid {
     let gap = GAP as u32;
@@ -158,6 +176,23 @@ mod tests {
                 assert_eq!([at(left - 1, row.top), at(right + 1, bottom)], [255; 2]);
             }
         }
+    }
+
+    #[test]
+    fn small_images_are_enlarged_alike_and_wide_ones_stay() {
+        let image = |width: u32, rgb: &[u8]| Image { height: 1, width, rgb: rgb.to_vec() };
+        let small = vec![vec![image(2, &[1, 2, 3, 4, 5, 6])], vec![image(1, &[7, 8, 9])]];
+        let large = enlarged(small);
+        let [wide, narrow] = [&large[0][0], &large[1][0]];
+        assert_eq!([wide.height, wide.width, narrow.height, narrow.width], [72, 144, 72, 72]);
+        let at = |y: usize, x: usize| &wide.rgb[3 * (144 * y + x)..][..3];
+        assert_eq!(
+            [at(0, 0), at(71, 71), at(0, 72), at(71, 143)],
+            [&[1, 2, 3], &[1, 2, 3], &[4, 5, 6], &[4, 5, 6]]
+        );
+        assert!(narrow.rgb.chunks_exact(3).all(|pixel| pixel == [7, 8, 9]));
+        let wide = vec![vec![image(200, &[5; 600])]];
+        assert_eq!(enlarged(wide.clone())[0][0].rgb, wide[0][0].rgb);
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub trait Benchmark: Sync {
         false
     }
 
+    /// The trained checkpoint that comes with the program for these episodes.
+    fn own_checkpoint(&self, _: &ArgMatches, _: &[PlannedTask]) -> Option<OwnCheckpoint> {
+        None
+    }
+
     /// What the user has to do after `setup`, as a hint.
     fn after_setup(&self) -> Option<String> {
         None
@@ -83,6 +88,15 @@ pub struct Facts {
     pub demonstrations: Option<Demonstrations>,
     /// Memory of one simulator with a loaded scene, in megabytes, about.
     pub worker_megabytes: u32,
+}
+
+/// A checkpoint that comes with the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnCheckpoint {
+    /// Its name.
+    pub name: &'static str,
+    /// What it was trained for.
+    pub purpose: &'static str,
 }
 
 /// How demonstrations of a benchmark are recorded.

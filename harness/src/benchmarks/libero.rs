@@ -9,7 +9,8 @@ use udvla_results::run::manifest::PlannedTask;
 use udvla_sims::protocol::{Protocol, Suite};
 
 use super::benchmark::{
-    self, Benchmark, Choices, Demonstrations, Facts, Selection, Simulator, value_name,
+    self, Benchmark, Choices, Demonstrations, Facts, OwnCheckpoint, Selection, Simulator,
+    value_name,
 };
 use super::range::{Numbers, numbers};
 use crate::assets::Catalog;
@@ -204,6 +205,19 @@ impl Benchmark for Libero {
         Ok(Simulator { options, variables: BTreeMap::new() })
     }
 
+    fn own_checkpoint(&self, flags: &ArgMatches, tasks: &[PlannedTask]) -> Option<OwnCheckpoint> {
+        let SimulatorFlags { assets, .. } = benchmark::parsed(flags);
+        let [usual, on_stand_ins] = environment::OWN_CHECKPOINTS;
+        let own = match assets.as_deref() {
+            Some(STAND_INS) => OwnCheckpoint {
+                name: on_stand_ins,
+                purpose: "tasks 0, 7 and 8 of suite object on stand-ins",
+            },
+            _ => OwnCheckpoint { name: usual, purpose: "tasks 0, 7 and 8 of suite object" },
+        };
+        tasks.iter().all(|task| task.suite == "object").then_some(own)
+    }
+
     fn after_setup(&self) -> Option<String> {
         let fetch = benchmark::fetch_command("libero");
         Some(format!("LIBERO's own meshes and textures: {fetch} (90 MB)"))
@@ -259,6 +273,8 @@ fn renderer_of(flag: &str, shell: Option<&str>) -> (String, Option<String>) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Command;
+
     use super::*;
 
     #[test]
@@ -275,5 +291,21 @@ mod tests {
         for (flag, shell) in [("auto", None), ("egl", Some("egl")), ("osmesa", None)] {
             assert_eq!(renderer_of(flag, shell), (flag.into(), None));
         }
+    }
+
+    #[test]
+    fn the_own_checkpoint_is_the_one_for_the_assets() {
+        let own = |words: &[&str]| {
+            let command =
+                SimulatorFlags::augment_args(EpisodeFlags::augment_args(Command::new("libero")));
+            let words = [&["libero"], words].concat();
+            let flags = command.get_matches_from(words);
+            let selection = Libero.select(&flags, &Choices::default()).unwrap();
+            Libero.own_checkpoint(&flags, &selection.tasks).map(|own| own.name)
+        };
+        assert_eq!(own(&["--suite", "object", "--assets", "here"]), Some("udvla-nano"));
+        let on_stand_ins = ["--suite", "object", "--task", "7", "--assets", STAND_INS];
+        assert_eq!(own(&on_stand_ins), Some("udvla-nano-stand-ins"));
+        assert_eq!(own(&["--suite", "object,goal", "--assets", "here"]), None);
     }
 }

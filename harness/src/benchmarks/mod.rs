@@ -17,8 +17,8 @@ mod simpler;
 mod toy;
 
 pub use benchmark::{
-    ActionNumber, Benchmark, Choices, Demonstrations, Facts, Selection, Simulator, fetch_command,
-    value_name,
+    ActionNumber, Benchmark, Choices, Demonstrations, Facts, OwnCheckpoint, Selection, Simulator,
+    fetch_command, value_name,
 };
 pub use range::{Numbers, numbers};
 pub use simpler::OTHERWISE;

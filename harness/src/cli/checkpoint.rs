@@ -161,6 +161,9 @@ pub struct DecodeArguments {
     /// Device that runs the policy: auto, cpu, cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
+    /// Instruction of every sequence [default: a few of different lengths]
+    #[arg(long, value_name = "TEXT")]
+    pub instruction: Option<String>,
     /// Observations per forward pass
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub batch: u16,

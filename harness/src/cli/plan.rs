@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+#[cfg(feature = "torch")]
+use clap::ArgMatches;
 use clap::Parser;
 use udvla_results::run::damage::Damage;
 use udvla_results::run::manifest::{Manifest, PlannedTask};
@@ -53,9 +55,9 @@ pub fn plan_of_command(command: &RunCommand) -> Result<Plan> {
         walls = Walls::default();
     }
     #[cfg(feature = "torch")]
-    let or_nano = or_nano(&run.tested, *benchmark, &selection.tasks)?;
+    let own = or_own(&run.tested, *benchmark, flags, &selection.tasks)?;
     #[cfg(feature = "torch")]
-    let tested = or_nano.as_ref().unwrap_or(&run.tested);
+    let tested = own.as_ref().unwrap_or(&run.tested);
     #[cfg(not(feature = "torch"))]
     let tested = &run.tested;
     let policy = walls.pass(policy(tested, benchmark.name()))?;
@@ -232,30 +234,30 @@ pub fn policy(tested: &PolicyArguments, benchmark: &str) -> Result<PolicyPlan> {
     Ok(PolicyPlan::Udvla(Box::new(model)))
 }
 
-/// The policy that comes with the program, for UD-VLA without a checkpoint on the suite that it was
+/// The policy that comes with the program, for UD-VLA without a checkpoint on episodes that it was
 /// trained for.
 ///
 /// # Errors
 /// [`Refused`] without libtorch.
 #[cfg(feature = "torch")]
-fn or_nano(
+fn or_own(
     tested: &PolicyArguments,
     benchmark: &dyn Benchmark,
+    flags: &ArgMatches,
     tasks: &[PlannedTask],
 ) -> Result<Option<PolicyArguments>, Refused> {
     let is_open = tested.policy == UDVLA && tested.checkpoint.is_none();
-    let is_suite = benchmark.name() == "libero" && tasks.iter().all(|task| task.suite == "object");
-    if !is_open || !is_suite || environment::nano().is_err() {
+    let own = if is_open { benchmark.own_checkpoint(flags, tasks) } else { None };
+    let Some(own) = own.filter(|own| environment::own_checkpoint(own.name).is_ok()) else {
         return Ok(None);
-    }
+    };
     // Where it is not here yet, the program that has it starts over and says this.
     crate::model::code()?;
     eprintln!(
-        "note: no checkpoint is named: this is `{}`, a small policy for tasks 0, 7 and 8 of suite \
-         object (docs/nano.md)",
-        hub::NANO
+        "note: no checkpoint is named: this is `{}`, a small policy for {} (docs/nano.md)",
+        own.name, own.purpose
     );
-    Ok(Some(PolicyArguments { checkpoint: Some(hub::NANO.into()), ..tested.clone() }))
+    Ok(Some(PolicyArguments { checkpoint: Some(own.name.into()), ..tested.clone() }))
 }
 
 /// The model with the flags of a command.

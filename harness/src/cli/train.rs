@@ -19,6 +19,9 @@ pub struct TrainArguments {
     /// Settings [default: policies/nano/object.json, for three tasks of LIBERO's suite object]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Name of the checkpoint [default: as the settings say]
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
     /// Start from a checkpoint of `train`: keep its tokenizers, begin with its weights
     #[arg(long, value_name = "CHECKPOINT")]
     pub from: Option<PathBuf>,

@@ -84,7 +84,7 @@ fn observed_and_predicted(observed: &[Image], predicted: &[Image]) -> Result<Ima
             vec![scaled, predicted.clone()]
         })
         .collect();
-    images::labelled(&columns, &rows)
+    images::labelled(&columns, &images::enlarged(rows))
 }
 
 fn save(file: &Path, image: &Image) -> Result<()> {

@@ -47,7 +47,8 @@ pub fn run(arguments: &TrainArguments, show: Show) -> Result<Exit> {
     if let Some(threads) = arguments.threads {
         device::set_threads(threads);
     }
-    let config = config(arguments.config.as_deref())?;
+    let mut config = config(arguments.config.as_deref())?;
+    config.name = arguments.name.clone().unwrap_or(config.name);
     let demonstrations = Demonstrations::open(&arguments.data).map_err(refused)?;
     let (count, failed) = (demonstrations.episodes.len(), demonstrations.failed);
     let stop = Arc::new(AtomicBool::new(false));

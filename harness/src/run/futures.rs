@@ -76,6 +76,7 @@ impl Futures {
                 seen.into_iter().chain([predicted.clone()]).chain(now).collect()
             })
             .collect();
+        let rows = images::enlarged(rows);
         self.grid = Some(images::first_column(&rows));
         let used = rows.iter().map(Vec::len).max().unwrap_or(0);
         let file = self.folder.join(format!("call-{:03}.png", before.call));

@@ -149,6 +149,8 @@ pub enum Objective {
     Regression,
     /// Future images: stage (i) of the paper.
     Images,
+    /// Actions behind the true future, of which nine in ten codes are shown: inverse dynamics.
+    Actions,
     /// Future images and actions: stage (ii) of the paper.
     Joint,
 }
@@ -213,7 +215,7 @@ impl TrainingConfig {
         let is_apart = matches!(self.attention, Attention::Hybrid | Attention::Causal);
         let regresses = |stage: &Stage| match stage.objective {
             Objective::Regression => true,
-            Objective::Images => false,
+            Objective::Images | Objective::Actions => false,
             Objective::Joint => policy.regression_weight > 0.0,
         };
         if !is_apart && policy.stages.iter().any(regresses) {

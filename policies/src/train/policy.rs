@@ -32,6 +32,9 @@ use crate::udvla::model::training::{self, Corrupted, PartNoise, UNSCORED, Vision
 /// Folder of the language model in a checkpoint.
 const MODEL: &str = "model";
 
+/// A number that gives the smallest mask ratio.
+pub(super) const LEAST_MASKED: f64 = 0.999;
+
 /// A policy under training.
 pub struct PolicyTrainer {
     pub(super) config: TrainingConfig,
@@ -196,18 +199,26 @@ impl PolicyTrainer {
         );
         let (ratios, order) = numbers.split_at(2);
         let (of_images, of_actions) = order.split_at(images.len());
+        let of_future = match objective {
+            Objective::Actions => LEAST_MASKED,
+            _ => ratios[0],
+        };
         let noise = [
-            PartNoise { ratio: ratios[0], order: of_images },
+            PartNoise { ratio: of_future, order: of_images },
             PartNoise { ratio: ratios[1], order: of_actions },
         ];
         let slots = self.config.layout.action_slots;
         let parts = [&images[..], &actions[..]];
         let mut block = training::corrupt_block(parts, [&noise[0], &noise[1]], slots, ids);
-        if objective == Objective::Images {
-            // The actions are unknown and not asked for.
-            let first = images.len() + 1;
-            block.ids[first..].fill(ids.mask_token_id);
-            block.labels[first..].fill(UNSCORED);
+        match objective {
+            Objective::Images => {
+                // The actions are unknown and not asked for.
+                let first = images.len() + 1;
+                block.ids[first..].fill(ids.mask_token_id);
+                block.labels[first..].fill(UNSCORED);
+            }
+            Objective::Actions => block.labels[..images.len()].fill(UNSCORED),
+            Objective::Regression | Objective::Joint => {}
         }
         block
     }

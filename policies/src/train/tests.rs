@@ -12,6 +12,7 @@ use super::*;
 use crate::normalize::NormStats;
 use crate::tokens::{FastTokenizer, TextTokenizer};
 use crate::udvla::checkpoint::{Checkpoint, FAST_CONFIG, FAST_TOKENIZER};
+use crate::udvla::model::training::UNSCORED;
 use crate::udvla::{DecodingOptions, UdVla, UdVlaOptions};
 use crate::{Answer, Policy, PolicyInput, formula};
 
@@ -227,6 +228,23 @@ fn a_policy_training_is_the_same_with_more_threads_and_after_a_pause() {
     assert_eq!(names(4), ["images", "loss", "gradient", "rate"]);
     assert_eq!(names(8), ["regression", "images", "actions", "loss", "gradient", "rate"]);
     assert_eq!(plain.1.windows, 6);
+}
+
+#[test]
+fn inverse_dynamics_shows_nine_in_ten_codes_of_the_future_and_asks_for_actions_alone() {
+    let folder = Folder::new();
+    let (trainer, windows, _) = folder.policy(&config());
+    let ids = trainer.ids();
+    let images = windows.block(&windows.training[0], 0)[0].len();
+    for shard in trainer.shards(&windows, Objective::Actions, 5) {
+        for block in shard.blocks.iter().flatten() {
+            let hidden =
+                |ids_of: &[i64]| ids_of.iter().filter(|&&id| id == ids.mask_token_id).count();
+            assert!((1..=images.div_ceil(10)).contains(&hidden(&block.ids[..images])));
+            assert!(block.labels[..images].iter().all(|&label| label == UNSCORED));
+            assert!(block.labels[images..].iter().any(|&label| label != UNSCORED));
+        }
+    }
 }
 
 #[test]

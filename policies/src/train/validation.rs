@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 use super::demonstrations::ACTION;
 use super::error::TrainError;
 use super::network::{regress, transformer};
-use super::policy::PolicyTrainer;
+use super::policy::{LEAST_MASKED, PolicyTrainer};
 use super::windows::{Window, Windows};
 use crate::formula;
 use crate::tokens::FastTokenizer;
@@ -21,8 +21,6 @@ use crate::udvla::prompt::{Block, Prompt, action_ids, allowed_action_ids, allowe
 
 /// Windows that are decoded together.
 const BATCH: usize = 16;
-/// A number that gives the smallest mask ratio of a training.
-const LEAST_MASKED: f64 = 0.999;
 
 /// What a validation measures.
 #[derive(Debug, Clone, PartialEq)]

@@ -31,7 +31,9 @@ pub fn run(arguments: &DecodeArguments) -> Result<Exit> {
     if let Some(threads) = arguments.threads {
         device::set_threads(threads);
     }
-    let rows: Vec<PolicyInput> = (0..arguments.batch).map(|row| input(&policy, row)).collect();
+    let instruction = arguments.instruction.as_deref();
+    let rows: Vec<PolicyInput> =
+        (0..arguments.batch).map(|row| input(&policy, row, instruction)).collect();
     let mut laps = vec![];
     for index in 0..arguments.warm_up + arguments.repeats {
         let lap = measure(&policy, &rows, u32::from(index), arguments.seed)?;
@@ -116,14 +118,15 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Input with noise for images and one of a few instructions of different lengths.
-fn input(policy: &UdVla, row: u16) -> PolicyInput {
+/// Input with noise for images, and the given instruction or one of a few of different lengths.
+fn input(policy: &UdVla, row: u16, instruction: Option<&str>) -> PolicyInput {
     const INSTRUCTIONS: [&str; 4] = [
         "push the sliding door to the left side",
         "turn off the light bulb",
         "take the red block and rotate it to the right",
         "open the drawer",
     ];
+    let instruction = instruction.unwrap_or(INSTRUCTIONS[usize::from(row) % INSTRUCTIONS.len()]);
     let image = |(view, camera): (usize, &Camera)| {
         let (height, width) = (camera.height, camera.width);
         let name = format!("bench/{row}/{view}");
@@ -138,7 +141,7 @@ fn input(policy: &UdVla, row: u16) -> PolicyInput {
         observation: Observation {
             images: policy.spec().cameras.iter().enumerate().map(image).collect(),
             state: vec![],
-            instruction: Arc::from(INSTRUCTIONS[usize::from(row) % INSTRUCTIONS.len()]),
+            instruction: Arc::from(instruction),
             stage: 0,
         },
     }
