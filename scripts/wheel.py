@@ -30,6 +30,7 @@ PROGRAMS = (
     "libudvla_worker.so",
     "libudvla_vulkan_layer.so",
 )
+CHECKPOINTS = ("udvla-nano", "udvla-nano-stand-ins")
 
 
 def stage() -> None:
@@ -44,7 +45,8 @@ def stage() -> None:
         shutil.copy2(built / name, programs / name)
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "sims/python/udvla_sims", share / "python/udvla_sims", ignore=unwanted)
-    shutil.copytree(ROOT / "policies/nano/udvla-nano", share / "udvla-nano")
+    for name in CHECKPOINTS:
+        shutil.copytree(ROOT / "policies/nano" / name, share / name)
     shutil.copy2(ROOT / "scripts/lavapipe", share / "lavapipe")
 
 
