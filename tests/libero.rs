@@ -49,8 +49,7 @@ fn the_expert_solves_the_object_suite_on_stand_ins() {
     );
 }
 
-/// At least so many of six episodes on three tasks, without a checkpoint; an untrained policy solves
-/// none.
+/// At least so many of six episodes on three tasks, without a checkpoint.
 #[track_caller]
 fn own_policy_solves(assets: &str, checkpoint: &str, least: usize) {
     let words = ["--suite", "object", "--task", "0,7,8", "--trials", "2", "--device", "cpu"];
