@@ -9,15 +9,18 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 if importlib.util.find_spec("libero") is None:
     pytest.skip("`libero` is not installed here", allow_module_level=True)
 
+import mujoco
 from sources import reason
 from test_libero import DATA, PROTOCOL, Adapter, config, real_assets
 from udvla_sims.adapter import SetupError
-from udvla_sims.libero import assets, stand_ins, tasks
+from udvla_sims.libero import assets, stand_in_objects, stand_ins, tasks
+from udvla_sims.libero.shapes import ALONG_Y
 
 
 def test_a_checkouts_folder_stands_for_its_assets(tmp_path, looking):
@@ -55,6 +58,32 @@ def test_a_folder_with_one_complete_suite_serves_that_suite_alone(tmp_path, look
 
 def test_stand_ins_cover_every_suite_of_the_protocol():
     assert list(stand_ins.SUITES) == [suite["name"] for suite in PROTOCOL["suites"]]
+
+
+def _height(file: Path, axis: int) -> tuple[float, float]:
+    """Lowest and highest point of an object's boxes and cylinders along an axis, in meters."""
+    model = mujoco.MjModel.from_xml_path(str(file))
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    ends = []
+    for geom in np.flatnonzero(model.geom_contype):
+        size = model.geom_size[geom]
+        if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
+            size = np.array([size[0], size[0], size[1]])
+        turn = data.geom_xmat[geom].reshape(3, 3)
+        reach = float(np.abs(turn[axis]) @ size)
+        ends += [data.geom_xpos[geom][axis] - reach, data.geom_xpos[geom][axis] + reach]
+    return min(ends), max(ends)
+
+
+@real_assets
+@pytest.mark.parametrize("name", sorted(stand_in_objects._GROCERIES))
+def test_a_stand_in_is_as_tall_as_the_real_object(name, tmp_path):
+    # The hand takes hold of an object at a depth below its top.
+    axis = 1 if stand_in_objects._GROCERIES[name][1] == ALONG_Y else 2
+    file = f"stable_hope_objects/{name}/{name}.xml"
+    ours, real = (_height(root / file, axis) for root in (stand_ins.write(tmp_path), Path(DATA)))
+    assert ours == pytest.approx(real, abs=0.002)
 
 
 def test_the_catalog_names_every_file_that_the_real_tasks_open():

@@ -87,14 +87,14 @@ def _squeeze_bottle(body: str, label: str, cap: str) -> list[Part]:
 def _carton(body: str, label: str, gable: str) -> list[Part]:
     """A drink carton with a gable, standing along z."""
     roof = [
-        slanted_box((0.017, 0.0262, 0.0015), (side * 0.0132, 0, 0.0495), "y", side * 0.69, gable)
+        slanted_box((0.0138, 0.0263, 0.0022), (side * 0.0135, 0, 0.0478), "y", side * 0.735, gable)
         for side in (-1, 1)
     ]
     return [
-        box(0.0263, 0.0263, -0.07, 0.0385, body),
-        box(0.0115, 0.0255, 0.0385, 0.049, gable),
-        box(0.0022, 0.0262, 0.058, 0.0685, _WHITE),
-        box(0.0266, 0.0266, -0.07, -0.048, label, solid=False),
+        box(0.0263, 0.0263, -0.0698, 0.0398, body),
+        box(0.0115, 0.0255, 0.0398, 0.047, gable),
+        box(0.0035, 0.0263, 0.0555, 0.0614, _WHITE),
+        box(0.0266, 0.0266, -0.0698, -0.048, label, solid=False),
         box(0.0266, 0.0266, -0.012, 0.018, label, solid=False),
         *roof,
     ]
