@@ -40,7 +40,7 @@ fn loss(weights: &Weights, attention: Attention) -> Tensor {
     let targets = Targets::from_labels(&labels);
     let logits = model.logits(&targets.select(&states).unwrap()).unwrap();
     let weight = VisionWeight { weight: 0.5, codes: 32..=63 };
-    training::released(&logits, &targets.ids, &weight).unwrap()
+    training::released(&logits, &targets.ids, &weight, None).unwrap()
 }
 
 #[test]

@@ -60,7 +60,7 @@ def test_stand_ins_cover_every_suite_of_the_protocol():
     assert list(stand_ins.SUITES) == [suite["name"] for suite in PROTOCOL["suites"]]
 
 
-def _height(file: Path, axis: int) -> tuple[float, float]:
+def _ends(file: Path, axis: int) -> tuple[float, float]:
     """Lowest and highest point of an object's boxes and cylinders along an axis, in meters."""
     model = mujoco.MjModel.from_xml_path(str(file))
     data = mujoco.MjData(model)
@@ -82,7 +82,7 @@ def test_a_stand_in_is_as_tall_as_the_real_object(name, tmp_path):
     # The hand takes hold of an object at a depth below its top.
     axis = 1 if stand_in_objects._GROCERIES[name][1] == ALONG_Y else 2
     file = f"stable_hope_objects/{name}/{name}.xml"
-    ours, real = (_height(root / file, axis) for root in (stand_ins.write(tmp_path), Path(DATA)))
+    ours, real = (_ends(root / file, axis) for root in (stand_ins.write(tmp_path), Path(DATA)))
     assert ours == pytest.approx(real, abs=0.002)
 
 

@@ -35,7 +35,7 @@ pub(crate) fn recompute(file: &Value, device: Device) -> Result<Value, GoldenErr
         let (states, _) = model.forward(ids, &runs, None)?;
         let logits = model.logits(&targets.select(&states)?)?;
         let kind = logits.kind();
-        Ok::<_, tch::TchError>((training::released(&logits, &targets.ids, &weight)?, kind))
+        Ok::<_, tch::TchError>((training::released(&logits, &targets.ids, &weight, None)?, kind))
     };
     let (loss, kind) = forward().map_err(|error| GoldenError::model(&error))?;
     loss.f_backward().map_err(|error| GoldenError::model(&error))?;

@@ -71,6 +71,10 @@ pub struct VisionSettings {
     pub edges: f64,
     /// Weight of the distance between latent vectors and their codes.
     pub commitment: f64,
+    /// Weight of the difference between the latent vectors' covariance and the grid's: without it
+    /// they stay near zero, where they use few codes.
+    #[serde(default)]
+    pub spread: f64,
     #[expect(missing_docs, reason = "the type says what the field is")]
     pub optimizing: Optimizing,
 }
@@ -115,6 +119,10 @@ pub struct PolicySettings {
     pub own_copies: usize,
     /// Loss of the masked positions.
     pub loss: Loss,
+    /// Standard deviation, in steps of a coefficient, by which the actions' targets are blurred, up
+    /// to 10; 0 for the paper's single ids.
+    #[serde(default)]
+    pub action_blur: f64,
     /// Loss weight of a visual code.
     pub image_weight: f64,
     /// Loss weight of the chunk regressed from the prompt alone, while training jointly.
@@ -205,6 +213,12 @@ impl TrainingConfig {
                 "shows its own actions in {} of {} copies",
                 policy.own_copies, policy.copies
             ));
+        }
+        if !(0.0..=10.0).contains(&policy.action_blur) {
+            return Some(format!("blurs actions by {}, not by 0 to 10 steps", policy.action_blur));
+        }
+        if policy.action_blur > 0.0 && self.actions.merges > 0 {
+            return Some("blurs actions whose ids, with merges, have no order".into());
         }
         if policy.heads < 1 || policy.key_heads < 1 || policy.heads % policy.key_heads != 0 {
             return Some("has heads that its key heads do not divide".into());

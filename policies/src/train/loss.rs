@@ -9,7 +9,7 @@ use super::config::{Loss, Objective, TrainingConfig};
 use super::network::{regress, transformer};
 use crate::udvla::checkpoint::ModelConfig;
 use crate::udvla::model::mask::{self, Run};
-use crate::udvla::model::training::{self, Corrupted, Targets, UNSCORED, VisionWeight};
+use crate::udvla::model::training::{self, Blur, Corrupted, Targets, UNSCORED, VisionWeight};
 use crate::udvla::model::{Cache, Sequence, Span, Transformer};
 use crate::udvla::prompt::Prompt;
 
@@ -142,15 +142,24 @@ impl Method {
         let ids: Vec<i64> = targets.into_iter().flat_map(|targets| targets.ids).collect();
         let logits = model.logits(&states.f_index_select(0, &Tensor::f_from_slice(&rows)?)?)?;
         let weight = VisionWeight::new(settings.image_weight, &self.model.ids);
+        let blur = self.blur();
         let masked = match settings.loss {
-            Loss::Released => training::released(&logits, &ids, &weight)?,
-            Loss::Paper => training::paper(&logits, &ids, &weight)?,
+            Loss::Released => training::released(&logits, &ids, &weight, blur.as_ref())?,
+            Loss::Paper => training::paper(&logits, &ids, &weight, blur.as_ref())?,
         };
         let own: f64 = ids.iter().map(|&id| settings.loss.share(&weight, id)).sum();
         for (name, value) in self.parts(&logits, &ids)? {
             figures.push((name, value * *share));
         }
         Ok((loss + masked * (own / *total), figures))
+    }
+
+    /// The blur of the actions' targets, if any.
+    pub fn blur(&self) -> Option<Blur> {
+        let deviation = self.config.policy.action_blur;
+        // The first id of the released range stands for no action.
+        let ids = self.model.ids.eov_token_id + 2..=self.model.ids.last_action_token_id;
+        (deviation > 0.0).then_some(Blur { ids, deviation })
     }
 
     /// The most probable actions per window when nothing of its block is known, by slot of the block.
@@ -204,7 +213,7 @@ impl Method {
         Ok(slots.into_iter().map(ids).collect())
     }
 
-    /// Cross-entropies of codes and of actions, without gradients.
+    /// Cross-entropies of codes and of actions at single ids, without blur and gradients.
     fn parts(&self, logits: &Tensor, ids: &[i64]) -> Result<Figures, TchError> {
         let _guard = tch::no_grad_guard();
         let special = &self.model.ids;

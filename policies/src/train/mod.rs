@@ -21,6 +21,7 @@ mod network;
 mod parameters;
 mod policy;
 mod probe;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod validation;

@@ -396,6 +396,10 @@ fn settings_that_contradict_each_other_are_refused() {
     kept.validation_every = 1;
     let mut own = config();
     own.policy.own_copies = 3;
+    let mut sharp = config();
+    sharp.policy.action_blur = -1.0;
+    let mut merged = config();
+    merged.actions.merges = 1;
     for (wanted, config) in [
         ("values in", levels),
         ("batch of nothing", copies),
@@ -403,6 +407,8 @@ fn settings_that_contradict_each_other_are_refused() {
         ("even number per head", width),
         ("every episode", kept),
         ("its own actions in 3 of 2", own),
+        ("by -1, not by 0 to 10", sharp),
+        ("have no order", merged),
     ] {
         let fault = config.fault().unwrap_or_default();
         assert!(fault.contains(wanted), "`{fault}` lacks `{wanted}`");

@@ -18,6 +18,7 @@ use super::config::{TrainingConfig, VisionSettings};
 use super::demonstrations::Demonstrations;
 use super::error::TrainError;
 use super::parameters::{Parameters, digest, normal, save_tensors};
+use super::spread::spread;
 use crate::formula;
 use crate::udvla::checkpoint::{CONFIG, SINGLE};
 use crate::vision::{VisionConfig, VisionDecoder, VisionTokenizer};
@@ -103,14 +104,18 @@ impl VisionTrainer {
         let network = Shared::new(self);
         let settings = &self.settings;
         let loss = |images: &Images, tensors: &HashMap<String, Tensor>| {
-            let [difference, edges, commitment] =
+            let [difference, edges, commitment, spread] =
                 network.lent().losses(tensors, &images.pixels()?)?;
-            let loss = &difference + &edges * settings.edges + &commitment * settings.commitment;
+            let loss = &difference
+                + &edges * settings.edges
+                + &commitment * settings.commitment
+                + &spread * settings.spread;
             let figure = |tensor: &Tensor| tensor.double_value(&[]) * share;
             let figures = vec![
                 ("difference", figure(&difference)),
                 ("edges", figure(&edges)),
                 ("commitment", figure(&commitment)),
+                ("spread", figure(&spread)),
             ];
             Ok((loss * share, figures))
         };
@@ -280,12 +285,13 @@ impl Network {
         }
     }
 
-    /// Difference per pixel, difference of neighboring pixels' differences, distance to the codes.
+    /// Difference per pixel, difference of neighboring pixels' differences, distance to the codes,
+    /// and [`spread`] of the latent vectors.
     fn losses(
         &self,
         tensors: &HashMap<String, Tensor>,
         pixels: &Tensor,
-    ) -> Result<[Tensor; 3], TchError> {
+    ) -> Result<[Tensor; 4], TchError> {
         let latent = self.tokenizer(tensors).latent(pixels);
         let nearest = tch::no_grad(|| self.tokenizer(tensors).nearest(&latent));
         let commitment = (&latent - &nearest).f_square()?.f_mean(Kind::Float)?;
@@ -297,7 +303,9 @@ impl Network {
             let [left, right] = [0, 1].map(|start| difference.f_narrow(along, start, length));
             (right? - left?).f_abs()?.f_mean(Kind::Float)
         };
-        Ok([difference.f_abs()?.f_mean(Kind::Float)?, (edge(2)? + edge(3)?) * 0.5, commitment])
+        let spread = spread(&latent, &self.fixed[CODEBOOK])?;
+        let edges = (edge(2)? + edge(3)?) * 0.5;
+        Ok([difference.f_abs()?.f_mean(Kind::Float)?, edges, commitment, spread])
     }
 }
 

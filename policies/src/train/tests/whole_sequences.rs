@@ -15,18 +15,19 @@ use crate::udvla::prompt::Prompt;
 #[test]
 fn the_loss_of_a_step_is_that_of_whole_sequences() {
     let folder = Folder::new();
-    for (attention, loss) in [
-        (Attention::Hybrid, Loss::Released),
-        (Attention::Hybrid, Loss::Paper),
-        (Attention::Released, Loss::Released),
-        (Attention::Causal, Loss::Paper),
+    for (attention, loss, action_blur) in [
+        (Attention::Hybrid, Loss::Released, 1.5),
+        (Attention::Hybrid, Loss::Paper, 0.0),
+        (Attention::Released, Loss::Released, 0.0),
+        (Attention::Causal, Loss::Paper, 1.5),
     ] {
         let mut config = config();
+        config.policy.action_blur = action_blur;
         (config.attention, config.policy.loss) = (attention, loss);
         config.policy.regression_weight = 0.0;
         config.policy.stages.remove(0);
         assert_eq!(config.fault(), None);
-        let (trainer, windows, _) = folder.policy(&config);
+        let (trainer, windows, tokenizer) = folder.policy(&config);
         let shards = trainer.shards(&windows, Objective::Joint, 3);
         assert_eq!(shards.len(), 2);
         let method = Method { config: config.clone(), model: trainer.model.clone() };
@@ -55,9 +56,13 @@ fn the_loss_of_a_step_is_that_of_whole_sequences() {
         }
         let logits = model.logits(&Tensor::cat(&states, 0)).unwrap();
         let weight = VisionWeight::new(config.policy.image_weight, trainer.ids());
+        let blur = method.blur();
+        // Ids of actions alone: what FAST cannot decode is no neighbor.
+        let actions = blur.as_ref().map(|blur| blur.ids.clone().count());
+        assert_eq!(actions, (action_blur > 0.0).then_some(tokenizer.vocabulary()));
         let plain = match loss {
-            Loss::Released => training::released(&logits, &wanted, &weight).unwrap(),
-            Loss::Paper => training::paper(&logits, &wanted, &weight).unwrap(),
+            Loss::Released => training::released(&logits, &wanted, &weight, blur.as_ref()).unwrap(),
+            Loss::Paper => training::paper(&logits, &wanted, &weight, blur.as_ref()).unwrap(),
         };
         let value = plain.double_value(&[]);
         let total = figures.iter().find(|(name, _)| *name == "loss").unwrap().1;

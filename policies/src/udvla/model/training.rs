@@ -132,6 +132,37 @@ impl VisionWeight {
     }
 }
 
+/// Ids whose order is that of the numbers they stand for. A target among them is blurred: its
+/// neighbors, up to 3 standard deviations away, are targets too, weighted by the density of a
+/// Gaussian. Weight beyond the first or last id is theirs.
+///
+/// Source: after HL-Gauss of Farebrother et al. 2024; the paper's targets are single ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blur {
+    /// The ordered ids.
+    pub ids: RangeInclusive<i64>,
+    /// Standard deviation in ids, over 0.
+    pub deviation: f64,
+}
+
+impl Blur {
+    /// Offsets from a target, with weights that add up to 1.
+    fn weights(&self) -> Vec<(i64, f64)> {
+        let reach = (3.0 * self.deviation).ceil() as i64;
+        let height = |offset: i64| (-0.5 * (offset as f64 / self.deviation).powi(2)).exp();
+        let total: f64 = (-reach..=reach).map(height).sum();
+        (-reach..=reach).map(|offset| (offset, height(offset) / total)).collect()
+    }
+
+    /// The id `offset` from `target`, within the ordered ids.
+    fn neighbor(&self, target: i64, offset: i64) -> i64 {
+        match self.ids.contains(&target) {
+            true => (target + offset).clamp(*self.ids.start(), *self.ids.end()),
+            false => target,
+        }
+    }
+}
+
 /// The released training loss: weighted cross-entropy of `logits [n, vocab]` f32 at `targets`
 /// `[n]`, divided by the sum of the weights. A scalar, f32.
 ///
@@ -140,11 +171,12 @@ pub fn released(
     logits: &Tensor,
     targets: &[i64],
     weight: &VisionWeight,
+    blur: Option<&Blur>,
 ) -> Result<Tensor, TchError> {
     let weights = Tensor::f_from_slice(&weight.weights(targets))?;
     let weights = weights.f_to_kind(logits.kind())?.f_to_device(logits.device())?; // [n]
     let total = weights.f_sum(None::<Kind>)?;
-    cross_entropy(logits, targets)?.f_mul(&weights)?.f_sum(None::<Kind>)?.f_div(&total)
+    cross_entropy(logits, targets, blur)?.f_mul(&weights)?.f_sum(None::<Kind>)?.f_div(&total)
 }
 
 /// The paper's training loss: weighted cross-entropy as in [`released`], divided by the number of
@@ -152,24 +184,41 @@ pub fn released(
 ///
 /// Source: paper Eq. 8 with the mean of Eq. 16. The paper does not say whether format tokens
 /// around the codes count as visual tokens; here they do not.
-pub fn paper(logits: &Tensor, targets: &[i64], weight: &VisionWeight) -> Result<Tensor, TchError> {
+pub fn paper(
+    logits: &Tensor,
+    targets: &[i64],
+    weight: &VisionWeight,
+    blur: Option<&Blur>,
+) -> Result<Tensor, TchError> {
     let weights = Tensor::f_from_slice(&weight.weights(targets))?;
     let weights = weights.f_to_kind(logits.kind())?.f_to_device(logits.device())?; // [n]
-    cross_entropy(logits, targets)?.f_mul(&weights)?.f_mean(None::<Kind>)
+    cross_entropy(logits, targets, blur)?.f_mul(&weights)?.f_mean(None::<Kind>)
 }
 
 /// The next-token loss: the mean cross-entropy of `logits [n, vocab]` f32 at `targets` `[n]`.
 ///
 /// Source: paper Eq. 17.
 pub fn next_token(logits: &Tensor, targets: &[i64]) -> Result<Tensor, TchError> {
-    cross_entropy(logits, targets)?.f_mean(None::<Kind>)
+    cross_entropy(logits, targets, None)?.f_mean(None::<Kind>)
 }
 
-/// Negative log-probability of each target, `[n]`.
-fn cross_entropy(logits: &Tensor, targets: &[i64]) -> Result<Tensor, TchError> {
-    let targets = Tensor::f_from_slice(targets)?.f_to_device(logits.device())?.f_unsqueeze(1)?;
+/// Negative log-probability of each target, over its neighbors if blurred, `[n]`.
+fn cross_entropy(
+    logits: &Tensor,
+    targets: &[i64],
+    blur: Option<&Blur>,
+) -> Result<Tensor, TchError> {
+    let neighbors = blur.map_or(vec![(0, 1.0)], Blur::weights);
+    let id = |target, offset| blur.map_or(target, |blur| blur.neighbor(target, offset));
+    let ids: Vec<i64> = (targets.iter())
+        .flat_map(|&target| neighbors.iter().map(move |(offset, _)| id(target, *offset)))
+        .collect();
+    let weights: Vec<f64> = neighbors.iter().map(|(_, weight)| *weight).collect();
+    let weights = Tensor::f_from_slice(&weights)?.f_to_kind(logits.kind())?; // [k]
+    let ids = Tensor::f_from_slice(&ids)?.f_view([-1, weights.size()[0]])?; // [n, k]
     let logarithms = logits.f_log_softmax(-1, logits.kind())?;
-    logarithms.f_gather(1, &targets, false)?.f_squeeze_dim(1)?.f_neg()
+    let logarithms = logarithms.f_gather(1, &ids.f_to_device(logits.device())?, false)?;
+    logarithms.f_matmul(&weights.f_to_device(logits.device())?)?.f_neg()
 }
 
 #[cfg(test)]
@@ -246,8 +295,18 @@ mod tests {
         let weighted = each[0] + 0.5 * each[1] + each[2];
         let logits = || Tensor::from_slice(&numbers).view([3, 4]).set_requires_grad(true);
         for (name, loss, wanted, share) in [
-            ("released", released(&logits(), &targets, &weight).unwrap(), weighted / 2.5, 0.2),
-            ("paper", paper(&logits(), &targets, &weight).unwrap(), weighted / 3.0, 1.0 / 6.0),
+            (
+                "released",
+                released(&logits(), &targets, &weight, None).unwrap(),
+                weighted / 2.5,
+                0.2,
+            ),
+            (
+                "paper",
+                paper(&logits(), &targets, &weight, None).unwrap(),
+                weighted / 3.0,
+                1.0 / 6.0,
+            ),
             (
                 "next token",
                 next_token(&logits(), &targets).unwrap(),
@@ -258,8 +317,8 @@ mod tests {
             assert!((loss.double_value(&[]) as f32 - wanted).abs() < 1e-6, "{name}");
             let leaf = logits();
             let loss = match name {
-                "released" => released(&leaf, &targets, &weight),
-                "paper" => paper(&leaf, &targets, &weight),
+                "released" => released(&leaf, &targets, &weight, None),
+                "paper" => paper(&leaf, &targets, &weight, None),
                 _ => next_token(&leaf, &targets),
             };
             loss.unwrap().backward();
@@ -267,6 +326,24 @@ mod tests {
             let got = leaf.grad().double_value(&[1, 3]);
             let wanted = share * (f64::from((-each[1]).exp()) - 1.0);
             assert!((got - wanted).abs() < 1e-6, "{name}: {got} {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_blurred_target_is_the_weighted_mean_of_its_neighbors_and_others_are_as_they_were() {
+        let numbers: Vec<f32> = noise("blurred", 6).iter().map(|&u| u as f32).collect();
+        let logits = Tensor::from_slice(&numbers).view([1, 6]);
+        let blur = Blur { ids: 1..=4, deviation: 0.3 };
+        let value = |id, blur| cross_entropy(&logits, &[id], blur).unwrap().double_value(&[0]);
+        // One neighbor on each side.
+        let height = (-0.5_f64 / 0.09).exp();
+        let [middle, side] = [1.0, height].map(|h| h / (1.0 + 2.0 * height));
+        let exact: Vec<f64> = (0..6).map(|id| value(id, None)).collect();
+        for (id, [left, right]) in [(1, [1, 2]), (2, [1, 3]), (4, [3, 4]), (0, [0, 0]), (5, [5, 5])]
+        {
+            let wanted = middle * exact[id] + side * (exact[left] + exact[right]);
+            let got = value(id as i64, Some(&blur));
+            assert!((got - wanted).abs() < 1e-6, "{id}: {got}, not {wanted}");
         }
     }
 }
